@@ -38,7 +38,7 @@ func (c *Chain) Path(dst []int32, x Prompt, y Response) []int32 {
 	context := c.start
 	for t, w := range y {
 		dst = append(dst, int32(c.Row(t, x, context)+int(w)))
-		context = c.next(context, w)
+		context = c.Next(context, w)
 	}
 	if len(y) < c.MaxLength {
 		dst = append(dst, int32(c.Row(len(y), x, context)+c.Words))
@@ -51,7 +51,7 @@ func (c *Chain) LogProb(x Prompt, y Response) float64 {
 	context, sum := c.start, 0.0
 	for t, w := range y {
 		sum += c.LogP[c.Row(t, x, context)+int(w)]
-		context = c.next(context, w)
+		context = c.Next(context, w)
 	}
 	if len(y) < c.MaxLength {
 		sum += c.LogP[c.Row(len(y), x, context)+c.Words]
@@ -79,7 +79,7 @@ func (c *Chain) Sample(dst Response, x Prompt, r *rng.Stream) Response {
 			break
 		}
 		dst = append(dst, w)
-		context = c.next(context, w)
+		context = c.Next(context, w)
 	}
 	return dst
 }
@@ -108,7 +108,7 @@ func (c *Chain) Greedy(x Prompt) Response {
 			break
 		}
 		y = append(y, w)
-		context = c.next(context, w)
+		context = c.Next(context, w)
 	}
 	return y
 }

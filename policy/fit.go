@@ -2,9 +2,10 @@ package policy
 
 import (
 	"iter"
-	"math"
+	"slices"
 
 	"rlhfsim/internal/field"
+	"rlhfsim/internal/num"
 	"rlhfsim/internal/rng"
 )
 
@@ -60,11 +61,12 @@ type Fit struct {
 	trainer *Trainer
 	paths   [][]int32 // one a demonstration
 	batches Batches
+	entropy []float64 // of every row of the table, before the step
 }
 
 // NewFit prepares the training of p on the demonstrations.
 func NewFit(cfg FitConfig, p *Softmax, data []Demonstration) *Fit {
-	f := &Fit{cfg: cfg, trainer: NewTrainer(p, cfg.MaxGradNorm), batches: NewBatches(len(data), cfg.BatchSize)}
+	f := &Fit{cfg: cfg, trainer: NewTrainer(p, cfg.MaxGradNorm), batches: NewBatches(len(data), cfg.BatchSize), entropy: make([]float64, p.Rows())}
 	for _, d := range data {
 		f.paths = append(f.paths, p.Path(nil, d.Prompt, d.Response))
 	}
@@ -79,6 +81,7 @@ func (f *Fit) Step(r *rng.Stream) FitStats {
 	batch := f.batches.Next(r)
 	p, g := f.trainer.Policy, f.trainer.G
 	s := FitStats{LearningRate: f.cfg.LearningRate}
+	p.RowEntropies(f.entropy)
 	tokens := 0
 	for _, d := range batch {
 		tokens += len(f.paths[d])
@@ -88,9 +91,9 @@ func (f *Fit) Step(r *rng.Stream) FitStats {
 		for _, i := range f.paths[d] {
 			s.Loss -= float64(p.LogP[i] * scale)
 			g[i] -= scale // ∂L/∂log π(y_t)
-			entropy, best := p.rowStats(int(i))
-			s.Entropy += float64(entropy * scale)
-			if p.LogP[i] == best {
+			row := int(i) / p.Outcomes()
+			s.Entropy += float64(f.entropy[row] * scale)
+			if p.LogP[i] == slices.Max(p.LogP[row*p.Outcomes():(row+1)*p.Outcomes()]) {
 				s.MeanTokenAccuracy += scale
 			}
 		}
@@ -99,16 +102,13 @@ func (f *Fit) Step(r *rng.Stream) FitStats {
 	return s
 }
 
-// rowStats is the entropy (nats) and the highest log-probability of the row
-// that holds entry i.
-func (c *Chain) rowStats(i int) (entropy, best float64) {
-	at := i - i%c.Outcomes()
-	best = math.Inf(-1)
-	for j := at; j < at+c.Outcomes(); j++ {
-		entropy -= float64(c.P[j] * c.LogP[j])
-		best = max(best, c.LogP[j])
+// RowEntropies fills dst with the entropy of each row of a stationary chain,
+// −Σ_w π(w|row) log π(w|row) in nats.
+func (c *Chain) RowEntropies(dst []float64) {
+	n := c.Outcomes()
+	for row := range dst {
+		dst[row] = -num.Dot(c.P[row*n:(row+1)*n], c.LogP[row*n:(row+1)*n])
 	}
-	return entropy, best
 }
 
 // Batches deals the indices 0..n−1 in minibatches, reshuffled every epoch. The

@@ -92,7 +92,7 @@ func (s *search) expand(n node) {
 	end := n.logp + row[s.Words]
 	s.push(node{words: n.words, logp: end, bound: end, done: true})
 	for w := range Token(s.Words) {
-		next, logp := s.next(n.context, w), n.logp+row[w]
+		next, logp := s.Next(n.context, w), n.logp+row[w]
 		words := append(slices.Clip(n.words), w)
 		s.push(node{words: words, context: next, logp: logp, bound: logp + s.best[(t+1)*s.contexts+next]})
 	}

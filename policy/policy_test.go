@@ -22,7 +22,7 @@ func TestContextsAreTheLastWords(t *testing.T) {
 			}
 			c := g.start
 			for _, w := range y {
-				c = g.next(c, w)
+				c = g.Next(c, w)
 			}
 			window := fmt.Sprint(y[max(0, len(y)-order):])
 			if old, seen := name[window]; seen && old != c {
@@ -47,8 +47,8 @@ func TestBigramContextIsTheWordAndStartComesLast(t *testing.T) {
 	}
 	for c := range 5 {
 		for w := range Token(4) {
-			if g.next(c, w) != int(w) {
-				t.Errorf("context %d, word %d leads to %d", c, w, g.next(c, w))
+			if g.Next(c, w) != int(w) {
+				t.Errorf("context %d, word %d leads to %d", c, w, g.Next(c, w))
 			}
 		}
 	}

@@ -154,5 +154,11 @@ func newGeometry(s Shape) *geometry {
 	return g
 }
 
-// next is the context after saying w in context c.
-func (g *geometry) next(c int, w Token) int { return int(g.base[c]) + int(w) }
+// Start is the context before the first word.
+func (g *geometry) Start() int { return g.start }
+
+// Contexts is the number of contexts.
+func (g *geometry) Contexts() int { return g.contexts }
+
+// Next is the context after saying w in context c.
+func (g *geometry) Next(c int, w Token) int { return int(g.base[c]) + int(w) }

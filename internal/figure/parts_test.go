@@ -1,0 +1,200 @@
+package figure
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"gonum.org/v1/plot/vg"
+)
+
+func TestSpread(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		want, size, good []float64
+		lo, hi           float64
+	}{
+		{"apart stay", []float64{10, 50}, []float64{10, 10}, []float64{10, 50}, 0, 100},
+		{"same place", []float64{50, 50, 50}, []float64{10, 10, 10}, []float64{40, 50, 60}, 0, 100},
+		{"order kept", []float64{51, 50}, []float64{10, 10}, []float64{55.5, 45.5}, 0, 100},
+		{"sizes differ", []float64{50, 50}, []float64{10, 20}, []float64{42.5, 57.5}, 0, 100},
+		{"pushed down", []float64{99, 99}, []float64{10, 10}, []float64{85, 95}, 0, 100},
+		{"pushed up", []float64{-5, 3, 80}, []float64{10, 10, 10}, []float64{5, 15, 80}, 0, 100},
+		{"chain", []float64{20, 25, 31}, []float64{10, 10, 10}, []float64{46.0/3 + 0, 76.0 / 3, 106.0 / 3}, 0, 100},
+		{"full", []float64{0, 0}, []float64{10, 10}, []float64{5, 15}, 0, 12},
+		{"none", nil, nil, nil, 0, 1},
+	} {
+		got := spread(c.want, c.size, c.lo, c.hi)
+		if len(got) != len(c.good) {
+			t.Fatalf("%s: %v", c.name, got)
+		}
+		for i := range got {
+			if math.Abs(got[i]-c.good[i]) > 1e-9 {
+				t.Errorf("%s: got %v, want %v", c.name, got, c.good)
+				break
+			}
+		}
+	}
+}
+
+func TestSpreadNeverOverlaps(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		n := 1 + r.IntN(8)
+		want, size := make([]float64, n), make([]float64, n)
+		total := 0.0
+		for i := range want {
+			want[i], size[i] = 120*r.Float64()-10, 1+10*r.Float64()
+			total += size[i]
+		}
+		got := spread(want, size, 0, math.Max(100, total))
+		for i := range got {
+			if got[i]-size[i]/2 < -1e-9 || got[i]+size[i]/2 > math.Max(100, total)+1e-9 {
+				t.Fatalf("out of bounds: want %v size %v got %v", want, size, got)
+			}
+			for j := range i {
+				if math.Abs(got[i]-got[j]) < (size[i]+size[j])/2-1e-9 {
+					t.Fatalf("overlap: want %v size %v got %v", want, size, got)
+				}
+				if (want[i]-want[j])*(got[i]-got[j]) < 0 {
+					t.Fatalf("order lost: want %v got %v", want, got)
+				}
+			}
+		}
+	}
+}
+
+func TestTicks(t *testing.T) {
+	for _, c := range []struct {
+		s    span
+		n    int
+		want string
+	}{
+		{span{-1.6, 0.5}, 6, "−1.5 −1.0 −0.5 0.0 0.5"},
+		{span{0, 240}, 6, "0 50 100 150 200"},
+		{span{-0.3, 0.3}, 4, "−0.2 0.0 0.2"},
+		{span{0, 20000}, 5, "0 5k 10k 15k 20k"},
+		{span{0, 4.2e6}, 5, "0 1M 2M 3M 4M"},
+		{span{0, 3e-7}, 4, "0 1e−7 2e−7 3e−7"},
+		{span{0.1, 0.9}, 3, "0.5"},
+		{span{1, 1}, 3, ""},
+	} {
+		var got []string
+		for _, k := range ticks(c.s, c.n) {
+			got = append(got, k.label)
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("ticks(%v, %d) = %q, want %q", c.s, c.n, s, c.want)
+		}
+		if len(got) > c.n {
+			t.Errorf("ticks(%v, %d): %d ticks", c.s, c.n, len(got))
+		}
+	}
+	if got := number(-0.0001, 2); got != "0.00" {
+		t.Errorf("minus zero printed as %q", got)
+	}
+}
+
+func TestCleanKeepsOnlyDrawableText(t *testing.T) {
+	for in, want := range map[string]string{
+		"√KL ± β − π ≤ ≥ → ≈ ∞": "√KL ± β − π ≤ ≥ → ≈ ∞",
+		"10⁻¹ x²":               "10^−1 x²",
+		"a\tb\nc\x00":           "a b c",
+		"🙂":                     "?",
+		"bad \xff byte":         "bad ? byte",
+	} {
+		got := clean(in)
+		if got != want {
+			t.Errorf("clean(%q) = %q, want %q", in, got, want)
+		}
+		for _, r := range got {
+			if !hasGlyph(r) {
+				t.Errorf("clean(%q) keeps %q, which has no glyph", in, r)
+			}
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	s := `says: "power it off, wait, power it on" averyveryverylongwordindeed 12 % [−1.52, −1.46]`
+	for limit := vg.Length(30); limit < 400; limit += 7 {
+		lines := wrap(glue(s), 8, false, limit)
+		for _, l := range lines {
+			if width(l, 8, false) > limit {
+				t.Errorf("limit %v: %q is %v wide", limit, l, width(l, 8, false))
+			}
+		}
+		flat := func(s string) string { return strings.NewReplacer(" ", "", string(nbsp), "").Replace(s) }
+		if flat(strings.Join(lines, "")) != flat(s) {
+			t.Errorf("limit %v lost text: %q", limit, lines)
+		}
+		if b := balanced(glue(s), 8, false, limit); len(b) > len(lines) {
+			t.Errorf("limit %v: balancing added lines", limit)
+		}
+	}
+}
+
+// TestPipelineGeometry checks that text stays in its box and that arrows
+// touch neither boxes nor labels.
+func TestPipelineGeometry(t *testing.T) {
+	d, err := demoPipeline().layout()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range d.boxes {
+		if q.height() > q.rect.Max.Y-q.rect.Min.Y+1e-9 {
+			t.Errorf("box %s is too low for its text", q.ID)
+		}
+		for _, l := range q.lines {
+			if maxWidth(l, boxLineSize, false) > q.rect.Max.X-q.rect.Min.X-2*boxPad {
+				t.Errorf("box %s: %q is too wide", q.ID, l)
+			}
+		}
+	}
+	for i, r := range d.routes {
+		for j := 1; j < len(r.pts); j++ {
+			s := segment{r.pts[j-1], r.pts[j]}
+			for _, q := range d.boxes {
+				if hits(grow(q.rect, -0.5), s) {
+					t.Errorf("arrow %d runs through box %s", i, q.ID)
+				}
+			}
+			for k, o := range d.routes {
+				if len(o.label) > 0 && hits(o.rect, s) {
+					t.Errorf("arrow %d crosses the label of arrow %d", i, k)
+				}
+			}
+		}
+		for _, q := range d.boxes {
+			if len(r.label) > 0 && overlap(r.rect, q.rect) {
+				t.Errorf("the label of arrow %d covers box %s", i, q.ID)
+			}
+		}
+	}
+}
+
+// TestStylesDiffer checks the redundant coding: any two styles of the cycle
+// differ in dash and in marker, and none uses the pattern of exact lines.
+func TestStylesDiffer(t *testing.T) {
+	for i, a := range cycle {
+		for j, b := range cycle[:i] {
+			if a.marker == b.marker {
+				t.Errorf("styles %d and %d share a marker", i, j)
+			}
+			if len(a.dash) == len(b.dash) && ratio(a.dash) == ratio(b.dash) {
+				t.Errorf("styles %d and %d share a dash", i, j)
+			}
+		}
+		if len(a.dash) == 2 && a.dash[0] <= dotted[0]*2 {
+			t.Errorf("style %d looks dotted", i)
+		}
+	}
+}
+
+func ratio(dash []vg.Length) vg.Length {
+	if len(dash) == 0 {
+		return 0
+	}
+	return dash[0]
+}

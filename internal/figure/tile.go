@@ -1,0 +1,226 @@
+package figure
+
+import (
+	"errors"
+
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Gaps between neighbouring panels.
+const (
+	columnGap = 14.0
+	rowGap    = 14.0
+)
+
+// tile is a panel with its place on the page.
+type tile struct {
+	p            *Panel
+	letter       string
+	title        []string
+	xlab, ylab   []string
+	x, y         span
+	xt, yt       []tick
+	cats         [][]string // wrapped labels of the bars
+	margin       []label    // labels right of the axes
+	inline       []label    // labels among the data
+	box          vg.Rectangle
+	data         draw.Canvas // only its rectangle and clipping are used
+	left, right  vg.Length   // furniture beside the data
+	top, bottom  vg.Length   // furniture above and below
+	marginText   vg.Length   // size of the labels in the margin
+	catSize      vg.Length   // size of the labels of the bars
+	underTicks   vg.Length   // height of the labels under the x axis
+	cellW, cellH vg.Length
+}
+
+// tilesOf places the panels on a grid with aligned axes.
+func tilesOf(panels []Panel, area vg.Rectangle, cols int) ([]*tile, error) {
+	if len(panels) == 0 {
+		return nil, nil
+	}
+	rows := (len(panels) + cols - 1) / cols
+	size := area.Size()
+	w := (size.X - columnGap*vg.Length(cols-1)) / vg.Length(cols)
+	h := (size.Y - rowGap*vg.Length(rows-1)) / vg.Length(rows)
+	tiles := make([]*tile, len(panels))
+	for i := range panels {
+		t := &tile{p: &panels[i], cellW: w, cellH: h}
+		if len(panels) > 1 {
+			t.letter = letter(i)
+		}
+		t.box.Min.X = area.Min.X + vg.Length(i%cols)*(w+columnGap)
+		t.box.Max.Y = area.Max.Y - vg.Length(i/cols)*(h+rowGap)
+		t.box.Max.X, t.box.Min.Y = t.box.Min.X+w, t.box.Max.Y-h
+		t.measureSides()
+		tiles[i] = t
+	}
+	share(tiles, func(i int) int { return i % cols }, func(t *tile) []*vg.Length { return []*vg.Length{&t.left, &t.right} })
+	for _, t := range tiles {
+		t.measureEnds()
+	}
+	share(tiles, func(i int) int { return i / cols }, func(t *tile) []*vg.Length { return []*vg.Length{&t.top, &t.bottom} })
+	for _, t := range tiles {
+		if err := t.place(); err != nil {
+			return nil, err
+		}
+	}
+	return tiles, nil
+}
+
+// share gives all tiles of a group the largest of each length.
+func share(tiles []*tile, group func(int) int, lengths func(*tile) []*vg.Length) {
+	var most [][]vg.Length
+	for i, t := range tiles {
+		g := group(i)
+		for len(most) <= g {
+			most = append(most, nil)
+		}
+		for k, l := range lengths(t) {
+			if len(most[g]) <= k {
+				most[g] = append(most[g], 0)
+			}
+			most[g][k] = max(most[g][k], *l)
+		}
+	}
+	for i, t := range tiles {
+		for k, l := range lengths(t) {
+			*l = most[group(i)][k]
+		}
+	}
+}
+
+// measureSides finds the ranges and how much room the y axis and the labels
+// on the right need.
+func (t *tile) measureSides() {
+	t.x, t.y = t.p.spans()
+	t.ylab = balanced(t.p.YLabel, labelSize, false, t.cellH*0.72)
+	if t.p.hasData() {
+		t.yt = ticks(t.y, int(min(7, max(3, t.cellH*0.7/18))))
+	}
+	for _, k := range t.yt {
+		t.left = max(t.left, width(k.label, tickSize, false))
+	}
+	t.left += tickLength + 3
+	if len(t.ylab) > 0 {
+		t.left += blockHeight(len(t.ylab), labelSize) + 6
+	}
+	t.findLabels()
+	t.marginText = directSize
+	t.right = 6
+	for _, l := range t.margin {
+		t.right = max(t.right, keyEnd+maxWidth(l.lines, directSize, false)+1)
+	}
+}
+
+// measureEnds finds the room above and below, and the x ticks that fit.
+func (t *tile) measureEnds() {
+	w := t.cellW - t.left - t.right
+	lead := vg.Length(0)
+	if t.letter != "" {
+		lead = width(t.letter, panelSize, true) + 6
+	}
+	t.title = wrap(t.p.Title, panelSize, false, t.cellW-lead)
+	if n := max(len(t.title), min(1, len(t.letter))); n > 0 {
+		t.top = blockHeight(n, panelSize) + 7
+	}
+	t.bottom = tickLength + 3
+	if len(t.p.Bars) > 0 {
+		t.underTicks = t.wrapCategories(w / vg.Length(len(t.p.Bars)))
+	} else {
+		t.xt = t.fitTicks(w)
+		if len(t.xt) > 0 {
+			t.underTicks = tickSize
+		}
+	}
+	t.bottom += t.underTicks
+	t.xlab = balanced(t.p.XLabel, labelSize, false, w+t.left/2)
+	if len(t.xlab) > 0 {
+		t.bottom += blockHeight(len(t.xlab), labelSize) + 4
+	}
+}
+
+// wrapCategories breaks the labels of the bars to the width of a slot, in
+// smaller type if a word does not fit, and returns the height of the tallest.
+func (t *tile) wrapCategories(slot vg.Length) vg.Length {
+	slot = max(slot-4, 8)
+	t.catSize = tickSize
+	for _, b := range t.p.Bars {
+		for t.catSize > minText && longestWord(b.Label, t.catSize, false) > slot {
+			t.catSize -= 0.25
+		}
+	}
+	h := vg.Length(0)
+	for _, b := range t.p.Bars {
+		lines := balanced(b.Label, t.catSize, false, slot)
+		t.cats = append(t.cats, lines)
+		h = max(h, blockHeight(len(lines), t.catSize))
+	}
+	return h
+}
+
+// fitTicks takes as many x ticks as fit side by side.
+func (t *tile) fitTicks(w vg.Length) []tick {
+	if !t.p.hasData() || !t.p.hasX() {
+		return nil
+	}
+	for n := 7; n > 2; n-- {
+		at := ticks(t.x, n)
+		need := vg.Length(0)
+		for _, k := range at {
+			need = max(need, width(k.label, tickSize, false)+10)
+		}
+		if len(at) < 2 || need <= w*vg.Length(t.x.frac(at[1].at)-t.x.frac(at[0].at)) {
+			return at
+		}
+	}
+	return ticks(t.x, 2)
+}
+
+// place fixes the data rectangle and then everything that depends on it.
+func (t *tile) place() error {
+	t.data.Min = vg.Point{X: t.box.Min.X + t.left, Y: t.box.Min.Y + t.bottom}
+	t.data.Max = vg.Point{X: t.box.Max.X - t.right, Y: t.box.Max.Y - t.top}
+	if s := t.data.Size(); s.X < 20 || s.Y < 20 {
+		return errors.New("the labels leave no room for the data; enlarge the figure")
+	}
+	t.placeMargin()
+	t.placeInline()
+	return nil
+}
+
+// at maps data to the page.
+func (t *tile) at(x, y float64) vg.Point {
+	s := t.data.Size()
+	return vg.Point{
+		X: t.data.Min.X + s.X*vg.Length(t.x.frac(x)),
+		Y: t.data.Min.Y + s.Y*vg.Length(t.y.frac(y)),
+	}
+}
+
+// draw paints the panel from back to front.
+func (t *tile) draw(c vg.Canvas) {
+	t.drawHeading(c)
+	t.drawGrid(c)
+	if t.p.hasData() {
+		t.drawBars(c)
+		t.drawBands(c)
+		t.drawReferences(c)
+		t.drawSeries(c)
+	} else {
+		none := text{size: labelSize, ink: faint, at: centre}
+		mid := t.data.Min.Add(t.data.Max).Scale(0.5)
+		none.middle(c, mid.X, mid.Y, []string{"no data"})
+	}
+	t.drawAxes(c)
+	t.drawLabels(c)
+}
+
+func (t *tile) drawHeading(c vg.Canvas) {
+	x, top := t.box.Min.X, t.box.Max.Y
+	if t.letter != "" {
+		text{size: panelSize, bold: true, ink: ink}.below(c, x, top, []string{t.letter})
+		x += width(t.letter, panelSize, true) + 6
+	}
+	text{size: panelSize, ink: ink}.below(c, x, top, t.title)
+}

@@ -1,0 +1,117 @@
+package ppo
+
+import (
+	"math"
+
+	"rlhfsim/internal/num"
+	"rlhfsim/policy"
+)
+
+// GAE fills dst with the generalised advantage estimates of one episode
+// (Schulman et al. 2015, arXiv 1506.02438, eq. 16), V = 0 after the last token:
+//
+//	δ_t = R_t + γ V_{t+1} − V_t,   Â_t = Σ_l (γλ)^l δ_{t+l}
+func GAE(dst, reward, value []float64, gamma, lam float64) {
+	next, sum := 0.0, 0.0
+	for t := len(dst) - 1; t >= 0; t-- {
+		delta := reward[t] + float64(gamma*next) - value[t]
+		sum = delta + float64(float64(gamma*lam)*sum)
+		dst[t], next = sum, value[t]
+	}
+}
+
+// moments are the mean and the unbiased variance (0 for fewer than two values).
+func moments(xs []float64) (mean, variance float64) {
+	mean = num.Sum(xs) / float64(len(xs))
+	if len(xs) < 2 {
+		return mean, 0
+	}
+	for _, x := range xs {
+		d := x - mean
+		variance += float64(d * d)
+	}
+	return mean, variance / float64(len(xs)-1)
+}
+
+// Whiten scales xs to unit variance (unbiased, as TRL) and mean 0, or, when
+// shift is false, the mean they had: (x − μ)/√(σ² + 1e−8) [+ μ].
+func Whiten(xs []float64, shift bool) {
+	mean, variance := moments(xs)
+	scale, back := 1/math.Sqrt(variance+1e-8), mean
+	if shift {
+		back = 0
+	}
+	for i, x := range xs {
+		xs[i] = float64((x-mean)*scale) + back
+	}
+}
+
+// Clipped is the surrogate of one token as a loss, its derivative with respect
+// to log π(y_t), and 1 where the clipped term is the larger one
+// (Schulman et al. 2017, eq. 7):
+//
+//	ℓ = max(−Â ρ, −Â clip(ρ, 1−ε, 1+ε)),   ∂ℓ/∂log π = −Â ρ, or 0 where clipped
+//
+// since ∂ρ/∂log π = ρ.
+func Clipped(ratio, advantage, epsilon float64) (loss, slope, clipped float64) {
+	plain := -advantage * ratio
+	bound := -advantage * min(max(ratio, 1-epsilon), 1+epsilon)
+	if bound > plain {
+		return bound, 0, 1
+	}
+	return plain, plain, 0
+}
+
+// ClippedValue is the value loss of one token, its derivative with respect to
+// V, and 1 where the clipped term is the larger one:
+//
+//	ℓ = ½ max((V − R)², (clip(V, V_old − c, V_old + c) − R)²)
+func ClippedValue(v, old, target, c float64) (loss, slope, clipped float64) {
+	near := min(max(v, old-c), old+c)
+	plain, bound := v-target, near-target
+	if float64(bound*bound) > float64(plain*plain) {
+		// The clipped term moves with V only inside the range, and there both
+		// terms are the same.
+		return float64(0.5 * float64(bound*bound)), 0, 1
+	}
+	return float64(0.5 * float64(plain*plain)), plain, 0
+}
+
+// klController is the KL coefficient: fixed, or steering the KL to a target
+// (Ziegler et al. 2019, section 2.2, in the form of lm-human-preferences):
+//
+//	e = clip(KL/target − 1, −0.2, 0.2),   β ← β (1 + e n/horizon)
+type klController struct {
+	coef            float64
+	adaptive        bool
+	target, horizon float64
+}
+
+// update moves the coefficient after a batch of n episodes with that mean KL.
+func (k *klController) update(kl float64, n int) {
+	if !k.adaptive {
+		return
+	}
+	e := min(max(kl/k.target-1, -0.2), 0.2)
+	k.coef *= 1 + float64(e*float64(n))/k.horizon
+}
+
+// value is the value head: a table with one number for each position, prompt
+// and context, with an Adam of its own. It cannot see the words before the
+// context, whose worth is already decided: that part of a return stays noise.
+type value struct {
+	v, g  []float64
+	adam  *policy.Adam
+	limit float64
+}
+
+func newValue(s policy.Shape, maxGradNorm float64) *value {
+	n := s.MaxLength * s.Rows()
+	return &value{v: make([]float64, n), g: make([]float64, n), adam: policy.NewAdam(n), limit: maxGradNorm}
+}
+
+func (v *value) update(lr float64) {
+	policy.ClipGradNorm(v.g, v.limit)
+	v.adam.Step(v.v, v.g, lr)
+	clear(v.g)
+}

@@ -1,0 +1,309 @@
+// Package ppo aligns a policy against a reward, by Proximal Policy Optimization
+// with a KL penalty (Schulman et al. 2017, arXiv 1707.06347; as in Ziegler et
+// al. 2019, arXiv 1909.08593, and TRL's PPOTrainer):
+//
+//	maximise  J(θ) = E_{x, y~π_θ} [ r(x,y) ] − β KL(π_θ ‖ π_ref)
+//
+// A step rolls out a batch of responses, spreads reward and penalty over their
+// tokens, estimates advantages, and takes several epochs of clipped steps:
+//
+//	R_t = −β (log π_old(y_t) − log π_ref(y_t)) + 1[t = last] r(x,y)
+//	Â   = GAE(R, V; γ, λ), whitened
+//	L   = mean_t max(−Â_t ρ_t, −Â_t clip(ρ_t, 1−ε, 1+ε)) + c_v L_V − c_e H
+//
+//	ρ_t      π_θ(y_t)/π_old(y_t), the ratio        ε     Config.Cliprange
+//	V        value head, a table                   c_v   Config.VFCoef
+//	Â_t      advantage of token t                  c_e   Config.EntropyCoef
+//	β        KL coefficient, fixed or adaptive     H     entropy of the rows visited
+//
+// Tokens are the words of a response and its EOS decision, where it has one.
+package ppo
+
+import (
+	"iter"
+
+	"rlhfsim/internal/field"
+	"rlhfsim/internal/num"
+	"rlhfsim/internal/rng"
+	"rlhfsim/policy"
+)
+
+// Config is in the order of the equations; names are TRL's.
+type Config struct {
+	TotalEpisodes     int     `toml:"total_episodes"` // responses sampled in all
+	BatchSize         int     `toml:"batch_size"`     // responses a step (rollout batch)
+	MissingEOSPenalty float64 `toml:"missing_eos_penalty"`
+	WhitenRewards     bool    `toml:"whiten_rewards"`
+
+	KLCoef      float64 `toml:"kl_coef"`      // β, or where an adaptive one begins
+	KLEstimator string  `toml:"kl_estimator"` // "k1" or "k3"
+	AdapKLCtrl  bool    `toml:"adap_kl_ctrl"`
+	Target      float64 `toml:"target"`  // KL in nats per response that the adaptive coefficient aims at
+	Horizon     float64 `toml:"horizon"` // episodes over which it does so
+
+	Gamma            float64 `toml:"gamma"`             // γ
+	Lam              float64 `toml:"lam"`               // λ
+	WhitenAdvantages bool    `toml:"whiten_advantages"` // TRL always does
+
+	NumPPOEpochs   int     `toml:"num_ppo_epochs"`
+	NumMiniBatches int     `toml:"num_mini_batches"`
+	Cliprange      float64 `toml:"cliprange"` // ε
+	EarlyStopping  bool    `toml:"early_stopping"`
+	TargetKL       float64 `toml:"target_kl"` // epochs stop when the policy has moved by 1.5 of it
+
+	VFCoef         float64 `toml:"vf_coef"`         // c_v
+	CliprangeValue float64 `toml:"cliprange_value"` // of the value loss
+	EntropyCoef    float64 `toml:"entropy_coef"`    // c_e
+
+	LearningRate      float64 `toml:"learning_rate"`
+	ValueLearningRate float64 `toml:"value_learning_rate"`
+	LRSchedulerType   string  `toml:"lr_scheduler_type"` // "constant", or "linear" to 0
+	MaxGradNorm       float64 `toml:"max_grad_norm"`     // of policy and value each, 0 = no clipping
+}
+
+// Default is TRL's, with learning rates for tables instead of networks.
+func Default() Config {
+	return Config{
+		TotalEpisodes: 25600, BatchSize: 128,
+		KLCoef: 0.05, KLEstimator: "k1", Target: 6, Horizon: 10000,
+		Gamma: 1, Lam: 0.95, WhitenAdvantages: true,
+		NumPPOEpochs: 4, NumMiniBatches: 1, Cliprange: 0.2, TargetKL: 0.1,
+		VFCoef: 0.1, CliprangeValue: 0.2,
+		LearningRate: 0.03, ValueLearningRate: 0.1, LRSchedulerType: "linear", MaxGradNorm: 1,
+	}
+}
+
+var (
+	estimators = []string{"k1", "k3"}
+	schedulers = []string{"constant", "linear"}
+)
+
+// Validate reports every field that cannot stand.
+func (c Config) Validate() error {
+	var k field.Checker
+	k.Count("total_episodes", c.TotalEpisodes, 1, 1_000_000_000)
+	k.Count("batch_size", c.BatchSize, 1, 1_000_000)
+	k.NonNegative("missing_eos_penalty", c.MissingEOSPenalty)
+	k.NonNegative("kl_coef", c.KLCoef)
+	field.OneOf(&k, "kl_estimator", c.KLEstimator, estimators)
+	k.Positive("target", c.Target)
+	k.Positive("horizon", c.Horizon)
+	k.Range("gamma", c.Gamma, 0, 1)
+	k.Range("lam", c.Lam, 0, 1)
+	k.Count("num_ppo_epochs", c.NumPPOEpochs, 1, 1000)
+	k.Count("num_mini_batches", c.NumMiniBatches, 1, max(1, c.BatchSize))
+	k.Positive("cliprange", c.Cliprange)
+	k.Positive("target_kl", c.TargetKL)
+	k.NonNegative("vf_coef", c.VFCoef)
+	k.Positive("cliprange_value", c.CliprangeValue)
+	k.NonNegative("entropy_coef", c.EntropyCoef)
+	k.Positive("learning_rate", c.LearningRate)
+	k.Positive("value_learning_rate", c.ValueLearningRate)
+	field.OneOf(&k, "lr_scheduler_type", c.LRSchedulerType, schedulers)
+	k.NonNegative("max_grad_norm", c.MaxGradNorm)
+	return k.Err()
+}
+
+// Scorer gives a whole response its reward: the reward model, or anything else.
+type Scorer interface {
+	Score(x policy.Prompt, y policy.Response) float64
+}
+
+// Stats of one step. Those of the rollout are means over its episodes, those of
+// the updates means over all minibatches of all epochs. TRL's `eps` (episodes
+// per second) is left out: a clock has no place in a record that must repeat.
+type Stats struct {
+	KL             float64 // objective/kl: Σ_t log π_old − log π_ref per response (k1 estimate)
+	Entropy        float64 // objective/entropy: −Σ_t log π_old per response
+	NonScoreReward float64 // objective/non_score_reward: −β times the KL estimate, per response
+	RLHFReward     float64 // objective/rlhf_reward: scores + non-score reward
+	Scores         float64 // objective/scores: after the missing-EOS penalty
+	KLCoef         float64 // objective/kl_coef: β of this step
+
+	ApproxKL       float64 // policy/approxkl_avg: mean ½ (log π − log π_old)²
+	ClipFrac       float64 // policy/clipfrac_avg: share of tokens whose clipped term was the larger
+	PolicyEntropy  float64 // policy/entropy_avg: mean entropy of the rows visited, nats per token
+	PolicyLoss     float64 // loss/policy_avg
+	ValueLoss      float64 // loss/value_avg
+	ValueClipFrac  float64 // val/clipfrac_avg
+	Ratio          float64 // val/ratio: mean ρ
+	RatioVar       float64 // val/ratio_var: variance over minibatches of their mean ρ
+	VarExplained   float64 // ppo/val/var_explained: 1 − Var(R−V)/Var(R) before the update
+	ReturnsMean    float64 // ppo/returns/mean
+	ReturnsVar     float64 // ppo/returns/var
+	NumEOSTokens   float64 // val/num_eos_tokens: responses that ended themselves
+	GradNorm       float64 // mean norm of the policy's gradient before clipping
+	LR             float64 // lr
+	Episode        float64 // episode: sampled so far
+	UpdatesInEpoch float64 // not a metric of TRL's: epochs taken before an early stop
+}
+
+// All yields the metrics under TRL's names (PPOTrainer; 0.8 where later ones lack them).
+func (s Stats) All() iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		for _, m := range []struct {
+			name  string
+			value float64
+		}{
+			{"objective/kl", s.KL}, {"objective/entropy", s.Entropy}, {"objective/non_score_reward", s.NonScoreReward},
+			{"objective/rlhf_reward", s.RLHFReward}, {"objective/scores", s.Scores}, {"objective/kl_coef", s.KLCoef},
+			{"policy/approxkl_avg", s.ApproxKL}, {"policy/clipfrac_avg", s.ClipFrac}, {"policy/entropy_avg", s.PolicyEntropy},
+			{"loss/policy_avg", s.PolicyLoss}, {"loss/value_avg", s.ValueLoss}, {"val/clipfrac_avg", s.ValueClipFrac},
+			{"val/ratio", s.Ratio}, {"val/ratio_var", s.RatioVar}, {"val/num_eos_tokens", s.NumEOSTokens},
+			{"ppo/val/var_explained", s.VarExplained}, {"ppo/returns/mean", s.ReturnsMean}, {"ppo/returns/var", s.ReturnsVar},
+			{"grad_norm", s.GradNorm}, {"lr", s.LR}, {"episode", s.Episode}, {"ppo/epochs", s.UpdatesInEpoch},
+		} {
+			if !yield(m.name, m.value) {
+				return
+			}
+		}
+	}
+}
+
+// Trainer runs PPO.
+type Trainer struct {
+	cfg     Config
+	policy  *policy.Trainer
+	ref     *policy.Softmax
+	reward  Scorer
+	weights []float64 // probability of each prompt
+	value   *value
+	kl      klController
+	rollout *rollout
+	step    int
+	order   []int // episodes, reshuffled every epoch
+	visits  []float64
+	ratios  []float64 // mean ratio of each minibatch
+}
+
+// New prepares the alignment of pi, which starts as a copy of ref, with the
+// reward; promptWeights are the prompts' probabilities.
+func New(cfg Config, pi, ref *policy.Softmax, reward Scorer, promptWeights []float64) *Trainer {
+	t := &Trainer{
+		cfg: cfg, policy: policy.NewTrainer(pi, cfg.MaxGradNorm), ref: ref, reward: reward, weights: promptWeights,
+		value: newValue(pi.Shape, cfg.MaxGradNorm), rollout: newRollout(cfg.BatchSize, pi.Shape),
+		kl:    klController{coef: cfg.KLCoef, adaptive: cfg.AdapKLCtrl, target: cfg.Target, horizon: cfg.Horizon},
+		order: make([]int, cfg.BatchSize), visits: make([]float64, pi.Rows()),
+		ratios: make([]float64, 0, cfg.NumPPOEpochs*cfg.NumMiniBatches),
+	}
+	for i := range t.order {
+		t.order[i] = i
+	}
+	return t
+}
+
+// Steps is the number of rollout batches of the whole training.
+func (t *Trainer) Steps() int { return (t.cfg.TotalEpisodes + t.cfg.BatchSize - 1) / t.cfg.BatchSize }
+
+// Step rolls out one batch and takes its epochs of updates.
+func (t *Trainer) Step(r *rng.Stream) Stats {
+	b, s := t.rollout, Stats{LR: t.learningRate(t.cfg.LearningRate), KLCoef: t.kl.coef}
+	b.sample(t.policy.Policy, t.ref, t.weights, r)
+	b.score(t.reward, t.cfg.MissingEOSPenalty, &s)
+	b.tokenRewards(t.kl.coef, t.cfg.KLEstimator, &s)
+	if t.cfg.WhitenRewards {
+		Whiten(b.reward, false)
+	}
+	b.advantages(t.value, t.cfg.Gamma, t.cfg.Lam, &s)
+	if t.cfg.WhitenAdvantages {
+		Whiten(b.advantage, true)
+	}
+	t.ratios = t.ratios[:0]
+	for range t.cfg.NumPPOEpochs {
+		s.UpdatesInEpoch++
+		moved := t.epoch(r, &s)
+		if t.cfg.EarlyStopping && moved > 1.5*t.cfg.TargetKL {
+			break
+		}
+	}
+	s.average(t.ratios)
+	t.kl.update(s.KL, t.cfg.BatchSize)
+	t.step++
+	s.Episode = float64(t.step * t.cfg.BatchSize)
+	return s
+}
+
+// epoch takes one pass over the rollout in shuffled minibatches, and returns
+// how far the policy has moved from the one that sampled: mean log π_old − log π.
+func (t *Trainer) epoch(r *rng.Stream, s *Stats) (moved float64) {
+	r.Shuffle(t.order)
+	n := t.cfg.NumMiniBatches
+	for k := range n {
+		episodes := t.order[k*len(t.order)/n : (k+1)*len(t.order)/n]
+		moved += t.minibatch(episodes, s) / float64(n)
+	}
+	return moved
+}
+
+// minibatch takes one clipped step of policy and value on the episodes.
+func (t *Trainer) minibatch(episodes []int, s *Stats) (moved float64) {
+	b := t.rollout
+	tokens := 0
+	for _, e := range episodes {
+		tokens += int(b.start[e+1] - b.start[e])
+	}
+	each, ratio := 1/float64(tokens), 0.0
+	clear(t.visits)
+	for _, e := range episodes {
+		from, to := b.start[e], b.start[e+1]
+		b.ratios(t.policy.Policy, from, to)
+		for j := from; j < to; j++ {
+			loss, slope, clipped := Clipped(b.ratio[j], b.advantage[j], t.cfg.Cliprange)
+			t.policy.G[b.index[j]] += float64(each * slope)
+			t.visits[b.row[j]] += each
+			s.PolicyLoss += float64(each * loss)
+			s.ClipFrac += float64(each * clipped)
+			s.ApproxKL += float64(each * float64(0.5*float64(b.logRatio[j]*b.logRatio[j])))
+			moved -= float64(each * b.logRatio[j])
+			ratio += float64(each * b.ratio[j])
+
+			v := int(b.state[j])
+			loss, slope, clipped = ClippedValue(t.value.v[v], b.value[j], b.returns[j], t.cfg.CliprangeValue)
+			t.value.g[v] += float64(float64(each*t.cfg.VFCoef) * slope)
+			s.ValueLoss += float64(each * loss)
+			s.ValueClipFrac += float64(each * clipped)
+		}
+	}
+	s.PolicyEntropy += t.entropyBonus()
+	s.GradNorm += t.policy.Update(s.LR)
+	t.value.update(t.learningRate(t.cfg.ValueLearningRate))
+	t.ratios = append(t.ratios, ratio)
+	return moved
+}
+
+// entropyBonus is the mean entropy H of the rows visited, and adds the
+// gradient of −c_e H: for a row, g_w = c_e π_w log π_w (see policy.Trainer).
+func (t *Trainer) entropyBonus() float64 {
+	pi, sum := t.policy.Policy, 0.0
+	n := pi.Outcomes()
+	for row, share := range t.visits {
+		if share == 0 {
+			continue
+		}
+		p, logp := pi.P[row*n:(row+1)*n], pi.LogP[row*n:(row+1)*n]
+		sum -= float64(share * num.Dot(p, logp))
+		if t.cfg.EntropyCoef > 0 {
+			scale, g := t.cfg.EntropyCoef*share, t.policy.G[row*n:(row+1)*n]
+			for w := range g {
+				g[w] += float64(scale * float64(p[w]*logp[w]))
+			}
+		}
+	}
+	return sum
+}
+
+func (t *Trainer) learningRate(rate float64) float64 {
+	if t.cfg.LRSchedulerType == "constant" {
+		return rate
+	}
+	return rate * max(0, 1-float64(t.step)/float64(t.Steps()))
+}
+
+// average turns the sums over minibatches into means.
+func (s *Stats) average(ratios []float64) {
+	n := float64(len(ratios))
+	for _, v := range []*float64{&s.PolicyLoss, &s.ClipFrac, &s.ApproxKL, &s.ValueLoss, &s.ValueClipFrac, &s.PolicyEntropy, &s.GradNorm} {
+		*v /= n
+	}
+	s.Ratio, s.RatioVar = moments(ratios)
+}

@@ -1,0 +1,165 @@
+package ppo
+
+import (
+	"rlhfsim/internal/num"
+	"rlhfsim/internal/rng"
+	"rlhfsim/policy"
+)
+
+// rollout is a batch of sampled responses with everything known about their
+// tokens, token after token, episode after episode.
+type rollout struct {
+	prompt   []policy.Prompt
+	response []policy.Response
+	start    []int32   // [episodes+1] where each episode's tokens begin
+	total    []float64 // [episodes] score
+
+	index, row, state []int32   // of each token: entry of the table, its row, entry of the value head
+	old, ref          []float64 // log π_old, log π_ref
+	reward            []float64 // R_t
+	value             []float64 // V(s_t) before the update
+	advantage         []float64 // Â_t
+	returns           []float64 // Â_t + V(s_t), before whitening
+	logRatio, ratio   []float64 // log ρ_t, ρ_t under the policy being updated
+}
+
+func newRollout(episodes int, s policy.Shape) *rollout {
+	b := &rollout{prompt: make([]policy.Prompt, episodes), response: make([]policy.Response, episodes), start: make([]int32, episodes+1), total: make([]float64, episodes)}
+	for e := range b.response {
+		b.response[e] = make(policy.Response, 0, s.MaxLength)
+	}
+	n := episodes * s.MaxLength
+	for _, f := range []*[]int32{&b.index, &b.row, &b.state} {
+		*f = make([]int32, 0, n)
+	}
+	for _, f := range []*[]float64{&b.old, &b.ref, &b.reward, &b.value, &b.advantage, &b.returns, &b.logRatio, &b.ratio} {
+		*f = make([]float64, n)
+	}
+	return b
+}
+
+// sample draws the responses at temperature 1: at any other temperature the
+// samples would come from another policy than the one in the ratio and the KL.
+func (b *rollout) sample(pi, ref *policy.Softmax, weights []float64, r *rng.Stream) {
+	b.index, b.row, b.state = b.index[:0], b.row[:0], b.state[:0]
+	for e := range b.prompt {
+		x := policy.Prompt(draw(weights, r.Float64()))
+		b.prompt[e], b.start[e] = x, int32(len(b.index))
+		b.response[e] = b.episode(b.response[e][:0], x, pi, r)
+	}
+	tokens := len(b.index)
+	b.start[len(b.prompt)] = int32(tokens)
+	for _, f := range []*[]float64{&b.old, &b.ref, &b.reward, &b.value, &b.advantage, &b.returns, &b.logRatio, &b.ratio} {
+		*f = (*f)[:tokens]
+	}
+	for j, i := range b.index {
+		b.old[j], b.ref[j] = pi.LogP[i], ref.LogP[i]
+	}
+}
+
+func (b *rollout) episode(y policy.Response, x policy.Prompt, pi *policy.Softmax, r *rng.Stream) policy.Response {
+	context, n := pi.Start(), pi.Outcomes()
+	for t := range pi.MaxLength {
+		at := pi.Row(t, x, context)
+		w := draw(pi.P[at:at+n], r.Float64())
+		b.index = append(b.index, int32(at+w))
+		b.row = append(b.row, int32(at/n))
+		b.state = append(b.state, int32(t*pi.Rows()+at/n))
+		if w == pi.Words {
+			break
+		}
+		y = append(y, policy.Token(w))
+		context = pi.Next(context, policy.Token(w))
+	}
+	return y
+}
+
+// draw is the outcome at quantile u of the probabilities p.
+func draw(p []float64, u float64) int {
+	last := len(p) - 1
+	for w, q := range p[:last] {
+		if u -= q; u < 0 {
+			return w
+		}
+	}
+	return last
+}
+
+// score asks for the rewards of whole responses; one that was cut loses the
+// missing-EOS penalty.
+func (b *rollout) score(reward Scorer, penalty float64, s *Stats) {
+	for e, y := range b.response {
+		b.total[e] = reward.Score(b.prompt[e], y)
+		if b.ended(e) {
+			s.NumEOSTokens++
+		} else {
+			b.total[e] -= penalty
+		}
+	}
+	s.Scores = num.Sum(b.total) / float64(len(b.total))
+}
+
+// ended says whether the response said EOS: it then has a token more than words.
+func (b *rollout) ended(e int) bool {
+	return int(b.start[e+1]-b.start[e]) > len(b.response[e])
+}
+
+// tokenRewards spreads penalty and score over the tokens.
+func (b *rollout) tokenRewards(coef float64, estimator string, s *Stats) {
+	n := 1 / float64(len(b.prompt))
+	for e := range b.prompt {
+		from, to := b.start[e], b.start[e+1]
+		TokenRewards(b.reward[from:to], b.old[from:to], b.ref[from:to], coef, estimator, b.total[e])
+		s.NonScoreReward += float64(n * (num.Sum(b.reward[from:to]) - b.total[e]))
+		for j := from; j < to; j++ {
+			s.KL += float64(n * (b.old[j] - b.ref[j]))
+			s.Entropy -= float64(n * b.old[j])
+		}
+	}
+	s.RLHFReward = s.Scores + s.NonScoreReward
+}
+
+// TokenRewards fills R_t = −β k(t), plus the score on the last token, where k
+// is the estimate of the KL from one token (Schulman 2020, "Approximating KL
+// divergence"), with log r = log π_ref − log π_old:
+//
+//	k1 = −log r,   k3 = (r − 1) − log r
+func TokenRewards(dst, old, ref []float64, coef float64, estimator string, score float64) {
+	for t := range dst {
+		logr := ref[t] - old[t]
+		k := -logr
+		if estimator == "k3" {
+			k += num.Exp(logr) - 1
+		}
+		dst[t] = -coef * k
+	}
+	dst[len(dst)-1] += score
+}
+
+// advantages fills values, advantages and returns.
+func (b *rollout) advantages(v *value, gamma, lam float64, s *Stats) {
+	for j, i := range b.state {
+		b.value[j] = v.v[i]
+	}
+	for e := range b.prompt {
+		from, to := b.start[e], b.start[e+1]
+		GAE(b.advantage[from:to], b.reward[from:to], b.value[from:to], gamma, lam)
+	}
+	for j, a := range b.advantage {
+		b.returns[j] = a + b.value[j]
+	}
+	var residual float64
+	s.ReturnsMean, s.ReturnsVar = moments(b.returns)
+	_, residual = moments(b.advantage)
+	if s.ReturnsVar > 0 {
+		s.VarExplained = 1 - residual/s.ReturnsVar
+	}
+}
+
+// ratios fills log ρ and ρ for a range of tokens.
+func (b *rollout) ratios(pi *policy.Softmax, from, to int32) {
+	for j := from; j < to; j++ {
+		b.logRatio[j] = pi.LogP[b.index[j]] - b.old[j]
+	}
+	num.ExpTo(b.ratio[from:to], b.logRatio[from:to])
+}

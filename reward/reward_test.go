@@ -1,0 +1,342 @@
+package reward
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"slices"
+	"testing"
+
+	"rlhfsim/internal/field"
+	"rlhfsim/internal/num"
+	"rlhfsim/internal/rng"
+	"rlhfsim/policy"
+)
+
+// randomRankings ranks K random responses of 1 to 4 words by a given judge's
+// scores plus Gumbel noise, which is Plackett-Luce.
+func randomRankings(n, k, prompts, words int, judge *Model, seed uint64) []policy.Ranking {
+	r := rng.New(seed, "reward test")
+	out := make([]policy.Ranking, n)
+	for i := range out {
+		x := policy.Prompt(r.IntN(prompts))
+		type scored struct {
+			y policy.Response
+			s float64
+		}
+		var all []scored
+		for range k {
+			var y policy.Response
+			for range 1 + r.IntN(4) {
+				y = append(y, policy.Token(r.IntN(words)))
+			}
+			all = append(all, scored{y, judge.Score(x, y) - num.Log(-num.Log(r.Float64()))})
+		}
+		slices.SortFunc(all, func(a, b scored) int {
+			if a.s > b.s {
+				return -1
+			}
+			return 1
+		})
+		out[i].Prompt = x
+		for _, s := range all {
+			out[i].Responses = append(out[i].Responses, s.y)
+		}
+		for range k * (k - 1) / 2 {
+			out[i].Reversed = append(out[i].Reversed, r.Float64() < 0.1)
+		}
+	}
+	return out
+}
+
+func randomModel(prompts, words int, seed uint64) *Model {
+	m := &Model{Prompts: prompts, Words: words, Weight: make([]float64, prompts*words), Bias: make([]float64, prompts)}
+	r := rng.New(seed, "model")
+	for i := range m.Weight {
+		m.Weight[i] = 3 * (r.Float64() - 0.5)
+	}
+	for i := range m.Bias {
+		m.Bias[i] = r.Float64()
+	}
+	return m
+}
+
+func metrics(s Stats) map[string]float64 {
+	m := map[string]float64{}
+	for name, v := range s.All() {
+		m[name] = v
+	}
+	return m
+}
+
+// trainerAt is a trainer whose model holds the given numbers.
+func trainerAt(c Config, m *Model, rankings []policy.Ranking) *Trainer {
+	t := New(c, m.Prompts, m.Words, rankings)
+	copy(t.model.Weight, m.Weight)
+	copy(t.model.Bias, m.Bias)
+	return t
+}
+
+func TestGradientAgainstFiniteDifferences(t *testing.T) {
+	for k := 2; k <= 9; k++ {
+		m := randomModel(2, 3, uint64(k))
+		rankings := randomRankings(5, k, 2, 3, m, uint64(k))
+		c := Config{LearningRate: 1e-3, NumTrainEpochs: 1, BatchSize: 5, CenterRewardsCoefficient: 0.05}
+		loss := func(params []float64) float64 {
+			tr := trainerAt(c, m, rankings)
+			copy(tr.params, params)
+			return tr.Step(rng.New(1)).Loss
+		}
+		tr := trainerAt(c, m, rankings)
+		start := slices.Clone(tr.params)
+		got := tr.Step(rng.New(1)).GradNorm
+		norm := 0.0
+		for i := range start {
+			const h = 1e-5
+			p := slices.Clone(start)
+			p[i] += h
+			up := loss(p)
+			p[i] -= 2 * h
+			d := (up - loss(p)) / (2 * h)
+			norm += d * d
+			if math.Abs(tr.grad[i]-d) > 1e-8 {
+				t.Fatalf("K = %d: ∂L/∂θ[%d] = %v, by differences %v", k, i, tr.grad[i], d)
+			}
+		}
+		if norm < 1e-4 || math.Abs(got-math.Sqrt(norm)) > 1e-8 {
+			t.Errorf("K = %d: gradient norm %v, by differences %v", k, got, math.Sqrt(norm))
+		}
+	}
+}
+
+// "We train on all (K choose 2) comparisons from each prompt as a single batch
+// element" (Ouyang et al. 2022, section 3.5): the loss of a ranking is the mean
+// over its comparisons, whatever K.
+func TestSection35ARankingIsOneBatchElement(t *testing.T) {
+	m := randomModel(1, 3, 1)
+	rankings := append(randomRankings(1, 2, 1, 3, m, 1), randomRankings(1, 9, 1, 3, m, 2)...)
+	c := Config{LearningRate: 1e-3, NumTrainEpochs: 1, BatchSize: 2}
+	want, correct := 0.0, 0.0
+	for _, r := range rankings {
+		compared := r.Comparisons(nil)
+		for _, p := range compared {
+			d := m.Score(0, r.Responses[p.Chosen]) - m.Score(0, r.Responses[p.Rejected])
+			want -= num.LogSigmoid(d) / float64(2*len(compared))
+			if d > 0 {
+				correct += 1 / float64(2*len(compared))
+			}
+		}
+	}
+	s := trainerAt(c, m, rankings).Step(rng.New(1))
+	if math.Abs(s.Loss-want) > 1e-12 || math.Abs(s.Accuracy-correct) > 1e-12 {
+		t.Errorf("loss %v, want %v; accuracy %v, want %v", s.Loss, want, s.Accuracy, correct)
+	}
+}
+
+func TestFitRecoversTheJudge(t *testing.T) {
+	judge := randomModel(2, 4, 3)
+	rankings := randomRankings(4000, 4, 2, 4, judge, 3)
+	for i := range rankings {
+		clear(rankings[i].Reversed)
+	}
+	c := Config{LearningRate: 0.02, NumTrainEpochs: 12, BatchSize: 64}
+	tr := New(c, 2, 4, rankings)
+	r := rng.New(1)
+	for range tr.Steps() {
+		tr.Step(r)
+	}
+	for i, w := range tr.Model().Weight {
+		if math.Abs(w-judge.Weight[i]) > 0.12 {
+			t.Errorf("weight %d is %.3f, the judge's %.3f", i, w, judge.Weight[i])
+		}
+	}
+	for _, b := range tr.Model().Bias {
+		if math.Abs(b) > 1e-9 {
+			t.Errorf("comparisons at one prompt moved its bias to %v", b)
+		}
+	}
+	held := Evaluate(tr.Model(), randomRankings(2000, 4, 2, 4, judge, 4))
+	ideal := Evaluate(judge, randomRankings(2000, 4, 2, 4, judge, 4))
+	if held.Accuracy < ideal.Accuracy-0.01 || held.N != 12_000 || held.Loss > ideal.Loss+0.01 || held.Margin <= 0 {
+		t.Errorf("held out %+v, the judge itself %+v", held, ideal)
+	}
+}
+
+func TestCalibrationOfTheTrueJudge(t *testing.T) {
+	judge := randomModel(2, 4, 5)
+	rankings := randomRankings(4000, 3, 2, 4, judge, 5)
+	for i := range rankings {
+		clear(rankings[i].Reversed)
+	}
+	total := 0
+	for _, b := range Calibration(judge, rankings, 10) {
+		total += b.N
+		if b.N > 300 && (math.Abs(b.Predicted-b.Actual) > 0.06 || b.Predicted < b.Low || b.Predicted > b.High) {
+			t.Errorf("bin %+v", b)
+		}
+	}
+	if total < 11_000 {
+		t.Errorf("%d comparisons in the bins", total)
+	}
+}
+
+func TestWeightDecayLeavesBiasesAlone(t *testing.T) {
+	m := randomModel(1, 2, 6)
+	same := policy.Ranking{Responses: []policy.Response{{0}, {0}}, Reversed: []bool{false}} // no gradient at all
+	tr := trainerAt(Config{LearningRate: 0.1, NumTrainEpochs: 1, BatchSize: 1, WeightDecay: 0.5}, m, []policy.Ranking{same})
+	tr.Step(rng.New(1))
+	for i, w := range tr.Model().Weight {
+		if math.Abs(w-m.Weight[i]*0.95) > 1e-12 {
+			t.Errorf("weight %v → %v", m.Weight[i], w)
+		}
+	}
+	if tr.Model().Bias[0] != m.Bias[0] {
+		t.Error("the bias decayed")
+	}
+}
+
+func TestShiftPutsDemonstrationsAtZero(t *testing.T) {
+	m := randomModel(2, 3, 7)
+	demos := []policy.Demonstration{{Prompt: 0, Response: policy.Response{0, 1}}, {Prompt: 1, Response: policy.Response{2}}, {Prompt: 1}}
+	gap := m.Score(0, demos[0].Response) - m.Score(1, demos[1].Response)
+	m.Shift(demos)
+	sum := 0.0
+	for _, d := range demos {
+		sum += m.Score(d.Prompt, d.Response)
+	}
+	if math.Abs(sum) > 1e-12 || math.Abs(m.Score(0, demos[0].Response)-m.Score(1, demos[1].Response)-gap) > 1e-12 {
+		t.Errorf("sum %v", sum)
+	}
+}
+
+func TestAdditiveIsTheSameReward(t *testing.T) {
+	m := randomModel(2, 3, 8)
+	s := policy.Shape{Prompts: 2, Words: 3, MaxLength: 3, Order: 2}
+	p, err := policy.NewSoftmax(s, policy.Table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := m.Additive(s)
+	for _, y := range []policy.Response{nil, {1}, {2, 0, 2}} {
+		sum := a.Bias[1]
+		for _, i := range p.Path(nil, 1, y) {
+			sum += a.R[i]
+		}
+		if math.Abs(sum-m.Score(1, y)) > 1e-12 {
+			t.Errorf("%v: %v along the path, score %v", y, sum, m.Score(1, y))
+		}
+	}
+}
+
+func TestStatsNamesAndRewards(t *testing.T) {
+	m := randomModel(1, 3, 9)
+	rankings := randomRankings(2, 3, 1, 3, m, 9)
+	got := metrics(trainerAt(Config{LearningRate: 0.3, BatchSize: 2, NumTrainEpochs: 1}, m, rankings).Step(rng.New(1)))
+	low, high, mean := math.Inf(1), math.Inf(-1), 0.0
+	for _, r := range rankings {
+		for _, y := range r.Responses {
+			s := m.Score(0, y)
+			low, high, mean = min(low, s), max(high, s), mean+s/6
+		}
+	}
+	for name, want := range map[string]float64{"min_reward": low, "max_reward": high, "mean_reward": mean, "learning_rate": 0.3} {
+		if math.Abs(got[name]-want) > 1e-12 {
+			t.Errorf("%s = %v, want %v", name, got[name], want)
+		}
+	}
+	if len(got) != 8 || got["grad_norm"] <= 0 {
+		t.Errorf("metrics %v", got)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	if err := Default().Validate(); err != nil {
+		t.Error(err)
+	}
+	bad := Config{LearningRate: 0, NumTrainEpochs: -1, BatchSize: 0, WeightDecay: -1, CenterRewardsCoefficient: math.NaN(), MaxGradNorm: -1}
+	if n := len(field.All(bad.Validate())); n != 6 {
+		t.Errorf("%d problems: %v", n, bad.Validate())
+	}
+}
+
+func TestGoldenRewardModel(t *testing.T) {
+	t.Run("reward_model.json", func(t *testing.T) {
+		var g struct {
+			Cases   []map[string]json.RawMessage
+			Results []map[string]json.RawMessage
+		}
+		data, err := os.ReadFile("../testdata/golden/reward_model.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(data, &g); err != nil {
+			t.Fatal(err)
+		}
+		if len(g.Results) == 0 {
+			t.Fatal("no results")
+		}
+		for _, r := range g.Results {
+			c := g.Cases[int(scalar(t, r["case"]))]
+			chosen, rejected := vector(t, c["rewards_chosen"]), vector(t, c["rewards_rejected"])
+			margin := make([]float64, len(chosen))
+			if string(r["use_margin"]) == "true" {
+				margin = vector(t, c["margin"])
+			}
+			center := 0.0
+			if raw := r["center_rewards_coefficient"]; raw != nil && string(raw) != "null" {
+				center = scalar(t, raw)
+			}
+			gradChosen, gradRejected := vector(t, r["grad_chosen"]), vector(t, r["grad_rejected"])
+			loss, n := 0.0, float64(len(chosen))
+			for i := range chosen {
+				l, a, b := Pairwise(chosen[i], rejected[i], margin[i], center)
+				loss += l / n
+				same(t, "grad chosen", a/n, gradChosen[i])
+				same(t, "grad rejected", b/n, gradRejected[i])
+			}
+			same(t, "loss", loss, scalar(t, r["loss"]))
+		}
+	})
+}
+
+func scalar(t *testing.T, raw json.RawMessage) (v float64) {
+	t.Helper()
+	if err := json.Unmarshal(raw, &v); err != nil {
+		t.Fatalf("%s: %v", raw, err)
+	}
+	return v
+}
+
+func vector(t *testing.T, raw json.RawMessage) (v []float64) {
+	t.Helper()
+	if err := json.Unmarshal(raw, &v); err != nil {
+		t.Fatalf("%.80s: %v", raw, err)
+	}
+	return v
+}
+
+func same(t *testing.T, what string, got, want float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= 1e-12*max(1, math.Abs(want))) {
+		t.Errorf("%s = %.17g, TRL's %.17g", what, got, want)
+	}
+}
+
+func BenchmarkStep(b *testing.B) {
+	judge := randomModel(8, 24, 1)
+	tr := New(Default(), 8, 24, randomRankings(1000, 4, 8, 24, judge, 1))
+	r := rng.New(2)
+	b.ReportAllocs()
+	for b.Loop() {
+		tr.Step(r)
+	}
+	b.ReportMetric(float64(b.N*16)/b.Elapsed().Seconds(), "rankings/s")
+}
+
+func TestStepAllocatesNothing(t *testing.T) {
+	judge := randomModel(2, 4, 1)
+	tr, r := New(Default(), 2, 4, randomRankings(100, 4, 2, 4, judge, 1)), rng.New(1)
+	if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
+		t.Errorf("%v allocations a step", n)
+	}
+}

@@ -1,0 +1,54 @@
+package sim
+
+import "rlhfsim/policy"
+
+// Exact is the exact evaluation of one policy: sums over every response, no
+// sampling.
+type Exact struct {
+	Gold      float64 // E[gold]: what the people here want
+	Proxy     float64 // E[learned reward]
+	KL        float64 // KL(π‖π_SFT), nats per response
+	Entropy   float64 // of the whole response, nats
+	Length    float64 // words, EOS not counted
+	Objective float64 // Proxy − β KL
+	Gap       float64 // J* of the learned reward − Objective, ≥ 0
+	WinRate   float64 // P(gold(π) > gold(SFT)) + ½ P(equal)
+
+	// What applies: before there is a reward model there is no Proxy, without a
+	// β no Objective and Gap, and the win rate is computed on request.
+	HasProxy, HasObjective, HasWinRate bool
+}
+
+// exact evaluates a policy; the win rate, the one costly number, on request.
+func (s *Shared) exact(c *policy.Chain, winRate bool) Exact {
+	x := s.evaluator.Expect(c, &s.SFT.Chain, s.proxy)
+	e := Exact{Gold: s.evaluator.ExpectCounts(c, s.gold), Proxy: x.Reward, KL: x.KL, Entropy: x.Entropy, Length: x.Length,
+		HasProxy: s.proxy != nil, HasWinRate: winRate}
+	if winRate {
+		e.WinRate = s.evaluator.WinRate(s.evaluator.Distribution(c, s.values), s.sftValues)
+	}
+	return e
+}
+
+// against fills the objective at the optimum's β and the gap to it.
+func (e *Exact) against(o *policy.Optimum) {
+	e.Objective = e.Proxy - float64(o.Beta*e.KL)
+	e.Gap = o.Value - e.Objective
+	e.HasObjective = true
+}
+
+// metrics lists the fields that apply, under their names in metrics.csv.
+func (e Exact) metrics() []Metric {
+	out := []Metric{{"exact/gold_reward", e.Gold}}
+	if e.HasProxy {
+		out = append(out, Metric{"exact/proxy_reward", e.Proxy})
+	}
+	out = append(out, Metric{"exact/kl", e.KL}, Metric{"exact/entropy", e.Entropy}, Metric{"exact/length", e.Length})
+	if e.HasObjective {
+		out = append(out, Metric{"exact/objective", e.Objective}, Metric{"exact/gap", e.Gap})
+	}
+	if e.HasWinRate {
+		out = append(out, Metric{"exact/win_rate", e.WinRate})
+	}
+	return out
+}

@@ -1,0 +1,71 @@
+package sim
+
+import (
+	"rlhfsim/dpo"
+	"rlhfsim/policy"
+	"rlhfsim/ppo"
+)
+
+// Method is one way to align a policy.
+type Method struct {
+	Name    string
+	Title   string // one line: what it is
+	Section string // the section of an experiment file that configures it
+	section func(c Config) any
+	build   func(s *Shared, c Config, pi *policy.Softmax) learner
+}
+
+// Methods is the table of methods that an arm can name.
+var Methods = []Method{
+	{"ppo", "Proximal Policy Optimization against the reward model, with a KL penalty", "ppo", func(c Config) any { return c.PPO }, buildPPO},
+	{"dpo", "Direct Preference Optimization on the rankings' pairs, no reward model", "dpo", func(c Config) any { return c.DPO }, buildDPO},
+}
+
+func methodByName(name string) (Method, bool) {
+	for _, m := range Methods {
+		if m.Name == name {
+			return m, true
+		}
+	}
+	return Method{}, false
+}
+
+func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {
+	t := ppo.New(c.PPO, pi, s.SFT, s.Reward, s.World.Weights)
+	return newLearner(t.Steps(), t.Step)
+}
+
+func buildDPO(s *Shared, c Config, pi *policy.Softmax) learner {
+	t := dpo.New(c.DPO, pi, s.SFT, policy.Pairs(s.Rankings))
+	return newLearner(t.Steps(), t.Step)
+}
+
+// EngineVersion names the numbers that this program computes. It changes
+// whenever the same configuration and seed would give other bytes, so that
+// results of different engines are never mixed.
+const EngineVersion = "1"
+
+// SharedPart is the part of a configuration that decides the shared stages:
+// two configurations with equal parts have the same Shared for every seed.
+func (c Config) SharedPart() any {
+	return struct {
+		World      WorldConfig
+		Policy     policy.Config
+		Base       BaseConfig
+		SFT        SFTConfig
+		Labels     LabelsConfig
+		Reward     any
+		Evaluation EvaluationConfig
+	}{c.World, c.Policy, c.Base, c.SFT, c.Labels, c.Reward, c.Evaluation}
+}
+
+// OwnPart is what decides an arm beyond the shared stages: the method and its
+// own section, and the objective it is measured by.
+func (a Arm) OwnPart() any {
+	m, _ := methodByName(a.Method)
+	return struct {
+		Method    string
+		Objective ObjectiveConfig
+		Section   any
+	}{a.Method, a.Config.Objective, m.section(a.Config)}
+}

@@ -1,0 +1,351 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math"
+
+	"rlhfsim/internal/num"
+	"rlhfsim/internal/rng"
+	"rlhfsim/policy"
+	"rlhfsim/reward"
+)
+
+// Metric is one named number of a record.
+type Metric struct {
+	Name  string
+	Value float64
+}
+
+// Row is one record: the metrics of a stage after that many steps.
+type Row struct {
+	Stage   string
+	Step    int
+	Metrics []Metric
+}
+
+// Get is the metric of that name, NaN where the row has none.
+func (r Row) Get(name string) float64 {
+	for _, m := range r.Metrics {
+		if m.Name == name {
+			return m.Value
+		}
+	}
+	return math.NaN()
+}
+
+// NonFiniteError stops a stage whose training produced NaN or an infinity.
+type NonFiniteError struct {
+	Stage, Metric string
+	Step          int
+	Value         float64
+}
+
+func (e *NonFiniteError) Error() string {
+	return fmt.Sprintf("stage %s, step %d: %s is %v", e.Stage, e.Step, e.Metric, e.Value)
+}
+
+// learner is a stage's training as the loop sees it.
+type learner struct {
+	steps int
+	step  func(*rng.Stream) iter.Seq2[string, float64]
+}
+
+type stats interface {
+	All() iter.Seq2[string, float64]
+}
+
+func newLearner[S stats](steps int, step func(*rng.Stream) S) learner {
+	return learner{steps: steps, step: func(r *rng.Stream) iter.Seq2[string, float64] { return step(r).All() }}
+}
+
+// train is the one training loop of the program: it counts, evaluates, records
+// and stops. Rows are recorded before the first step, every `every` steps and
+// after the last one; evaluate adds the exact metrics of that moment.
+func train(ctx context.Context, stage string, l learner, every int, r *rng.Stream, evaluate func(row *Row, last bool)) ([]Row, error) {
+	var rows []Row
+	var measured []Metric
+	for step := 0; ; step++ {
+		last := step == l.steps
+		if step%every == 0 || last {
+			row := Row{Stage: stage, Step: step}
+			evaluate(&row, last)
+			row.Metrics = append(row.Metrics, measured...)
+			if err := checkFinite(row, row.Metrics); err != nil {
+				return rows, err
+			}
+			rows = append(rows, row)
+		}
+		if last {
+			return rows, nil
+		}
+		if ctx.Err() != nil {
+			return rows, context.Cause(ctx)
+		}
+		measured = measured[:0:0]
+		for name, value := range l.step(r) {
+			measured = append(measured, Metric{name, value})
+		}
+		if err := checkFinite(Row{Stage: stage, Step: step + 1}, measured); err != nil {
+			return rows, err
+		}
+	}
+}
+
+func checkFinite(at Row, metrics []Metric) error {
+	for _, m := range metrics {
+		if math.IsNaN(m.Value) || math.IsInf(m.Value, 0) {
+			return &NonFiniteError{Stage: at.Stage, Step: at.Step, Metric: m.Name, Value: m.Value}
+		}
+	}
+	return nil
+}
+
+// Lab is a world made ready for exact evaluation. It is read-only: any number
+// of seeds share one.
+type Lab struct {
+	Config Config
+	World  *World
+	gold   *policy.CountReward
+	values *policy.CountDistribution
+}
+
+// NewLab builds the world of a configuration and its lattices.
+func NewLab(c Config) (*Lab, error) {
+	w, err := NewWorld(c)
+	if err != nil {
+		return nil, err
+	}
+	values, err := policy.NewCountDistribution(w.Shape, w.Gold)
+	if err != nil {
+		return nil, err
+	}
+	return &Lab{Config: c, World: w, gold: policy.NewCountReward(w.Shape, w.Gold), values: values}, nil
+}
+
+// Shared is what all arms of one seed start from: the policies before
+// alignment, the rankings and the reward model.
+type Shared struct {
+	*Lab
+	Seed              uint64
+	Base, SFT         *policy.Softmax
+	Rankings, HeldOut []policy.Ranking
+	Reward            *reward.Model
+	Rows              []Row
+	Calibration       []reward.Bin
+	Frontier          []FrontierPoint // of the learned reward, from large β to small
+
+	proxy     *policy.Additive
+	evaluator *policy.Evaluator
+	sftValues policy.Distribution
+}
+
+// calibrationBins divide the predicted preference probabilities.
+const calibrationBins = 10
+
+// NewShared runs the stages that arms share, for one seed: pre-training, SFT,
+// rankings, reward model. It stops between steps when ctx ends.
+func (l *Lab) NewShared(ctx context.Context, seed uint64) (*Shared, error) {
+	s := &Shared{Lab: l, Seed: seed, evaluator: policy.NewEvaluator(l.World.Shape, l.World.Weights)}
+	for _, stage := range []func(context.Context) error{s.pretrain, s.collect, s.fitReward} {
+		if err := stage(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *Shared) stream(path ...string) *rng.Stream { return rng.New(s.Seed, path...) }
+
+// snapshot is a policy of an early stage, kept until its reference exists.
+type snapshot struct {
+	stage string
+	row   int
+	last  bool
+	pi    *policy.Softmax
+}
+
+// pretrain runs base and SFT. The reference of every KL and win rate is the
+// finished SFT policy, so the early policies are evaluated once it exists.
+func (s *Shared) pretrain(ctx context.Context) error {
+	c, w := s.Config, s.World
+	var kept []snapshot
+	run := func(stage string, pi *policy.Softmax, cfg policy.FitConfig, data []policy.Demonstration) error {
+		fit := policy.NewFit(cfg, pi, data)
+		at := len(s.Rows)
+		rows, err := train(ctx, stage, newLearner(fit.Steps(), fit.Step), c.Evaluation.Every, s.stream(stage, "batches"),
+			func(row *Row, last bool) {
+				first := row.Step == 0
+				kept = append(kept, snapshot{stage, at, first || last, pi.Clone()})
+				at++
+			})
+		s.Rows = append(s.Rows, rows...)
+		return err
+	}
+	var err error
+	if s.Base, err = policy.NewSoftmax(w.Shape, c.Policy.Parametrisation); err != nil {
+		return err
+	}
+	if err := run("base", s.Base, c.Base.FitConfig, w.rawText(c.Base, s.stream("base", "text"))); err != nil {
+		return err
+	}
+	written, err := w.demonstrations(c.SFT)
+	if err != nil {
+		return err
+	}
+	s.SFT = s.Base.Clone()
+	if err := run("sft", s.SFT, c.SFT.FitConfig, written); err != nil {
+		return err
+	}
+	s.sftValues = s.evaluator.Distribution(&s.SFT.Chain, s.values)
+	for _, k := range kept {
+		row := &s.Rows[k.row]
+		row.Metrics = append(s.exact(&k.pi.Chain, k.last).metrics(), row.Metrics...)
+	}
+	return nil
+}
+
+// collect asks the raters for rankings of sampled responses.
+func (s *Shared) collect(ctx context.Context) error {
+	c := s.Config.Labels
+	writer := &s.SFT.Chain
+	switch c.ResponseSource {
+	case "base":
+		writer = &s.Base.Chain
+	case "uniform":
+		uniform, err := policy.NewSoftmax(s.World.Shape, policy.Table)
+		if err != nil {
+			return err
+		}
+		writer = &uniform.Chain
+	}
+	s.Rankings = s.rank(writer, c.Rankings, "train")
+	s.HeldOut = s.rank(writer, c.HeldOut, "held out")
+	return ctx.Err()
+}
+
+// rank collects n rankings. Prompts, responses and judgements have streams of
+// their own, so that n rankings are the first n of any larger collection.
+func (s *Shared) rank(writer *policy.Chain, n int, purpose string) []policy.Ranking {
+	c := s.Config.Labels
+	rater := Rater{World: s.World, Temperature: c.RaterTemperature, LabelNoise: c.LabelNoise}
+	prompts, responses, labels := s.stream("labels", purpose, "prompts"), s.stream("labels", purpose, "responses"), s.stream("labels", purpose, "judgements")
+	rankings := make([]policy.Ranking, n)
+	for i := range rankings {
+		x := policy.Prompt(prompts.Categorical(s.World.Weights))
+		candidates := make([]policy.Response, c.ResponsesPerRanking)
+		for k := range candidates {
+			candidates[k] = writer.Sample(nil, x, responses)
+		}
+		rankings[i] = rater.Rank(x, candidates, labels)
+	}
+	return rankings
+}
+
+// fitReward trains the reward model and measures it on held-out rankings.
+func (s *Shared) fitReward(ctx context.Context) error {
+	c := s.Config
+	written, err := s.World.demonstrations(c.SFT)
+	if err != nil {
+		return err
+	}
+	t := reward.New(c.Reward, s.World.Shape.Prompts, s.World.Shape.Words, s.Rankings)
+	rater := Rater{World: s.World, Temperature: c.Labels.RaterTemperature, LabelNoise: c.Labels.LabelNoise}
+	agreement, ceiling := rater.Agreement(s.sftValues)
+	rows, err := train(ctx, "reward", newLearner(t.Steps(), t.Step), c.Evaluation.Every, s.stream("reward", "batches"),
+		func(row *Row, last bool) {
+			held := reward.Evaluate(t.Model(), s.HeldOut)
+			row.Metrics = append(row.Metrics, Metric{"eval_loss", held.Loss}, Metric{"eval_accuracy", held.Accuracy}, Metric{"eval_margin", held.Margin})
+			if last {
+				row.Metrics = append(row.Metrics, Metric{"exact/rater_agreement", agreement}, Metric{"exact/accuracy_ceiling", ceiling})
+			}
+		})
+	if err != nil {
+		return err
+	}
+	s.Rows = append(s.Rows, rows...)
+	s.Reward = t.Model()
+	s.Reward.Shift(written)
+	s.Calibration = reward.Calibration(s.Reward, s.HeldOut, calibrationBins)
+	s.proxy = new(policy.Additive)
+	*s.proxy = s.Reward.Additive(s.World.Shape)
+	s.Frontier, err = s.frontier()
+	return err
+}
+
+// Arm is one way to align the SFT policy: a method and its configuration.
+type Arm struct {
+	Name, Label, Method string
+	Config              Config
+}
+
+// Result is what an arm learned and the records of how.
+type Result struct {
+	Policy *policy.Softmax
+	Rows   []Row
+}
+
+// RunArm aligns a copy of the SFT policy with the arm's method. Several arms
+// may run at the same time: each evaluates with scratch space of its own.
+func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
+	own := *shared
+	s := &own
+	s.evaluator = policy.NewEvaluator(s.World.Shape, s.World.Weights)
+	m, known := methodByName(a.Method)
+	if !known {
+		return nil, fmt.Errorf("sim: no method %q", a.Method)
+	}
+	optimum, err := s.evaluator.NewOptimum(&s.SFT.Chain, s.proxy, a.Config.Objective.Beta)
+	if err != nil {
+		return nil, err
+	}
+	out := &Result{Policy: s.SFT.Clone()}
+	out.Rows, err = train(ctx, a.Method, m.build(s, a.Config, out.Policy), a.Config.Evaluation.Every, s.stream(a.Method, "steps"),
+		func(row *Row, last bool) {
+			e := s.exact(&out.Policy.Chain, last || row.Step == 0)
+			e.against(optimum)
+			row.Metrics = append(row.Metrics, e.metrics()...)
+		})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Optimum is the exact optimum of the learned reward at β, with its exact metrics.
+func (s *Shared) Optimum(beta float64) (*policy.Optimum, Exact, error) {
+	o, err := s.evaluator.NewOptimum(&s.SFT.Chain, s.proxy, beta)
+	if err != nil {
+		return nil, Exact{}, err
+	}
+	e := s.exact(&o.Chain, true)
+	e.against(o)
+	return o, e, nil
+}
+
+// FrontierPoint is the optimum of the learned reward at one β.
+type FrontierPoint struct {
+	Beta, KL, Proxy, Gold float64
+}
+
+// The frontier runs over this many β, evenly spaced in log β.
+const (
+	frontierPoints            = 40
+	frontierHigh, frontierLow = 20.0, 0.02
+)
+
+func (s *Shared) frontier() ([]FrontierPoint, error) {
+	points := make([]FrontierPoint, frontierPoints)
+	for i := range points {
+		step := float64(i) / float64(frontierPoints-1)
+		beta := float64(frontierHigh * num.Exp(float64(step*num.Log(frontierLow/frontierHigh))))
+		o, err := s.evaluator.NewOptimum(&s.SFT.Chain, s.proxy, beta)
+		if err != nil {
+			return nil, err
+		}
+		e := s.evaluator.Expect(&o.Chain, &s.SFT.Chain, s.proxy)
+		points[i] = FrontierPoint{Beta: beta, KL: e.KL, Proxy: e.Reward, Gold: s.evaluator.ExpectCounts(&o.Chain, s.gold)}
+	}
+	return points, nil
+}

@@ -1,0 +1,188 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"rlhfsim/policy"
+)
+
+func mustShared(t testing.TB, c Config, seed uint64) *Shared {
+	t.Helper()
+	l, err := NewLab(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := l.NewShared(context.Background(), seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestEveryStageIsRecordedFirstToLast(t *testing.T) {
+	c := smallConfig()
+	s := mustShared(t, c, 1)
+	steps := map[string][]int{}
+	for _, r := range s.Rows {
+		steps[r.Stage] = append(steps[r.Stage], r.Step)
+		if r.Stage == "reward" {
+			continue
+		}
+		for _, name := range []string{"exact/gold_reward", "exact/kl", "exact/entropy", "exact/length"} {
+			if math.IsNaN(r.Get(name)) {
+				t.Errorf("%s step %d lacks %s", r.Stage, r.Step, name)
+			}
+		}
+	}
+	for _, m := range Methods {
+		out, err := s.RunArm(context.Background(), Arm{Name: "a", Method: m.Name, Config: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range out.Rows {
+			steps[r.Stage] = append(steps[r.Stage], r.Step)
+		}
+		first, last := out.Rows[0], out.Rows[len(out.Rows)-1]
+		if first.Get("exact/kl") != 0 || math.Abs(first.Get("exact/win_rate")-0.5) > 1e-12 {
+			t.Errorf("%s starts with KL %v, win rate %v", m.Name, first.Get("exact/kl"), first.Get("exact/win_rate"))
+		}
+		for _, name := range []string{"exact/proxy_reward", "exact/objective", "exact/gap", "exact/win_rate"} {
+			if math.IsNaN(last.Get(name)) {
+				t.Errorf("%s ends without %s", m.Name, name)
+			}
+		}
+		if last.Get("exact/gap") < -1e-9 {
+			t.Errorf("%s is above the optimum: gap %v", m.Name, last.Get("exact/gap"))
+		}
+	}
+	for _, stage := range []string{"base", "sft", "reward", "ppo", "dpo"} {
+		got := steps[stage]
+		if len(got) < 2 || got[0] != 0 || !slices.IsSorted(got) {
+			t.Errorf("%s was recorded at steps %v", stage, got)
+		}
+	}
+}
+
+func TestSameSeedSameNumbersAndStagesDoNotDisturbEachOther(t *testing.T) {
+	c := smallConfig()
+	a, b := mustShared(t, c, 7), mustShared(t, c, 7)
+	if fmt.Sprint(a.Rows) != fmt.Sprint(b.Rows) || !slices.Equal(a.SFT.Logits, b.SFT.Logits) || !slices.Equal(a.Reward.Weight, b.Reward.Weight) {
+		t.Error("the same seed gave other numbers")
+	}
+	if other := mustShared(t, c, 8); slices.Equal(a.SFT.Logits, other.SFT.Logits) {
+		t.Error("another seed gave the same policy")
+	}
+	more := c
+	more.Labels.Rankings = 120
+	d := mustShared(t, more, 7)
+	if !slices.Equal(a.SFT.Logits, d.SFT.Logits) {
+		t.Error("more rankings changed the SFT policy")
+	}
+	if fmt.Sprint(a.Rankings) != fmt.Sprint(d.Rankings[:len(a.Rankings)]) || fmt.Sprint(a.HeldOut) != fmt.Sprint(d.HeldOut) {
+		t.Error("the first rankings of a larger collection differ from the smaller one")
+	}
+	if fmt.Sprint(a.Frontier) != fmt.Sprint(b.Frontier) || len(a.Frontier) != frontierPoints {
+		t.Error("the frontier differs")
+	}
+}
+
+func TestDemonstrationsScoreZeroOnAverage(t *testing.T) {
+	c := smallConfig()
+	s := mustShared(t, c, 1)
+	written, err := s.World.demonstrations(c.SFT)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, d := range written {
+		sum += s.Reward.Score(d.Prompt, d.Response)
+	}
+	if math.Abs(sum) > 1e-9 {
+		t.Errorf("demonstrations score %v in sum", sum)
+	}
+}
+
+func TestFrontierIsTheParetoSet(t *testing.T) {
+	s := mustShared(t, smallConfig(), 2)
+	for i := 1; i < len(s.Frontier); i++ {
+		a, b := s.Frontier[i-1], s.Frontier[i]
+		if b.Beta >= a.Beta || b.KL < a.KL-1e-12 || b.Proxy < a.Proxy-1e-12 {
+			t.Errorf("from β %v to %v: KL %v → %v, proxy %v → %v", a.Beta, b.Beta, a.KL, b.KL, a.Proxy, b.Proxy)
+		}
+	}
+	o, e, err := s.Optimum(0.5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(e.Gap) > 1e-9*math.Max(1, math.Abs(o.Value)) {
+		t.Errorf("the optimum has a gap of %v", e.Gap)
+	}
+}
+
+func TestNaNStopsTheStageByName(t *testing.T) {
+	c := smallConfig()
+	c.SFT.LearningRate, c.SFT.MaxGradNorm = 1.7e308, 0
+	l, err := NewLab(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = l.NewShared(context.Background(), 1)
+	var e *NonFiniteError
+	if !errors.As(err, &e) || e.Stage != "sft" || e.Step == 0 {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestCancelStopsBetweenSteps(t *testing.T) {
+	l, err := NewLab(smallConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := l.NewShared(ctx, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestResponseSources(t *testing.T) {
+	for _, source := range responseSources {
+		c := smallConfig()
+		c.Labels.ResponseSource = source
+		if s := mustShared(t, c, 1); len(s.Rankings) != c.Labels.Rankings {
+			t.Errorf("%s: %d rankings", source, len(s.Rankings))
+		}
+	}
+}
+
+func TestUnknownMethod(t *testing.T) {
+	s := mustShared(t, smallConfig(), 1)
+	if _, err := s.RunArm(context.Background(), Arm{Method: "popo", Config: s.Config}); err == nil {
+		t.Error("accepted")
+	}
+}
+
+func TestPartsTellConfigurationsApart(t *testing.T) {
+	a := smallConfig()
+	b := a
+	b.PPO.TotalEpisodes++
+	if fmt.Sprint(a.SharedPart()) != fmt.Sprint(b.SharedPart()) {
+		t.Error("a field of an arm changes the shared part")
+	}
+	ppo, dpo := Arm{Method: "ppo", Config: a}, Arm{Method: "dpo", Config: a}
+	ppoB, dpoB := Arm{Method: "ppo", Config: b}, Arm{Method: "dpo", Config: b}
+	if fmt.Sprint(ppo.OwnPart()) == fmt.Sprint(ppoB.OwnPart()) || fmt.Sprint(dpo.OwnPart()) != fmt.Sprint(dpoB.OwnPart()) {
+		t.Error("an arm's part must hold its own section and no other's")
+	}
+	c := a
+	c.Policy.Order = 2
+	if fmt.Sprint(a.SharedPart()) == fmt.Sprint(c.SharedPart()) {
+		t.Error("the policy's order is not in the shared part")
+	}
+	_ = policy.Table
+}
