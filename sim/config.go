@@ -103,3 +103,6 @@ func Default() Config {
 		Evaluation: EvaluationConfig{Every: 10},
 	}
 }
+
+// SetDefaults is the prompt before its fields are read: equally likely.
+func (p *PromptConfig) SetDefaults() { p.Weight = 1 }

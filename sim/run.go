@@ -280,10 +280,12 @@ type Arm struct {
 	Config              Config
 }
 
-// Result is what an arm learned and the records of how.
+// Result is what an arm learned, the records of how, and what it could have
+// been: the exact optimum of the learned reward at the arm's objective.beta.
 type Result struct {
-	Policy *policy.Softmax
-	Rows   []Row
+	Policy  *policy.Softmax
+	Rows    []Row
+	Optimum Exact
 }
 
 // RunArm aligns a copy of the SFT policy with the arm's method. Several arms
@@ -300,7 +302,8 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Result{Policy: s.SFT.Clone()}
+	out := &Result{Policy: s.SFT.Clone(), Optimum: s.exact(&optimum.Chain, true)}
+	out.Optimum.against(optimum)
 	out.Rows, err = train(ctx, a.Method, m.build(s, a.Config, out.Policy), a.Config.Evaluation.Every, s.stream(a.Method, "steps"),
 		func(row *Row, last bool) {
 			e := s.exact(&out.Policy.Chain, last || row.Step == 0)

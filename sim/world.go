@@ -23,7 +23,8 @@ type World struct {
 	Weights []float64     // probability of each prompt
 	Gold    policy.Counts // what people value
 
-	answers [][]policy.Token // the right answers of each prompt
+	answers [][]policy.Token     // the right answers of each prompt
+	tables  map[string][]float64 // worth of each count, by its name
 	token   map[string]policy.Token
 	prompt  map[string]policy.Prompt
 }
@@ -33,7 +34,7 @@ func NewWorld(c Config) (*World, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	w := &World{Shape: c.shape(), token: map[string]policy.Token{}, prompt: map[string]policy.Prompt{}}
+	w := &World{Shape: c.shape(), token: map[string]policy.Token{}, prompt: map[string]policy.Prompt{}, tables: map[string][]float64{}}
 	for g, group := range c.World.Words {
 		w.Groups = append(w.Groups, group.Key)
 		for _, word := range group.Value {
@@ -58,6 +59,7 @@ func NewWorld(c Config) (*World, error) {
 	}
 	for _, v := range c.World.Values {
 		w.Gold = append(w.Gold, w.count(v))
+		w.tables[v.Count] = v.Worth
 	}
 	return w, nil
 }

@@ -264,3 +264,20 @@ func TestDefaultsAreValid(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestSaysIsTheProbabilityOfAnySuchWord(t *testing.T) {
+	w := mustWorld(t, smallConfig())
+	if got := strings.Join(w.Disliked(), " "); got != "harm" {
+		t.Errorf("disliked: %q", got)
+	}
+	p, err := policy.NewSoftmax(w.Shape, policy.Table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Uniform over 7 words and EOS: a response holds none of 2 words with
+	// probability Σ_{n<3} (5/8)ⁿ (1/8) + (5/8)³.
+	none := 1.0/8 + 5.0/64 + 25.0/512 + 125.0/512
+	if got := w.Says(&p.Chain, "harm"); math.Abs(got-(1-none)) > 1e-12 {
+		t.Errorf("says harm with probability %v, want %v", got, 1-none)
+	}
+}

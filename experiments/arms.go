@@ -1,0 +1,346 @@
+package experiments
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"rlhfsim/internal/field"
+	"rlhfsim/sim"
+)
+
+// The largest experiment: cells beyond this are a mistake more often than a wish.
+const (
+	maxSeeds = 10_000
+	maxCells = 100_000
+)
+
+// maxDemonstrationBytes bounds a JSONL file of demonstrations.
+const maxDemonstrationBytes = 8 << 20
+
+// armTree is an [[arm]] as written: its own fields and what names it.
+type armTree struct {
+	name, label, method string
+	own                 *node // the sections it changes
+}
+
+func (l *loader) seeds() []uint64 {
+	n := l.root.get("seeds")
+	count := 10
+	switch {
+	case n == nil:
+	case n.kind == whole:
+		if v := n.value.(int64); v >= 1 && v <= maxSeeds {
+			count = int(v)
+		} else {
+			l.out.add(codeValue, n.at, fmt.Sprintf("`seeds = %d` is impossible", v), fmt.Sprintf("must be at least 1 and at most %d", maxSeeds))
+			return nil
+		}
+	case n.kind == list:
+		return l.seedList(n)
+	default:
+		l.out.add(codeType, n.at, fmt.Sprintf("`seeds` must be a whole number or a list of them, found %s", n.kind), "write seeds = 10, or seeds = [0, 7, 9]")
+	}
+	seeds := make([]uint64, count)
+	for i := range seeds {
+		seeds[i] = uint64(i)
+	}
+	return seeds
+}
+
+func (l *loader) seedList(n *node) []uint64 {
+	var seeds []uint64
+	for _, item := range n.items {
+		v, ok := item.value.(int64)
+		if !ok || v < 0 || slices.Contains(seeds, uint64(v)) {
+			l.out.add(codeValue, item.at, "`seeds` lists something that is no seed", "seeds are different whole numbers, 0 or above")
+			return nil
+		}
+		seeds = append(seeds, uint64(v))
+	}
+	if len(seeds) == 0 || len(seeds) > maxSeeds {
+		l.out.add(codeValue, n.at, fmt.Sprintf("`seeds` lists %d seeds", len(seeds)), fmt.Sprintf("must be at least 1 and at most %d", maxSeeds))
+	}
+	return seeds
+}
+
+// armSections are the sections that arms may change: everything else is shared.
+func armSections() []string {
+	out := []string{"objective"}
+	for _, m := range sim.Methods {
+		if !slices.Contains(out, m.Section) {
+			out = append(out, m.Section)
+		}
+	}
+	return out
+}
+
+// arms reads the [[arm]] tables.
+func (l *loader) arms() []armTree {
+	n := l.root.get("arm")
+	if n == nil {
+		l.out.add(codeArm, l.root.at, "the experiment has no arm", "add [[arm]] with method = \"ppo\" or \"dpo\"")
+		return nil
+	}
+	if n.kind != list {
+		l.out.add(codeType, n.at, "`arm` must be written [[arm]], in double brackets", "")
+		return nil
+	}
+	var out []armTree
+	for i, item := range n.items {
+		if item.kind != table {
+			l.out.add(codeType, item.at, "`arm` must be a list of tables", "write [[arm]]")
+			continue
+		}
+		a := l.arm(item, fmt.Sprintf("arm[%d]", i))
+		if slices.ContainsFunc(out, func(b armTree) bool { return b.name == a.name }) {
+			l.out.add(codeArm, item.find("name").at, fmt.Sprintf("two arms are called %q", a.name), "give each [[arm]] a name of its own")
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+func (l *loader) arm(n *node, path string) armTree {
+	a := armTree{own: newTable(n.at)}
+	d := &decoder{out: l.out}
+	for _, key := range n.keys {
+		child := n.under[key]
+		switch {
+		case key == "name" || key == "label" || key == "method":
+			if d.is(child, join(path, key), text) {
+				*map[string]*string{"name": &a.name, "label": &a.label, "method": &a.method}[key] = child.value.(string)
+			}
+		case slices.Contains(armSections(), key):
+			a.own.set(key, child)
+		case slices.Contains(sections(), key):
+			l.out.add(codePlace, child.keyAt, fmt.Sprintf("an arm cannot change [%s]", key), "vary it with [grid] or [[variant]]", "why: base, SFT, rankings and reward model are shared by all arms, so that arms are compared on equal terms")
+		default:
+			d.unknown(child, path, key, append([]string{"name", "label", "method"}, armSections()...))
+		}
+	}
+	l.method(n, &a)
+	if a.name == "" {
+		a.name = a.method
+	}
+	if a.label == "" {
+		a.label = a.name
+	}
+	if !validName(a.name) {
+		l.out.add(codeArm, n.find("name").at, fmt.Sprintf("`name = %q` cannot name a file", a.name), "use letters, digits, '.', '_' and '-'; `label` may hold any text")
+	}
+	// The command line wins over arms too.
+	a.own = without(a.own, l.command)
+	l.keys(merged(without(l.root, only("arm")), a.own))
+	return a
+}
+
+func (l *loader) method(n *node, a *armTree) {
+	var names []string
+	for _, m := range sim.Methods {
+		if m.Name == a.method {
+			return
+		}
+		names = append(names, m.Name)
+	}
+	label := "methods: " + strings.Join(names, ", ")
+	if near := field.Nearest(strings.ToLower(a.method), names); near != "" {
+		label = "did you mean \"" + near + "\"? (" + label + ")"
+	}
+	if a.method == "" {
+		l.out.add(codeArm, n.at, "the arm does not say its method", label)
+	} else {
+		l.out.add(codeArm, n.find("method").at, fmt.Sprintf("there is no method %q", a.method), label)
+	}
+	a.method = names[0]
+}
+
+// sections are the names of all sections of sim.Config.
+func sections() []string {
+	var out []string
+	for _, f := range docFields() {
+		if !strings.Contains(f, ".") {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// axis is one swept field: its values as nodes.
+type axis struct {
+	path   string
+	values []*node
+}
+
+// variantTree is a [[variant]] as written.
+type variantTree struct {
+	name string
+	own  *node
+}
+
+// grid reads [grid]: dotted keys with lists of values, in file order.
+func (l *loader) grid() []axis {
+	n := l.root.get("grid")
+	if n == nil {
+		return nil
+	}
+	if n.kind != table {
+		l.out.add(codeType, n.at, "`grid` must be a table", "write [grid], then lists: labels.rankings = [50, 200]")
+		return nil
+	}
+	var axes []axis
+	n.leaves("", func(path string, leaf *node) {
+		if leaf.kind != list || len(leaf.items) == 0 {
+			l.out.add(codeSweep, leaf.at, fmt.Sprintf("`grid.%s` must be a list of values", path), "write a list, ["+path+" = [ … ]]")
+			return
+		}
+		axes = append(axes, axis{path, leaf.items})
+	})
+	return axes
+}
+
+func (l *loader) variants() []variantTree {
+	n := l.root.get("variant")
+	if n == nil {
+		return nil
+	}
+	if n.kind != list {
+		l.out.add(codeType, n.at, "`variant` must be written [[variant]], in double brackets", "")
+		return nil
+	}
+	var out []variantTree
+	for _, item := range n.items {
+		if item.kind != table {
+			continue
+		}
+		v := variantTree{name: fmt.Sprint(len(out) + 1), own: newTable(item.at)}
+		for _, key := range item.keys {
+			if key == "name" && item.under[key].kind == text {
+				v.name = item.under[key].value.(string)
+			} else {
+				v.own.set(key, item.under[key])
+			}
+		}
+		v.own = without(v.own, l.command)
+		l.keys(merged(l.root, v.own))
+		out = append(out, v)
+	}
+	return out
+}
+
+// points multiplies variants and grid, and places the arms at each point.
+func (l *loader) points(e *Experiment, arms []armTree) {
+	axes, variants := l.grid(), l.variants()
+	total := max(1, len(variants))
+	for _, a := range axes {
+		e.Swept = append(e.Swept, a.path)
+		total *= len(a.values)
+		if total*max(1, len(arms))*max(1, len(e.Seeds)) > maxCells {
+			l.out.add(codeSweep, l.at("grid"), fmt.Sprintf("the sweep has more than %d cells", maxCells), "shorten the lists, or use fewer seeds")
+			return
+		}
+	}
+	if len(variants) == 0 {
+		variants = []variantTree{{}}
+	} else {
+		e.Swept = append(e.Swept, "variant")
+	}
+	for _, v := range variants {
+		tree := l.root
+		if v.own != nil {
+			tree = merged(tree, v.own)
+		}
+		l.spread(e, tree, axes, nil, v.name, arms)
+	}
+}
+
+// spread sets one axis after another and makes a point at the end of each path.
+func (l *loader) spread(e *Experiment, tree *node, axes []axis, values []string, variant string, arms []armTree) {
+	if len(axes) > 0 {
+		for _, v := range axes[0].values {
+			own := nested(axes[0].path, v)
+			next := merged(tree, own)
+			if len(l.out.all) == 0 {
+				l.keys(next)
+			}
+			l.spread(e, next, axes[1:], append(slices.Clone(values), plain(v)), variant, arms)
+		}
+		return
+	}
+	if variant != "" {
+		values = append(slices.Clone(values), variant)
+	}
+	p := Point{Values: values, Config: l.config(tree)}
+	for _, a := range arms {
+		p.Arms = append(p.Arms, Arm{Name: a.name, Label: a.label, Method: a.method, Config: l.config(merged(tree, a.own))})
+	}
+	e.Points = append(e.Points, p)
+}
+
+// nested is a tree with one leaf at a dotted path.
+func nested(path string, leaf *node) *node {
+	parts := strings.Split(path, ".")
+	n := leaf
+	for i := len(parts) - 1; i >= 0; i-- {
+		t := newTable(leaf.at)
+		t.set(parts[i], n)
+		n = t
+	}
+	return n
+}
+
+// demonstrations reads sft.file into sft.demonstrations of the root tree.
+func (l *loader) demonstrations() {
+	n := l.root.get("sft", "file")
+	if n == nil || n.kind != text || n.value.(string) == "" {
+		return
+	}
+	path := n.value.(string)
+	info, err := os.Stat(path)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxDemonstrationBytes) {
+		err = fmt.Errorf("it must be a file of at most %d bytes", maxDemonstrationBytes)
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(path)
+	}
+	if err != nil {
+		l.out.add(codeData, n.at, fmt.Sprintf("cannot read `sft.file`: %v", err), "a path is relative to the file that names it")
+		return
+	}
+	all := &node{kind: list, at: n.at, keyAt: n.keyAt}
+	if old := l.root.get("sft", "demonstrations"); old != nil && old.kind == list {
+		all.items = slices.Clone(old.items)
+	}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, 1<<20)
+	for number := 1; lines.Scan(); number++ {
+		if strings.TrimSpace(lines.Text()) != "" {
+			l.demonstration(all, lines.Bytes(), place{file: path, line: number, col: 1, width: 1, text: lines.Text()})
+		}
+	}
+	inline := newTable(n.at)
+	inline.set("demonstrations", all)
+	inline.set("file", &node{kind: text, value: "", at: n.at, keyAt: n.keyAt})
+	top := newTable(n.at)
+	top.set("sft", inline)
+	l.root = merged(l.root, top)
+}
+
+func (l *loader) demonstration(all *node, line []byte, at place) {
+	var d struct{ Prompt, Completion *string }
+	dec := json.NewDecoder(bytes.NewReader(line))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&d); err != nil || d.Prompt == nil || d.Completion == nil {
+		l.out.add(codeData, at, "a line of `sft.file` is no demonstration", `write {"prompt": "...", "completion": "..."}`)
+		return
+	}
+	n := newTable(at)
+	n.set("prompt", &node{kind: text, value: *d.Prompt, at: at, keyAt: at})
+	n.set("completion", &node{kind: text, value: *d.Completion, at: at, keyAt: at})
+	all.items = append(all.items, n)
+}

@@ -1,0 +1,373 @@
+package experiments
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"rlhfsim/internal/figure"
+	"rlhfsim/internal/num"
+	"rlhfsim/internal/stats"
+	"rlhfsim/sim"
+)
+
+// A panel never holds more lines than this; a run with more of them (many arms
+// times many swept values) gets its figures once for each point.
+const maxLines = 6
+
+// Figures draws every figure of the run: SVG, PNG and the numbers as CSV.
+func (r *Run) Figures() (Files, error) {
+	files := Files{}
+	all := r.lines()
+	if len(all) <= maxLines {
+		if err := r.addFigures(files, "", all); err != nil {
+			return nil, err
+		}
+	}
+	for point, p := range r.Experiment.Points {
+		suffix := strings.TrimSuffix(p.folder(r.Experiment.Swept), "/")
+		if suffix != "" {
+			suffix = "-" + suffix
+		}
+		if len(all) > maxLines {
+			own := slices.DeleteFunc(slices.Clone(all), func(l line) bool { return l.point != point })
+			if err := r.addFigures(files, suffix, own[:min(len(own), maxLines)]); err != nil {
+				return nil, err
+			}
+		}
+		if diagram, ok := r.pipeline(point); ok {
+			if err := add(files, "pipeline"+suffix, diagram); err != nil {
+				return nil, err
+			}
+		}
+		if err := add(files, "reward"+suffix, r.rewardFigure(point)); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+func (r *Run) addFigures(files Files, suffix string, lines []line) error {
+	if err := add(files, "curves"+suffix, r.curves(lines)); err != nil {
+		return err
+	}
+	return add(files, "overopt"+suffix, r.overopt(lines))
+}
+
+// drawing is a figure in its three forms.
+type drawing interface {
+	SVG() ([]byte, error)
+	PNG() ([]byte, error)
+	CSV() []byte
+}
+
+func add(files Files, name string, d drawing) error {
+	svg, err := d.SVG()
+	if err != nil {
+		return fmt.Errorf("figure %s: %w", name, err)
+	}
+	png, err := d.PNG()
+	if err != nil {
+		return fmt.Errorf("figure %s: %w", name, err)
+	}
+	path := "figures/" + name
+	files[path+".svg"], files[path+".png"], files[path+".csv"] = svg, png, d.CSV()
+	return nil
+}
+
+// line is one arm at one point, with what it takes to draw it.
+type line struct {
+	point int
+	arm   Arm
+	label string
+	style figure.Style
+	group Group
+	best  []sim.Exact // of each seed: the exact optimum at the arm's beta
+	scale float64     // gradient steps in a step
+}
+
+func (r *Run) lines() []line {
+	var lines []line
+	for _, g := range r.Groups() {
+		if g.Arm < 0 {
+			continue
+		}
+		p := r.Experiment.Points[g.Point]
+		l := line{point: g.Point, arm: p.Arms[g.Arm], group: g, label: p.Arms[g.Arm].Label, style: figure.Style(len(lines)), scale: 1}
+		if len(p.Values) > 0 {
+			l.label += ", " + strings.Join(p.Values, ", ")
+		}
+		if l.arm.Method == "ppo" {
+			l.scale = float64(l.arm.Config.PPO.NumPPOEpochs * l.arm.Config.PPO.NumMiniBatches)
+		}
+		for seed := range r.Experiment.Seeds {
+			if c := r.arms[cellID{g.Point, g.Arm, seed}]; c != nil {
+				l.best = append(l.best, *c.Optimum)
+			}
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// track is a metric over training: its interval over seeds at every step that
+// all seeds recorded, and at each seed's end.
+func (g Group) track(metric string) (steps []float64, at []stats.Interval) {
+	if len(g.Runs) == 0 {
+		return nil, nil
+	}
+	// Seeds may end at different steps (as many as they have pairs); the last
+	// records go together.
+	rows := len(g.Runs[0])
+	last := 0.0
+	for _, run := range g.Runs {
+		rows = min(rows, len(run))
+		last = max(last, float64(run[len(run)-1].Step))
+	}
+	for k := range rows {
+		var values []float64
+		for _, run := range g.Runs {
+			row := run[k]
+			if k == rows-1 {
+				row = run[len(run)-1]
+			}
+			if v := row.Get(metric); !math.IsNaN(v) {
+				values = append(values, v)
+			}
+		}
+		if len(values) < len(g.Runs) {
+			continue
+		}
+		step := float64(g.Runs[0][k].Step)
+		if k == rows-1 {
+			step = last
+		}
+		steps = append(steps, step)
+		at = append(at, interval(values, g.Stage, metric, number(step)))
+	}
+	return steps, at
+}
+
+func series(label string, style figure.Style, x []float64, y []stats.Interval) figure.Series {
+	s := figure.Series{Label: label, Style: style, X: x}
+	for _, i := range y {
+		s.Y, s.Lo, s.Hi = append(s.Y, i.Mean), append(s.Lo, i.Low), append(s.Hi, i.High)
+	}
+	return s
+}
+
+func (r *Run) caption(what string) string {
+	n := len(r.Experiment.Seeds)
+	if n == 1 {
+		return what + " One seed, so no interval."
+	}
+	return fmt.Sprintf("%s Lines are means over n = %d seeds, bands 95 %% bootstrap intervals of the mean.", what, n)
+}
+
+// curves is gold, proxy, KL and gap over policy updates.
+func (r *Run) curves(lines []line) figure.Figure {
+	panel := func(title, label, metric string, optimum func(sim.Exact) float64) figure.Panel {
+		p := figure.Panel{Title: title, XLabel: "policy updates (gradient steps)", YLabel: label}
+		seen := map[float64]bool{}
+		for _, l := range lines {
+			x, y := l.group.track(metric)
+			for i := range x {
+				x[i] *= l.scale
+			}
+			p.Series = append(p.Series, series(l.label, l.style, x, y))
+			best := mean(l.best, optimum)
+			if key := math.Round(best * 1e6); !seen[key] && len(l.best) > 0 {
+				seen[key] = true
+				p.HLines = append(p.HLines, figure.HLine{Y: best, Label: "optimum", Style: figure.Neutral})
+			}
+		}
+		if len(p.HLines) > 1 { // one optimum for each beta or each reward model: the lines would say nothing
+			p.HLines = nil
+		}
+		return p
+	}
+	return figure.Figure{Name: "curves", Title: r.Experiment.Title + ": training", Columns: 2, Panels: []figure.Panel{
+		panel("what people want", "gold reward", "exact/gold_reward", func(e sim.Exact) float64 { return e.Gold }),
+		panel("what the judge says", "proxy reward", "exact/proxy_reward", func(e sim.Exact) float64 { return e.Proxy }),
+		panel("distance from the SFT policy", "KL, nats per response", "exact/kl", func(e sim.Exact) float64 { return e.KL }),
+		panel("distance from the optimum", "gap, J* − J", "exact/gap", func(sim.Exact) float64 { return 0 }),
+	}, Caption: r.caption("Exact values, no sampling. Dotted: the best possible policy for the learned reward at this β.")}
+}
+
+func mean(all []sim.Exact, of func(sim.Exact) float64) float64 {
+	var values []float64
+	for _, e := range all {
+		values = append(values, of(e))
+	}
+	return stats.Mean(values)
+}
+
+// overopt is gold and proxy over √KL, with the exact frontier of the learned
+// reward (Gao et al. 2022, figure 1).
+func (r *Run) overopt(lines []line) figure.Figure {
+	p := figure.Panel{XLabel: "√KL to the SFT policy (KL in nats)", YLabel: "reward"}
+	for _, l := range lines {
+		_, kl := l.group.track("exact/kl")
+		x := make([]float64, len(kl))
+		for i := range kl {
+			x[i] = math.Sqrt(max(0, kl[i].Mean))
+		}
+		for _, m := range []struct{ name, label string }{{"exact/gold_reward", "gold"}, {"exact/proxy_reward", "proxy"}} {
+			_, y := l.group.track(m.name)
+			s := series(l.label+" "+m.label, l.style, x, y)
+			s.Dash = m.label == "proxy"
+			p.Series = append(p.Series, s)
+		}
+	}
+	if len(lines) > 0 {
+		gold, proxy := r.frontier(lines[0].point)
+		p.Series = append(p.Series, gold, proxy)
+	}
+	return figure.Figure{Name: "overopt", Title: r.Experiment.Title + ": reward against distance", Panels: []figure.Panel{p}, WidthCM: 17, HeightCM: 11,
+		Caption: r.caption("Solid: gold, what people want. Dashed: proxy, what the judge says. Dotted: the same for the exact optimum of the learned reward, from a large β (left) to a small one.")}
+}
+
+// frontier is the mean over seeds of the exact reward-KL frontier.
+func (r *Run) frontier(point int) (gold, proxy figure.Series) {
+	gold = figure.Series{Label: "frontier gold", Dotted: true, Style: figure.Neutral}
+	proxy = figure.Series{Label: "frontier proxy", Dotted: true, Style: figure.Neutral}
+	var all [][]sim.FrontierPoint
+	for seed := range r.Experiment.Seeds {
+		if c := r.shared[cellID{point, -1, seed}]; c != nil {
+			all = append(all, c.Frontier)
+		}
+	}
+	if len(all) == 0 {
+		return gold, proxy
+	}
+	for i := range all[0] {
+		var kl, g, p []float64
+		for _, f := range all {
+			kl, g, p = append(kl, f[i].KL), append(g, f[i].Gold), append(p, f[i].Proxy)
+		}
+		x := math.Sqrt(max(0, stats.Mean(kl)))
+		gold.X, gold.Y = append(gold.X, x), append(gold.Y, stats.Mean(g))
+		proxy.X, proxy.Y = append(proxy.X, x), append(proxy.Y, stats.Mean(p))
+	}
+	return gold, proxy
+}
+
+// group is the shared stage of that name at a point.
+func (r *Run) group(point, arm int, stage string) Group {
+	for _, g := range r.groups(point, arm) {
+		if g.Stage == stage {
+			return g
+		}
+	}
+	return Group{Point: point, Arm: arm, Stage: stage}
+}
+
+// rewardFigure is how good the judge is: accuracy over training, calibration.
+func (r *Run) rewardFigure(point int) figure.Figure {
+	g := r.group(point, -1, "reward")
+	x, y := g.track("eval_accuracy")
+	accuracy := figure.Panel{Title: "accuracy on held-out rankings", XLabel: "reward model updates", YLabel: "share of comparisons right",
+		Series: []figure.Series{series("reward model", figure.Blue, x, y)}}
+	if len(g.Runs) > 0 {
+		accuracy.HLines = []figure.HLine{
+			{Y: g.Interval("exact/accuracy_ceiling").Mean, Label: "perfect judge", Style: figure.Neutral},
+			{Y: g.Interval("exact/rater_agreement").Mean, Label: "another rater", Style: figure.Neutral},
+		}
+	}
+	zero, one := 0.0, 1.0
+	calibration := figure.Panel{Title: "calibration", XLabel: "predicted preference", YLabel: "actual preference", Diagonal: true,
+		Series: []figure.Series{r.calibration(point)}, XMin: &zero, XMax: &one, YMin: &zero, YMax: &one}
+	return figure.Figure{Name: "reward", Title: r.Experiment.Title + ": the reward model", Columns: 2, Panels: []figure.Panel{accuracy, calibration},
+		Caption: r.caption("Comparisons of held-out rankings. A perfect judge knows every true value and still errs where raters do; another rater errs twice as easily.")}
+}
+
+// calibration is the mean over seeds of predicted and actual preference in each
+// bin; a bin that some seed left empty is averaged over the others.
+func (r *Run) calibration(point int) figure.Series {
+	s := figure.Series{Label: "reward model", Points: true, Style: figure.Blue}
+	for bin := range 10 {
+		var predicted, actual []float64
+		for seed := range r.Experiment.Seeds {
+			if c := r.shared[cellID{point, -1, seed}]; c != nil && bin < len(c.Calibration) && c.Calibration[bin].N > 0 {
+				predicted, actual = append(predicted, c.Calibration[bin].Predicted), append(actual, c.Calibration[bin].Actual)
+			}
+		}
+		if len(actual) == 0 {
+			continue
+		}
+		i := interval(actual, "calibration", number(float64(bin)))
+		s.X, s.Y, s.Lo, s.Hi = append(s.X, stats.Mean(predicted)), append(s.Y, i.Mean), append(s.Lo, i.Low), append(s.Hi, i.High)
+	}
+	return s
+}
+
+// pipeline is the chapter's loop with this run's numbers in its boxes.
+func (r *Run) pipeline(point int) (figure.Pipeline, bool) {
+	p := r.Experiment.Points[point]
+	l, ok := r.learned(point, 0)
+	if !ok {
+		return figure.Pipeline{}, false
+	}
+	w, stages, err := p.Stages(l)
+	if err != nil {
+		return figure.Pipeline{}, false
+	}
+	says := map[string]string{}
+	for _, s := range stages {
+		top := s.Chain.MostLikely(0, 1)[0]
+		says[s.Name] = fmt.Sprintf("“%s” %.0f %%", w.Text(top.Response), 100*num.Exp(top.LogProb))
+	}
+	judge := r.group(point, -1, "reward")
+	c := p.Config
+	d := figure.Pipeline{
+		Title: fmt.Sprintf("%s: %d prompts, %d words, everything exactly known", r.Experiment.Title, w.Shape.Prompts, w.Shape.Words),
+		Caption: fmt.Sprintf("Gold is what the simulated people want; no learner sees it. Means over n = %d seeds with 95 %% bootstrap intervals. In quotes: the most likely answer to “%s” (seed %d). J*: the exact optimum of the learned reward at β = %s.",
+			len(r.Experiment.Seeds), w.Prompts[0], r.Experiment.Seeds[0], number(c.Objective.Beta)),
+		Boxes: []figure.Box{
+			{ID: "base", Title: "0 Base: raw text", Lines: []string{fmt.Sprintf("%d lines", c.Base.Lines), gold(r.group(point, -1, "base")), says["base"]}, Col: 0, Style: figure.Neutral},
+			{ID: "sft", Title: "1 SFT", Lines: []string{fmt.Sprintf("%d demonstrations", len(c.SFT.Demonstrations)), gold(r.group(point, -1, "sft")), says["sft"]}, Col: 1, Style: figure.Green},
+			{ID: "rankings", Title: "2a People rank", Lines: []string{fmt.Sprintf("%d rankings of %d answers", c.Labels.Rankings, c.Labels.ResponsesPerRanking), percent("two raters agree", judge, "exact/rater_agreement")}, Col: 2, Style: figure.Purple},
+			{ID: "reward", Title: "2b Reward model", Lines: []string{percent("accuracy", judge, "eval_accuracy"), percent("a perfect judge", judge, "exact/accuracy_ceiling")}, Col: 3, Style: figure.Orange},
+		},
+		Arrows: []figure.Arrow{{From: "base", To: "sft"}, {From: "sft", To: "rankings", Label: "answers"}, {From: "rankings", To: "reward"}},
+	}
+	r.addArms(&d, point, says)
+	return d, true
+}
+
+// addArms puts the methods that see a reward at the end of the upper row, and
+// those that learn from the rankings alone below it.
+func (r *Run) addArms(d *figure.Pipeline, point int, says map[string]string) {
+	upper, lower := 0.0, 1.0
+	for arm, a := range r.Experiment.Points[point].Arms {
+		g := r.group(point, arm, a.Method)
+		if len(g.Runs) == 0 {
+			continue
+		}
+		box := figure.Box{ID: "arm " + a.Name, Title: "3 " + a.Label, Lines: []string{gold(g), fmt.Sprintf("KL %.2f nats, win rate %.0f %%", g.Interval("exact/kl").Mean, 100*g.Interval("exact/win_rate").Mean), says[a.Name]},
+			Style: figure.Blue, Emphasis: true}
+		if a.Method == "dpo" {
+			box.Col, box.Row, box.Style = 3, lower, figure.Vermillion
+			lower++
+			d.Arrows = append(d.Arrows, figure.Arrow{From: "rankings", To: box.ID, Label: "pairs"})
+		} else {
+			box.Col, box.Row = 4, upper
+			upper++
+			d.Arrows = append(d.Arrows, figure.Arrow{From: "reward", To: box.ID, Label: "scores"})
+		}
+		d.Boxes = append(d.Boxes, box)
+	}
+}
+
+func gold(g Group) string {
+	i := g.Interval("exact/gold_reward")
+	return fmt.Sprintf("gold %s [%s, %s]", signed(i.Mean), signed(i.Low), signed(i.High))
+}
+
+func percent(what string, g Group, metric string) string {
+	return fmt.Sprintf("%s %.1f %%", what, 100*g.Interval(metric).Mean)
+}
+
+// signed prints two decimals with a true minus sign.
+func signed(v float64) string { return strings.ReplaceAll(fmt.Sprintf("%.2f", v), "-", "−") }

@@ -1,0 +1,318 @@
+package experiments
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"rlhfsim/internal/field"
+	"rlhfsim/sim"
+)
+
+// header is what an experiment file has besides the sections of sim.Config.
+type header struct {
+	Format   int          `toml:"format"`
+	Name     string       `toml:"name"`
+	Title    string       `toml:"title"`
+	Question string       `toml:"question"`
+	Extends  string       `toml:"extends"`
+	Output   outputConfig `toml:"output"`
+}
+
+type outputConfig struct {
+	Dir string `toml:"dir"`
+}
+
+// document is the schema of a file: the header and all sections. `seeds`,
+// `arm`, `grid` and `variant` have shapes of their own and are read apart.
+type document struct {
+	header
+	sim.Config
+}
+
+// apart are the keys that document does not decode.
+var apart = []string{"seeds", "arm", "grid", "variant"}
+
+// Load reads an experiment: an embedded name or a path, and key=value overrides.
+// Its error is a Problems with everything that is wrong.
+func Load(ref string, overrides []string) (*Experiment, error) {
+	l := &loader{out: &reporter{}}
+	root := l.read(ref, "", nil)
+	if root == nil {
+		return nil, l.out.err()
+	}
+	l.command = l.commandLine(overrides)
+	l.keys(merged(root, l.command))
+	l.root = merged(root, l.command)
+	return l.experiment(ref)
+}
+
+// loader holds one Load's state.
+type loader struct {
+	out     *reporter
+	source  []byte
+	root    *node // file, extends and command line merged
+	base    *node // what the file extends, nil when nothing
+	command *node // the overrides alone
+	folder  string
+}
+
+// read parses a file and what it extends. seen are the files on the way here.
+func (l *loader) read(ref, from string, seen []string) *node {
+	name, data, folder, err := open(ref, from)
+	if err != nil {
+		l.missing(ref, err)
+		return nil
+	}
+	for _, s := range seen {
+		if s == name {
+			l.out.add(codeExtends, place{file: name}, "the files extend each other in a circle: "+strings.Join(append(seen, name), " → "), "")
+			return nil
+		}
+	}
+	if len(seen) == 0 {
+		l.source, l.folder = data, folder
+	}
+	tree := parse(name, data, l.out)
+	if tree == nil {
+		return nil
+	}
+	l.localFile(tree, folder)
+	parent := tree.get("extends")
+	if parent == nil {
+		return tree
+	}
+	if parent.kind != text {
+		return tree // decode reports the type
+	}
+	tree.remove("extends")
+	problems := len(l.out.all)
+	base := l.read(parent.value.(string), folder, append(seen, name))
+	if base == nil {
+		if len(l.out.all) > problems && l.out.all[problems].Code == codeMissing {
+			l.out.all[problems].at = parent.at
+		}
+		return nil
+	}
+	if len(seen) == 0 {
+		l.base = base
+	}
+	for _, own := range []string{"name", "title", "question"} { // these describe one file
+		if tree.get(own) == nil {
+			base = without(base, only(own))
+		}
+	}
+	return merged(base, tree)
+}
+
+func only(key string) *node {
+	n := newTable(place{})
+	n.set(key, &node{kind: text})
+	return n
+}
+
+// localFile makes the path of a demonstrations file absolute where it was
+// written, so that it means the same wherever it is merged.
+func (l *loader) localFile(tree *node, folder string) {
+	if f := tree.get("sft", "file"); f != nil && f.kind == text {
+		if path := f.value.(string); path != "" && !filepath.IsAbs(path) {
+			f.value = filepath.Join(folder, path)
+		}
+	}
+}
+
+// open finds an experiment by embedded name or path, relative to folder from.
+func open(ref, from string) (name string, data []byte, folder string, err error) {
+	if !strings.ContainsAny(ref, `/\`) && !strings.HasSuffix(ref, ".toml") {
+		if data, err = Show(ref); err == nil {
+			return ref + ".toml", data, "", nil
+		}
+		if from == "" {
+			if _, statErr := os.Stat(ref); statErr != nil {
+				return ref, nil, "", err
+			}
+		}
+	}
+	path := ref
+	if from != "" && !filepath.IsAbs(path) {
+		path = filepath.Join(from, path)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return path, nil, "", err
+	}
+	if !info.Mode().IsRegular() {
+		return path, nil, "", errors.New("it is not a file")
+	}
+	if info.Size() > maxBytes { // parse says so; there is no need to read it all
+		return path, make([]byte, maxBytes+1), filepath.Dir(path), nil
+	}
+	data, err = os.ReadFile(path)
+	return path, data, filepath.Dir(path), err
+}
+
+func (l *loader) missing(ref string, err error) {
+	label := "experiments that come with the program: " + strings.Join(Embedded(), ", ")
+	if near := field.Nearest(strings.TrimSuffix(filepath.Base(ref), ".toml"), Embedded()); near != "" {
+		label = "did you mean " + near + "? (they are: " + strings.Join(Embedded(), ", ") + ")"
+	}
+	reason := err.Error()
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		reason = path.Err.Error()
+	} else if strings.HasPrefix(reason, "no experiment") {
+		reason = "no such experiment or file"
+	}
+	l.out.add(codeMissing, place{file: ref}, fmt.Sprintf("cannot read experiment %q: %s", ref, reason), label)
+}
+
+// commandLine turns key=value arguments into a tree of their own.
+func (l *loader) commandLine(overrides []string) *node {
+	root := newTable(place{file: commandLineName})
+	for _, o := range overrides {
+		at := place{file: commandLineName, text: o}
+		key, value, ok := strings.Cut(o, "=")
+		if !ok || key == "" {
+			l.out.add(codeSyntax, at, fmt.Sprintf("%q is no setting", o), "write key=value, as in ppo.cliprange=0.1")
+			continue
+		}
+		into := root
+		parts := strings.Split(key, ".")
+		for _, p := range parts[:len(parts)-1] {
+			next := into.under[p]
+			if next == nil || next.kind != table {
+				next = newTable(at)
+				into.set(p, next)
+			}
+			into = next
+		}
+		into.set(parts[len(parts)-1], overrideValue(value, at))
+	}
+	return root
+}
+
+const commandLineName = "command line"
+
+// overrideValue reads a value as TOML; what is none is a string, so that quotes
+// are not needed on a command line.
+func overrideValue(value string, at place) *node {
+	quiet := &reporter{}
+	tree := parse(commandLineName, []byte("x = "+value), quiet)
+	n := tree.get("x")
+	if n == nil || len(tree.keys) != 1 {
+		n = &node{kind: text, value: value}
+	}
+	n.relocate(at)
+	return n
+}
+
+func (n *node) relocate(at place) {
+	n.at, n.keyAt = at, at
+	for _, item := range n.items {
+		item.relocate(at)
+	}
+	for _, k := range n.keys {
+		n.under[k].relocate(at)
+	}
+}
+
+// keys checks every key and type of the merged tree, arms and sweeps included.
+func (l *loader) keys(root *node) {
+	d := &decoder{out: l.out}
+	rest := newTable(root.at)
+	for _, k := range root.keys {
+		rest.set(k, root.under[k])
+	}
+	for _, k := range apart {
+		rest.remove(k)
+	}
+	doc := document{Config: sim.Default()}
+	v := reflect.ValueOf(&doc).Elem()
+	known := append(fieldsOf(v).names(), apart...)
+	for _, key := range rest.keys {
+		if f, ok := fieldsOf(v).get(key); ok {
+			d.decode(rest.under[key], key, f)
+		} else {
+			d.unknown(rest.under[key], "", key, known)
+		}
+	}
+	if rest.get("format") == nil {
+		l.out.add(codeFormat, root.at, "the file does not say which format it has", "write format = 1 in its first line")
+	} else if n := rest.get("format"); n.kind == whole && doc.Format != 1 {
+		l.out.add(codeFormat, n.at, fmt.Sprintf("`format = %d` is not known to this version", doc.Format), "this version reads format = 1")
+	}
+}
+
+// experiment spreads the merged tree out into points and arms.
+func (l *loader) experiment(ref string) (*Experiment, error) {
+	e := &Experiment{Source: l.source, OutputDir: "runs"}
+	e.Name = strings.TrimSuffix(filepath.Base(ref), ".toml")
+	e.Seeds = l.seeds()
+	var h header
+	h.Output.Dir = e.OutputDir
+	quiet := decoder{out: &reporter{}} // keys has reported everything
+	quiet.decode(l.root, "", reflect.ValueOf(&h).Elem())
+	if h.Name != "" {
+		e.Name = h.Name
+	}
+	if !validName(e.Name) {
+		l.out.add(codeValue, l.at("name"), fmt.Sprintf("`name = %q` cannot name a folder", e.Name), "use letters, digits, '.', '_' and '-'")
+	}
+	e.Title, e.Question, e.OutputDir = h.Title, h.Question, h.Output.Dir
+	if e.Title == "" {
+		e.Title = e.Name
+	}
+	l.demonstrations()
+	arms := l.arms()
+	l.points(e, arms)
+	if err := l.out.err(); err != nil {
+		return nil, err
+	}
+	e.Changed = l.changes(arms)
+	e.Resolved = l.resolved(e, arms)
+	return e, nil
+}
+
+func (l *loader) at(path string) place { return l.root.find(path).at }
+
+// config decodes the sections of a tree, fills what follows from other fields,
+// and checks values. Problems are placed where the tree has the field.
+func (l *loader) config(tree *node) sim.Config {
+	doc := document{Config: sim.Default()}
+	quiet := decoder{out: &reporter{}}
+	quiet.decode(tree, "", reflect.ValueOf(&doc).Elem())
+	if tree.get("ppo", "kl_coef") == nil {
+		doc.PPO.KLCoef = doc.Objective.Beta
+	}
+	if tree.get("dpo", "beta") == nil {
+		doc.DPO.Beta = doc.Objective.Beta
+	}
+	if len(quiet.out.all) > 0 {
+		return doc.Config // wrong types were reported; their defaults would only confuse
+	}
+	for _, e := range field.All(doc.Config.Validate()) {
+		var notes []string
+		if e.Why != "" {
+			notes = append(notes, "why: "+e.Why)
+		}
+		if e.Help != "" {
+			notes = append(notes, "help: "+e.Help)
+		}
+		n := tree.find(e.Field)
+		l.out.add(codeValue, n.at, fmt.Sprintf("`%s = %v` is impossible", e.Field, e.Value), "must be "+e.Allowed, notes...)
+	}
+	return doc.Config
+}
+
+func validName(name string) bool {
+	for _, r := range name {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", r) {
+			return false
+		}
+	}
+	return name != "" && name != "." && name != ".." && len(name) <= 100
+}

@@ -1,0 +1,124 @@
+package experiments
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Code is the stable number of a kind of problem.
+type Code string
+
+// The codes of everything that can be wrong with an experiment.
+const (
+	codeMissing Code = "E001"
+	codeSyntax  Code = "E002"
+	codeSize    Code = "E003"
+	codeFormat  Code = "E004"
+	codeExtends Code = "E005"
+	codeUnknown Code = "E012"
+	codePlace   Code = "E013"
+	codeType    Code = "E021"
+	codeValue   Code = "E034"
+	codeArm     Code = "E041"
+	codeSweep   Code = "E051"
+	codeData    Code = "E061"
+)
+
+// place is where something stands: in a file, or on the command line.
+type place struct {
+	file      string // display name; "command line" for overrides
+	line, col int    // 1-based; 0 where unknown; col counts characters
+	width     int    // characters to underline
+	text      string // the source line
+}
+
+// Problem is one thing that is wrong with an experiment, and how to mend it.
+type Problem struct {
+	Code    Code
+	Message string
+	Label   string   // stands under the offending text
+	Notes   []string // "note: …", "help: …"
+	at      place
+}
+
+// Problems is everything that is wrong, all at once; as an error it is the
+// whole report.
+type Problems []Problem
+
+// Error renders the report without colour.
+func (ps Problems) Error() string { return ps.Render(false) }
+
+// Render is the report as compilers print it, problems in file order.
+func (ps Problems) Render(color bool) string {
+	var b strings.Builder
+	for _, p := range ps {
+		p.render(&b, color)
+		b.WriteByte('\n')
+	}
+	n := "1 error"
+	if len(ps) != 1 {
+		n = fmt.Sprintf("%d errors", len(ps))
+	}
+	fmt.Fprintf(&b, "%s. Nothing was run.\n", n)
+	return b.String()
+}
+
+func (p Problem) render(b *strings.Builder, color bool) {
+	red, blue, bold, off := "\x1b[1;31m", "\x1b[1;34m", "\x1b[1m", "\x1b[0m"
+	if !color {
+		red, blue, bold, off = "", "", "", ""
+	}
+	fmt.Fprintf(b, "%serror[%s]%s: %s%s%s\n", red, p.Code, off, bold, p.Message, off)
+	gutter := " "
+	if p.at.line > 0 {
+		number := fmt.Sprint(p.at.line)
+		gutter = strings.Repeat(" ", len(number))
+		fmt.Fprintf(b, "%s%s-->%s %s:%d:%d\n", gutter, blue, off, p.at.file, p.at.line, p.at.col)
+		fmt.Fprintf(b, "%s%s |%s\n", gutter, blue, off)
+		fmt.Fprintf(b, "%s%s |%s %s\n", blue, number, off, p.at.text)
+		before := []rune(p.at.text)[:min(p.at.col-1, len([]rune(p.at.text)))]
+		indent := strings.Map(func(r rune) rune {
+			if r == '\t' {
+				return r
+			}
+			return ' '
+		}, string(before))
+		fmt.Fprintf(b, "%s%s |%s %s%s%s %s%s\n", gutter, blue, off, indent, red, strings.Repeat("^", max(1, p.at.width)), p.Label, off)
+	} else if p.at.file != "" {
+		fmt.Fprintf(b, "%s%s-->%s %s%s\n", gutter, blue, off, p.at.file, spaced(p.at.text))
+		if p.Label != "" {
+			fmt.Fprintf(b, "%s%s =%s help: %s\n", gutter, blue, off, p.Label)
+		}
+	}
+	for _, n := range p.Notes {
+		fmt.Fprintf(b, "%s%s =%s %s\n", gutter, blue, off, n)
+	}
+}
+
+func spaced(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
+}
+
+// reporter collects problems while a file is read.
+type reporter struct{ all Problems }
+
+func (r *reporter) add(code Code, at place, message, label string, notes ...string) {
+	r.all = append(r.all, Problem{Code: code, Message: message, Label: label, Notes: notes, at: at})
+}
+
+// err is all problems in file order without repetitions, nil when there are none.
+func (r *reporter) err() error {
+	if len(r.all) == 0 {
+		return nil
+	}
+	sorted := slices.Clone(r.all)
+	slices.SortStableFunc(sorted, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.at.file, b.at.file), cmp.Compare(a.at.line, b.at.line), cmp.Compare(a.at.col, b.at.col))
+	})
+	return Problems(slices.CompactFunc(sorted, func(a, b Problem) bool { return a.at == b.at && a.Message == b.Message }))
+}

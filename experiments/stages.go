@@ -1,0 +1,84 @@
+package experiments
+
+import (
+	"fmt"
+
+	"rlhfsim/policy"
+	"rlhfsim/reward"
+	"rlhfsim/sim"
+)
+
+// Stage is a policy of a run, ready to be asked what it says.
+type Stage struct {
+	Name  string // "base", "sft", an arm's name, "optimum"
+	Label string // for figures and tables
+	Chain *policy.Chain
+}
+
+// Learned is what one seed of a point learned: the tensors of its cells, or of
+// its files under policies/.
+type Learned struct {
+	Base, SFT    []float64 // logits
+	Weight, Bias []float64 // of the reward model
+	Arms         map[string][]float64
+}
+
+// Stages rebuilds the policies of a point from what it learned: base, SFT, the
+// arms that are there, and the exact optimum of the learned reward.
+func (p Point) Stages(l Learned) (*sim.World, []Stage, error) {
+	w, err := sim.NewWorld(p.Config)
+	if err != nil {
+		return nil, nil, err
+	}
+	var out []Stage
+	add := func(name, label string, logits []float64) error {
+		pi, err := policy.NewSoftmax(w.Shape, policy.Table)
+		if err == nil {
+			err = pi.SetLogits(logits)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		out = append(out, Stage{name, label, &pi.Chain})
+		return nil
+	}
+	if err := add("base", "base", l.Base); err != nil {
+		return nil, nil, err
+	}
+	if err := add("sft", "SFT", l.SFT); err != nil {
+		return nil, nil, err
+	}
+	for _, a := range p.Arms {
+		if logits, there := l.Arms[a.Name]; there {
+			if err := add(a.Name, a.Label, logits); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	if len(l.Weight) != w.Shape.Prompts*w.Shape.Words || len(l.Bias) != w.Shape.Prompts {
+		return nil, nil, fmt.Errorf("reward: %d weights and %d biases for %d prompts of %d words", len(l.Weight), len(l.Bias), w.Shape.Prompts, w.Shape.Words)
+	}
+	model := reward.Model{Prompts: w.Shape.Prompts, Words: w.Shape.Words, Weight: l.Weight, Bias: l.Bias}
+	proxy := model.Additive(w.Shape)
+	o, err := policy.NewEvaluator(w.Shape, w.Weights).NewOptimum(out[1].Chain, &proxy, p.Config.Objective.Beta)
+	if err != nil {
+		return nil, nil, err
+	}
+	return w, append(out, Stage{"optimum", "optimum", &o.Chain}), nil
+}
+
+// learned collects the tensors of a seed; ok is false where its shared stages
+// are not there.
+func (r *Run) learned(point, seed int) (l Learned, ok bool) {
+	shared := r.shared[cellID{point, -1, seed}]
+	if shared == nil {
+		return l, false
+	}
+	l = Learned{Base: shared.Tensors[0].Data, SFT: shared.Tensors[1].Data, Weight: shared.Tensors[2].Data, Bias: shared.Tensors[3].Data, Arms: map[string][]float64{}}
+	for arm, a := range r.Experiment.Points[point].Arms {
+		if c := r.arms[cellID{point, arm, seed}]; c != nil {
+			l.Arms[a.Name] = c.Tensors[0].Data
+		}
+	}
+	return l, true
+}
