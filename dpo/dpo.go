@@ -58,28 +58,57 @@ func (c Config) Validate() error {
 	return k.Err()
 }
 
-// Loss is a preference loss: a function of h for one pair.
+// Batch is all that a preference loss sees: for every pair of a minibatch the
+// log-probabilities of its two responses, and room for what the loss returns.
+type Batch struct {
+	Chosen, Rejected       []float64 // log π_θ(y_w|x), log π_θ(y_l|x)
+	RefChosen, RefRejected []float64 // the same under π_ref
+	Loss                   []float64 // ℓ of each pair; L is their mean
+	DChosen, DRejected     []float64 // ∂ℓ/∂Chosen, ∂ℓ/∂Rejected
+}
+
+// LogRatios is log π_θ/π_ref of the chosen and the rejected response of pair i;
+// h is their difference.
+func (b *Batch) LogRatios(i int) (chosen, rejected float64) {
+	return b.Chosen[i] - b.RefChosen[i], b.Rejected[i] - b.RefRejected[i]
+}
+
+// Loss is a preference loss, a pure function: Of reads the log-probabilities of
+// a batch and fills Loss, DChosen and DRejected.
 type Loss struct {
 	Name string
-	// Of returns the loss and its derivative with respect to h.
-	Of func(h float64, c Config) (loss, slope float64)
+	Of   func(b *Batch, c Config)
 }
 
 // Losses is the table of loss types.
 var Losses = []Loss{
-	{"sigmoid", func(h float64, c Config) (float64, float64) { return Sigmoid(h, c.Beta, c.LabelSmoothing) }},
+	{"sigmoid", ofMargin(func(h float64, c Config) (float64, float64) { return Sigmoid(h, c.Beta, c.LabelSmoothing) })},
 }
 
-// Sigmoid is the loss of DPO, with the label smoothing of conservative DPO
-// (Mitchell 2023, eq. 3):
+// ofMargin makes a Loss of a function of h alone: ∂ℓ/∂log π(y_w) = ℓ′(h) and
+// ∂ℓ/∂log π(y_l) = −ℓ′(h).
+func ofMargin(f func(h float64, c Config) (loss, slope float64)) func(*Batch, Config) {
+	return func(b *Batch, c Config) {
+		for i := range b.Chosen {
+			chosen, rejected := b.LogRatios(i)
+			loss, slope := f(chosen-rejected, c)
+			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, slope, -slope
+		}
+	}
+}
+
+// Sigmoid is the loss of DPO (equation 7), with the label smoothing of
+// conservative DPO (Mitchell 2023, "A note on DPO with noisy preferences";
+// current TRL has no smoothing under this name):
 //
-//	ℓ(h)  = −(1−ε) log σ(βh) − ε log σ(−βh)
-//	ℓ′(h) = −β [(1−ε) σ(−βh) − ε σ(βh)]
+//	ℓ(h)  = −(1−ε) log σ(βh) − ε log σ(−βh) = −log σ(βh) + εβh
+//	ℓ′(h) = −β [(1−ε) σ(−βh) − ε σ(βh)]     = −β [σ(−βh) − ε]
+//
+// The right-hand forms, from log σ(−z) = log σ(z) − z and σ(z) = 1 − σ(−z), halve
+// the exponentials and are what is computed.
 func Sigmoid(h, beta, epsilon float64) (loss, slope float64) {
 	z := beta * h
-	loss = -float64((1-epsilon)*num.LogSigmoid(z)) - float64(epsilon*num.LogSigmoid(-z))
-	slope = -beta * (float64((1-epsilon)*num.Sigmoid(-z)) - float64(epsilon*num.Sigmoid(z)))
-	return loss, slope
+	return float64(epsilon*z) - num.LogSigmoid(z), -beta * (num.Sigmoid(-z) - epsilon)
 }
 
 // Stats is what one step measured on its batch, before its update; means over
@@ -88,7 +117,7 @@ type Stats struct {
 	Loss            float64
 	RewardsChosen   float64 // β log π/π_ref of the chosen responses
 	RewardsRejected float64
-	Accuracy        float64 // share of pairs with the chosen implicit reward above the rejected
+	Accuracy        float64 // share of pairs with the chosen implicit reward above the rejected, a tie is none
 	Margin          float64 // RewardsChosen − RewardsRejected
 	LogpsChosen     float64 // log π(y_w|x), nats per response
 	LogpsRejected   float64
@@ -116,6 +145,7 @@ type Trainer struct {
 	pairs   []pair
 	batches policy.Batches
 	step    int
+	batch   Batch
 	entropy []float64 // of every row of the table, before the step
 }
 
@@ -129,9 +159,11 @@ type pair struct {
 
 // New prepares the alignment of pi, which starts as a copy of ref, on the pairs.
 func New(cfg Config, pi, ref *policy.Softmax, pairs []policy.Pair) *Trainer {
-	t := &Trainer{cfg: cfg, trainer: policy.NewTrainer(pi, cfg.MaxGradNorm), batches: policy.NewBatches(len(pairs), cfg.BatchSize), pairs: make([]pair, len(pairs)), entropy: make([]float64, pi.Rows())}
+	t := &Trainer{cfg: cfg, trainer: policy.NewTrainer(pi, cfg.MaxGradNorm), pairs: make([]pair, len(pairs)),
+		batches: policy.NewBatches(len(pairs), cfg.BatchSize), entropy: make([]float64, pi.Rows())}
 	t.loss = Losses[slices.IndexFunc(Losses, func(l Loss) bool { return l.Name == cfg.LossType })]
-	var flat, rows []int32 // all paths side by side, so that a batch stays in the cache
+	// All paths side by side, so that a batch stays in the cache.
+	flat, rows := make([]int32, 0, 2*pi.MaxLength*len(pairs)), make([]int32, 0, 2*pi.MaxLength*len(pairs))
 	for i, p := range pairs {
 		at := len(flat)
 		flat = pi.Path(flat, p.Prompt, p.Chosen)
@@ -143,7 +175,15 @@ func New(cfg Config, pi, ref *policy.Softmax, pairs []policy.Pair) *Trainer {
 		t.pairs[i] = pair{chosen: flat[at:mid:mid], rejected: flat[mid:len(flat):len(flat)], rows: rows[at:len(rows):len(rows)],
 			refChosen: ref.LogProb(p.Prompt, p.Chosen), refRejected: ref.LogProb(p.Prompt, p.Rejected)}
 	}
+	n := min(cfg.BatchSize, len(pairs))
+	for _, column := range t.batch.columns() {
+		*column = make([]float64, n)
+	}
 	return t
+}
+
+func (b *Batch) columns() [7]*[]float64 {
+	return [...]*[]float64{&b.Chosen, &b.Rejected, &b.RefChosen, &b.RefRejected, &b.Loss, &b.DChosen, &b.DRejected}
 }
 
 // Steps is the number of steps of the whole training.
@@ -151,55 +191,73 @@ func (t *Trainer) Steps() int { return t.cfg.NumTrainEpochs * t.batches.PerEpoch
 
 // Step takes one gradient step on a minibatch of pairs.
 func (t *Trainer) Step(r *rng.Stream) Stats {
-	s := Stats{LearningRate: t.learningRate()}
-	batch := t.batches.Next(r)
-	pi, g := t.trainer.Policy, t.trainer.G
-	scale, tokens := 1/float64(len(batch)), 0
-	pi.RowEntropies(t.entropy)
-	for _, i := range batch {
-		p := &t.pairs[i]
-		chosen, rejected := pi.SumLogP(p.chosen), pi.SumLogP(p.rejected)
-		h := (chosen - p.refChosen) - (rejected - p.refRejected)
-		loss, slope := t.loss.Of(h, t.cfg)
-		// ∂L/∂log π(y_w) = ℓ′(h)/n on every decision of y_w, −ℓ′(h)/n on y_l's.
-		scatter(g, p.chosen, slope*scale)
-		scatter(g, p.rejected, -slope*scale)
-		s.add(loss, chosen, rejected, p, t.cfg.Beta)
-		tokens += len(p.rows)
-		for _, row := range p.rows {
-			s.Entropy += t.entropy[row]
-		}
-	}
-	s.Entropy /= float64(tokens)
-	s.divide(scale)
+	pairs := t.batches.Next(r)
+	t.gather(pairs)            // log π_θ and log π_ref of every response
+	t.loss.Of(&t.batch, t.cfg) // ℓ, ∂ℓ/∂log π_θ(y|x)
+	s := t.measure(pairs)
+	t.scatter(pairs) // ∂L/∂log π_θ(y_t|x, y_<t)
+	s.LearningRate = t.learningRate()
 	s.GradNorm = t.trainer.Update(s.LearningRate)
 	t.step++
 	return s
 }
 
-func scatter(g []float64, path []int32, v float64) {
-	for _, i := range path {
-		g[i] += v
+// gather looks up the log-probabilities of the pairs: log π(y|x) is the sum over
+// the decisions of y.
+func (t *Trainer) gather(pairs []int) {
+	b, pi := &t.batch, t.trainer.Policy
+	for _, column := range b.columns() {
+		*column = (*column)[:len(pairs)] // an epoch's last batch may be smaller
+	}
+	for k, i := range pairs {
+		p := &t.pairs[i]
+		b.Chosen[k], b.Rejected[k] = pi.SumLogP(p.chosen), pi.SumLogP(p.rejected)
+		b.RefChosen[k], b.RefRejected[k] = p.refChosen, p.refRejected
 	}
 }
 
-func (s *Stats) add(loss, chosen, rejected float64, p *pair, beta float64) {
-	rewardChosen, rewardRejected := beta*(chosen-p.refChosen), beta*(rejected-p.refRejected)
-	s.Loss += loss
-	s.RewardsChosen += rewardChosen
-	s.RewardsRejected += rewardRejected
-	s.LogpsChosen += chosen
-	s.LogpsRejected += rejected
-	if rewardChosen > rewardRejected {
-		s.Accuracy++
+// scatter adds the gradient of the mean loss to G: each decision of a response
+// has the derivative of the response's log-probability.
+func (t *Trainer) scatter(pairs []int) {
+	g, scale := t.trainer.G, 1/float64(len(pairs))
+	for k, i := range pairs {
+		p := &t.pairs[i]
+		dChosen, dRejected := t.batch.DChosen[k]*scale, t.batch.DRejected[k]*scale
+		for _, at := range p.chosen {
+			g[at] += dChosen
+		}
+		for _, at := range p.rejected {
+			g[at] += dRejected
+		}
 	}
 }
 
-func (s *Stats) divide(scale float64) {
-	for _, v := range []*float64{&s.Loss, &s.RewardsChosen, &s.RewardsRejected, &s.LogpsChosen, &s.LogpsRejected, &s.Accuracy} {
-		*v *= scale
+// measure takes the means over the batch that Stats names. The entropies of all
+// rows cost a small share of the step's softmax, so they need no shortcut.
+func (t *Trainer) measure(pairs []int) (s Stats) {
+	b, scale, tokens := &t.batch, 1/float64(len(pairs)), 0
+	t.trainer.Policy.RowEntropies(t.entropy)
+	for k, i := range pairs {
+		chosen, rejected := b.LogRatios(k)
+		if t.cfg.Beta*chosen > t.cfg.Beta*rejected {
+			s.Accuracy++
+		}
+		s.Loss += b.Loss[k]
+		s.RewardsChosen += float64(t.cfg.Beta * chosen)
+		s.RewardsRejected += float64(t.cfg.Beta * rejected)
+		s.LogpsChosen += b.Chosen[k]
+		s.LogpsRejected += b.Rejected[k]
+		tokens += len(t.pairs[i].rows)
+		for _, row := range t.pairs[i].rows {
+			s.Entropy += t.entropy[row]
+		}
+	}
+	for _, sum := range []*float64{&s.Loss, &s.RewardsChosen, &s.RewardsRejected, &s.LogpsChosen, &s.LogpsRejected, &s.Accuracy} {
+		*sum *= scale
 	}
 	s.Margin = s.RewardsChosen - s.RewardsRejected
+	s.Entropy /= float64(tokens)
+	return s
 }
 
 // learningRate of this step: constant, or falling linearly to 0 after the last

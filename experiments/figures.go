@@ -316,13 +316,13 @@ func (r *Run) pipeline(point int) (figure.Pipeline, bool) {
 	says := map[string]string{}
 	for _, s := range stages {
 		top := s.Chain.MostLikely(0, 1)[0]
-		says[s.Name] = fmt.Sprintf("“%s” %.0f %%", w.Text(top.Response), 100*num.Exp(top.LogProb))
+		says[s.Name] = fmt.Sprintf("“%s” %s", w.Text(top.Response), share(num.Exp(top.LogProb)))
 	}
 	judge := r.group(point, -1, "reward")
 	c := p.Config
 	d := figure.Pipeline{
 		Title: fmt.Sprintf("%s: %d prompts, %d words, everything exactly known", r.Experiment.Title, w.Shape.Prompts, w.Shape.Words),
-		Caption: fmt.Sprintf("Gold is what the simulated people want; no learner sees it. Means over n = %d seeds with 95 %% bootstrap intervals. In quotes: the most likely answer to “%s” (seed %d). J*: the exact optimum of the learned reward at β = %s.",
+		Caption: fmt.Sprintf("Gold is what the simulated people want; no learner sees it. Means over n = %d seeds with 95 %% bootstrap intervals. In quotes: the most likely answer to “%s” (seed %d). β = %s.",
 			len(r.Experiment.Seeds), w.Prompts[0], r.Experiment.Seeds[0], number(c.Objective.Beta)),
 		Boxes: []figure.Box{
 			{ID: "base", Title: "0 Base: raw text", Lines: []string{fmt.Sprintf("%d lines", c.Base.Lines), gold(r.group(point, -1, "base")), says["base"]}, Col: 0, Style: figure.Neutral},
@@ -345,7 +345,7 @@ func (r *Run) addArms(d *figure.Pipeline, point int, says map[string]string) {
 		if len(g.Runs) == 0 {
 			continue
 		}
-		box := figure.Box{ID: "arm " + a.Name, Title: "3 " + a.Label, Lines: []string{gold(g), fmt.Sprintf("KL %.2f nats, win rate %.0f %%", g.Interval("exact/kl").Mean, 100*g.Interval("exact/win_rate").Mean), says[a.Name]},
+		box := figure.Box{ID: "arm " + a.Name, Title: "3 " + a.Label, Lines: []string{gold(g), percent("win rate", g, "exact/win_rate"), fmt.Sprintf("KL %.2f nats", g.Interval("exact/kl").Mean), says[a.Name]},
 			Style: figure.Blue, Emphasis: true}
 		if a.Method == "dpo" {
 			box.Col, box.Row, box.Style = 3, lower, figure.Vermillion
@@ -367,6 +367,17 @@ func gold(g Group) string {
 
 func percent(what string, g Group, metric string) string {
 	return fmt.Sprintf("%s %.1f %%", what, 100*g.Interval(metric).Mean)
+}
+
+// share prints a probability as a percentage.
+func share(p float64) string {
+	switch {
+	case p > 0 && p < 0.001:
+		return "< 0.1 %"
+	case p < 0.0995:
+		return fmt.Sprintf("%.1f %%", 100*p)
+	}
+	return fmt.Sprintf("%.0f %%", 100*p)
 }
 
 // signed prints two decimals with a true minus sign.

@@ -268,7 +268,10 @@ func TestRolloutsFollowThePolicy(t *testing.T) {
 	b := newRollout(n, s)
 	b.sample(pi, pi, []float64{0.25, 0.75}, rng.New(6))
 	seen := map[string]float64{}
-	key := func(x policy.Prompt, y policy.Response) string { text, _ := json.Marshal([]any{x, y}); return string(text) }
+	key := func(x policy.Prompt, y policy.Response) string {
+		text, _ := json.Marshal([]any{x, y})
+		return string(text)
+	}
 	for e, y := range b.response {
 		seen[key(b.prompt[e], y)]++
 		path := pi.Path(nil, b.prompt[e], y)

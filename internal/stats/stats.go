@@ -4,6 +4,7 @@
 package stats
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 )
@@ -57,4 +58,18 @@ func Quantile(sorted []float64, q float64) float64 {
 	}
 	fraction := position - float64(below)
 	return sorted[below] + float64(fraction*(sorted[below+1]-sorted[below]))
+}
+
+// MarshalJSON writes the interval as an object, or null where there are no
+// values (JSON has no NaN).
+func (i Interval) MarshalJSON() ([]byte, error) {
+	if i.N == 0 || math.IsNaN(i.Mean) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(struct {
+		Mean float64 `json:"mean"`
+		Low  float64 `json:"ci_low"`
+		High float64 `json:"ci_high"`
+		N    int     `json:"n"`
+	}{i.Mean, i.Low, i.High, i.N})
 }

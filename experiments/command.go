@@ -1,0 +1,237 @@
+package experiments
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"rlhfsim/internal/atomicfile"
+)
+
+// RunOptions are the flags of `rlhfsim run`.
+type RunOptions struct {
+	Dir                 string
+	Jobs                int
+	DryRun, JSON, Quiet bool
+	Stdout, Stderr      io.Writer
+	Args                []string // for run.json
+}
+
+// How a run can end other than well.
+var (
+	ErrStopped = errors.New("stopped")                     // by the user; finished cells are kept
+	ErrHeld    = errors.New("another process works there") // the folder is locked
+	ErrUsage   = errors.New("cannot use that folder")      // refused before anything was written
+	ErrCells   = errors.New("some cells failed")           // the others are done and written
+)
+
+// RunCommand runs the experiment into its folder and prints the summary.
+func RunCommand(ctx context.Context, e *Experiment, o RunOptions) error {
+	if o.Dir == "" {
+		o.Dir = filepath.Join(e.OutputDir, e.Name)
+	}
+	if o.Jobs < 1 {
+		return fmt.Errorf("%w: --jobs %d: at least 1 cell must be worked on", ErrUsage, o.Jobs)
+	}
+	if o.DryRun {
+		return dryRun(e, o)
+	}
+	release, err := claim(o.Dir, o.Stderr)
+	if err != nil {
+		return err
+	}
+	defer release()
+	started := time.Now()
+	bar := newProgress(o.Stderr, o.Quiet)
+	bar.start(e, o)
+	r, err := Execute(ctx, e, Options{Dir: o.Dir, Jobs: o.Jobs, Progress: bar.update, Notice: bar.notice})
+	bar.stop()
+	if errors.Is(err, ErrStopped) {
+		fmt.Fprintf(o.Stderr, "%d of %d cells are done and kept in %s; the same command goes on from there\n", len(r.shared)+len(r.arms), bar.total, o.Dir)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if err := r.finish(o, started); err != nil {
+		return err
+	}
+	return r.tell(o, time.Since(started))
+}
+
+func dryRun(e *Experiment, o RunOptions) error {
+	var b strings.Builder
+	for _, p := range e.Points {
+		for _, a := range p.Arms {
+			for _, seed := range e.Seeds {
+				fmt.Fprintf(&b, "%s seed %d", a.Name, seed)
+				if len(e.Swept) > 0 {
+					fmt.Fprintf(&b, "  %s", p.title(e.Swept))
+				}
+				b.WriteByte('\n')
+			}
+		}
+	}
+	return tolerate(io.WriteString(o.Stdout, b.String()))
+}
+
+// claim makes the folder, or recognises it as a run's, and locks it.
+func claim(dir string, stderr io.Writer) (release func(), err error) {
+	refuse := func(why string, args ...any) error {
+		return fmt.Errorf("%w: %s: %s", ErrUsage, dir, fmt.Sprintf(why, args...))
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, refuse("%v", reason(err))
+	case len(entries) > 0 && !isRun(dir):
+		return nil, refuse("it holds other files and no run; choose another with -o")
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "cells"), 0o777); err != nil {
+		return nil, refuse("%v", reason(err))
+	}
+	lock := flock.New(filepath.Join(dir, ".lock"))
+	got, err := lock.TryLock()
+	if err != nil {
+		return nil, refuse("%v", reason(err))
+	}
+	if !got {
+		fmt.Fprintf(stderr, "error: another process is running an experiment in %s; wait for it, or choose another folder with -o\n", dir)
+		return nil, ErrHeld
+	}
+	if err := atomicfile.Clean(filepath.Join(dir, "cells")); err != nil {
+		return nil, refuse("%v", reason(err))
+	}
+	return func() { _ = lock.Unlock() }, nil
+}
+
+func isRun(dir string) bool {
+	for _, name := range []string{"cells", "run.json", "experiment.toml"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// reason is a file error without the path, which the message names already.
+func reason(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// finish writes everything but the cells, and removes what an earlier run left
+// behind that is no part of this one.
+func (r *Run) finish(o RunOptions, started time.Time) error {
+	files, err := r.Tables()
+	if err != nil {
+		return err
+	}
+	figures, err := r.Figures()
+	if err != nil {
+		return err
+	}
+	for name, data := range figures {
+		files[name] = data
+	}
+	provenance, err := json.MarshalIndent(r.Provenance(o.Args, o.Jobs, started), "", "  ")
+	if err != nil {
+		return err
+	}
+	files["run.json"] = append(provenance, '\n')
+	if err := files.Write(o.Dir); err != nil {
+		return err
+	}
+	return files.prune(o.Dir, "policies", "figures")
+}
+
+// prune removes files below the given folders of dir that are not among f.
+func (f Files) prune(dir string, folders ...string) error {
+	for _, folder := range folders {
+		err := filepath.WalkDir(filepath.Join(dir, folder), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			name, err := filepath.Rel(dir, path)
+			if err != nil {
+				return err
+			}
+			if _, ours := f[filepath.ToSlash(name)]; !ours {
+				return os.Remove(path)
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell prints the summary, once all files are written.
+func (r *Run) tell(o RunOptions, took time.Duration) error {
+	for _, f := range r.Failures {
+		fmt.Fprintf(o.Stderr, "error: %s failed: %v\n", f.Cell, f.Err)
+	}
+	if len(r.Failures) > 0 {
+		fmt.Fprintf(o.Stderr, "the other cells are done and in the tables; lower a learning rate, then run again\n")
+	}
+	all, err := r.Summaries()
+	if err != nil && len(r.Failures) == 0 {
+		return err
+	}
+	if err == nil && !o.Quiet {
+		if o.JSON {
+			data, err := json.MarshalIndent(map[string]any{"name": r.Experiment.Name, "title": r.Experiment.Title, "dir": o.Dir, "points": all}, "", "  ")
+			if err != nil {
+				return err
+			}
+			if err := tolerate(o.Stdout.Write(append(data, '\n'))); err != nil {
+				return err
+			}
+		} else if err := tolerate(io.WriteString(o.Stdout, r.Text(all)+r.pointers(o.Dir))); err != nil {
+			return err
+		}
+		fmt.Fprintf(o.Stderr, "done in %.1f s\n", took.Seconds())
+	}
+	if len(r.Failures) > 0 {
+		return ErrCells
+	}
+	return nil
+}
+
+// pointers name the figures and what to do next.
+func (r *Run) pointers(dir string) string {
+	next := []string{"rlhfsim talk " + dir}
+	switch r.Experiment.Name {
+	case "chapter":
+		next = append(next, "rlhfsim run hacking", "rlhfsim check chapter objective.beta=0.1")
+	case "hacking":
+		next = append(next, "rlhfsim run hacking labels.rankings=4000 -o runs/hacking-more-labels")
+	default:
+		next = append(next, "rlhfsim run "+filepath.Join(dir, "resolved.toml")+" seeds=30 -o "+dir+"-30")
+	}
+	return fmt.Sprintf("\nfigures  %s\nnext     %s\n", filepath.Join(dir, "figures"), strings.Join(next, "\n         "))
+}
+
+// tolerate passes an error of writing on, but for a reader that has gone away.
+func tolerate(_ int, err error) error {
+	if err != nil && !errors.Is(err, syscall.EPIPE) {
+		return fmt.Errorf("cannot write the result: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,337 @@
+package experiments
+
+import (
+	"fmt"
+	"strings"
+
+	pretty "github.com/jedib0t/go-pretty/v6/table"
+	prettytext "github.com/jedib0t/go-pretty/v6/text"
+
+	"rlhfsim/internal/num"
+	"rlhfsim/internal/stats"
+	"rlhfsim/sim"
+)
+
+// Line is a row of the summary: a stage at its end, or the exact optimum, with
+// means over seeds and their intervals. Of is the share of the way from the SFT
+// policy's exact objective to the best possible one.
+type Line struct {
+	Label    string         `json:"label"`
+	Arm      string         `json:"arm,omitempty"`
+	Stage    string         `json:"stage"`
+	Gold     stats.Interval `json:"gold_reward"`
+	Proxy    stats.Interval `json:"proxy_reward"`
+	KL       stats.Interval `json:"kl"`
+	WinRate  stats.Interval `json:"win_rate"`
+	OfJStar  stats.Interval `json:"of_j_star"`
+	Disliked float64        `json:"says_disliked"` // probability of any disliked word, first seed
+}
+
+// Summary is what a run found at one point, as printed and as JSON.
+type Summary struct {
+	Swept     map[string]string     `json:"swept,omitempty"`
+	Beta      float64               `json:"beta"`
+	Seeds     int                   `json:"seeds"`
+	Lines     []Line                `json:"stages"`
+	Agreement stats.Interval        `json:"rater_agreement"`
+	Ceiling   stats.Interval        `json:"accuracy_ceiling"`
+	Accuracy  stats.Interval        `json:"reward_accuracy"`
+	Says      []Saying              `json:"says"`
+	Disliked  []string              `json:"disliked_groups"`
+	Loss      map[string][2]float64 `json:"loss"` // of a stage, first and last record, mean over seeds
+}
+
+// Saying is what the stages most likely answer to one prompt, in the first seed.
+type Saying struct {
+	Prompt string   `json:"prompt"`
+	Stages []Answer `json:"stages"`
+}
+
+// Answer is a stage's most likely responses.
+type Answer struct {
+	Stage     string     `json:"stage"`
+	Responses []Response `json:"responses"`
+}
+
+// Response is a response in words, its exact probability and its true value.
+type Response struct {
+	Text        string  `json:"text"`
+	Probability float64 `json:"probability"`
+	Gold        float64 `json:"gold"`
+}
+
+// The terminal summary shows this many prompts and responses.
+const (
+	summaryPrompts   = 3
+	summaryResponses = 3
+)
+
+// Summaries is one Summary for each point.
+func (r *Run) Summaries() ([]Summary, error) {
+	var out []Summary
+	for point := range r.Experiment.Points {
+		s, err := r.summary(point)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (r *Run) summary(point int) (Summary, error) {
+	e := r.Experiment
+	p := e.Points[point]
+	s := Summary{Beta: p.Config.Objective.Beta, Seeds: len(e.Seeds), Swept: map[string]string{}, Loss: map[string][2]float64{}}
+	for i, name := range e.Swept {
+		s.Swept[name] = p.Values[i]
+	}
+	judge := r.group(point, -1, "reward")
+	s.Agreement, s.Ceiling, s.Accuracy = judge.Interval("exact/rater_agreement"), judge.Interval("exact/accuracy_ceiling"), judge.Interval("eval_accuracy")
+	for _, stage := range []struct{ name, label string }{{"base", "base"}, {"sft", "SFT"}} {
+		g := r.group(point, -1, stage.name)
+		s.Lines = append(s.Lines, g.line(stage.label))
+		s.Loss[stage.name] = g.loss()
+	}
+	s.Lines[1].OfJStar = stats.Interval{N: len(e.Seeds)} // the SFT policy is where the way begins
+	var best []sim.Exact
+	for arm, a := range p.Arms {
+		g := r.group(point, arm, a.Method)
+		if len(g.Runs) == 0 {
+			continue
+		}
+		s.Lines = append(s.Lines, g.line(a.Label))
+		s.Lines[len(s.Lines)-1].Arm = a.Name
+		if a.Config.Objective == p.Config.Objective && best == nil {
+			for seed := range e.Seeds {
+				if c := r.arms[cellID{point, arm, seed}]; c != nil {
+					best = append(best, *c.Optimum)
+				}
+			}
+		}
+	}
+	if best != nil {
+		s.Lines = append(s.Lines, optimumLine(best))
+	}
+	return s, r.addSayings(&s, point)
+}
+
+func (g Group) line(label string) Line {
+	l := Line{Label: label, Stage: g.Stage, Gold: g.Interval("exact/gold_reward"), Proxy: g.Interval("exact/proxy_reward"),
+		KL: g.Interval("exact/kl"), WinRate: g.Interval("exact/win_rate")}
+	var shares []float64
+	for _, rows := range g.Runs {
+		first, last := rows[0], rows[len(rows)-1]
+		if way := first.Get("exact/gap"); way > 0 {
+			shares = append(shares, (last.Get("exact/objective")-first.Get("exact/objective"))/way)
+		}
+	}
+	l.OfJStar = interval(shares, g.Stage, "of J*")
+	return l
+}
+
+func (g Group) loss() [2]float64 {
+	var first, last []float64
+	for _, rows := range g.Runs {
+		if len(rows) > 1 {
+			first, last = append(first, rows[1].Get("loss")), append(last, rows[len(rows)-1].Get("loss"))
+		}
+	}
+	return [2]float64{stats.Mean(first), stats.Mean(last)}
+}
+
+func optimumLine(best []sim.Exact) Line {
+	of := func(name string, f func(sim.Exact) float64) stats.Interval {
+		var values []float64
+		for _, e := range best {
+			values = append(values, f(e))
+		}
+		return interval(values, "optimum", name)
+	}
+	return Line{Label: "optimum", Stage: "optimum",
+		Gold: of("gold", func(e sim.Exact) float64 { return e.Gold }), Proxy: of("proxy", func(e sim.Exact) float64 { return e.Proxy }),
+		KL: of("kl", func(e sim.Exact) float64 { return e.KL }), WinRate: of("win", func(e sim.Exact) float64 { return e.WinRate }),
+		OfJStar: stats.Interval{Mean: 1, Low: 1, High: 1, N: len(best)}}
+}
+
+// addSayings asks the policies of the first seed.
+func (r *Run) addSayings(s *Summary, point int) error {
+	l, ok := r.learned(point, 0)
+	if !ok {
+		return nil
+	}
+	w, stages, err := r.Experiment.Points[point].Stages(l)
+	if err != nil {
+		return err
+	}
+	s.Disliked = w.Disliked()
+	for i := range s.Lines {
+		for _, stage := range stages {
+			if stage.Name == s.Lines[i].Arm || s.Lines[i].Arm == "" && stage.Name == s.Lines[i].Stage {
+				s.Lines[i].Disliked = w.Says(stage.Chain, s.Disliked...)
+			}
+		}
+	}
+	for x := range min(summaryPrompts, len(w.Prompts)) {
+		s.Says = append(s.Says, saying(w, stages, x, summaryResponses))
+	}
+	return nil
+}
+
+// Markdown is summary.md: the tables and what the stages say.
+func (r *Run) Markdown() string {
+	var b strings.Builder
+	e := r.Experiment
+	fmt.Fprintf(&b, "# %s\n\n", e.Title)
+	if e.Question != "" {
+		fmt.Fprintf(&b, "%s\n\n", e.Question)
+	}
+	all, err := r.Summaries()
+	if err != nil {
+		return b.String() + err.Error() + "\n"
+	}
+	for i, s := range all {
+		if len(e.Swept) > 0 {
+			fmt.Fprintf(&b, "## %s\n\n", e.Points[i].title(e.Swept))
+		}
+		fmt.Fprintf(&b, "%s\n\n%s\n", s.table(e).RenderMarkdown(), s.caption())
+		for _, said := range s.Says {
+			fmt.Fprintf(&b, "\n**“%s”** (seed %d)\n\n", said.Prompt, e.Seeds[0])
+			for _, a := range said.Stages {
+				fmt.Fprintf(&b, "- %s: %s\n", a.Stage, a.String())
+			}
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// title is "labels.rankings = 50, …".
+func (p Point) title(swept []string) string {
+	var parts []string
+	for i, name := range swept {
+		parts = append(parts, name+" = "+p.Values[i])
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (s Summary) caption() string {
+	n := fmt.Sprintf("mean [95 %% bootstrap interval] over %d seeds", s.Seeds)
+	if s.Seeds == 1 {
+		n = "one seed, so no intervals"
+	}
+	return n + "; all but accuracies of the reward model are exact, not sampled"
+}
+
+// table is the summary's rows as text; Render and RenderMarkdown print it.
+func (s Summary) table(e *Experiment) pretty.Writer {
+	t := pretty.NewWriter()
+	style := pretty.StyleLight
+	style.Options = pretty.OptionsNoBordersAndSeparators
+	style.Format.Header = prettytext.FormatDefault
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "   "
+	t.SetStyle(style)
+	unwanted := "says " + strings.Join(s.Disliked, "/")
+	t.AppendHeader(pretty.Row{"", "gold reward", "proxy reward", "KL, nats", "win rate", "of J*", unwanted})
+	for _, l := range s.Lines {
+		t.AppendRow(pretty.Row{l.Label, two(l.Gold), two(l.Proxy), mean2(l.KL), rate(l.WinRate), rate(l.OfJStar), share(l.Disliked)})
+	}
+	return t
+}
+
+func two(i stats.Interval) string {
+	if i.N == 0 {
+		return ""
+	}
+	if i.Low == i.High {
+		return signed(i.Mean)
+	}
+	return fmt.Sprintf("%s [%s, %s]", signed(i.Mean), signed(i.Low), signed(i.High))
+}
+
+func mean2(i stats.Interval) string {
+	if i.N == 0 {
+		return ""
+	}
+	return signed(i.Mean)
+}
+
+func rate(i stats.Interval) string {
+	if i.N == 0 {
+		return ""
+	}
+	return strings.ReplaceAll(fmt.Sprintf("%.1f %%", 100*i.Mean), "-", "−")
+}
+
+// Text is the summary for a terminal.
+func (r *Run) Text(all []Summary) string {
+	var b strings.Builder
+	e := r.Experiment
+	for i, s := range all {
+		p := e.Points[i]
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		if len(e.Swept) > 0 {
+			fmt.Fprintf(&b, "%s\n", p.title(e.Swept))
+		}
+		c := p.Config
+		fmt.Fprintf(&b, "0 base     %d lines of raw text%sloss %.2f → %.2f\n", c.Base.Lines, pad(c.Base.Lines, 22), s.Loss["base"][0], s.Loss["base"][1])
+		fmt.Fprintf(&b, "1 SFT      %d demonstrations%sloss %.2f → %.2f\n", len(c.SFT.Demonstrations), pad(len(c.SFT.Demonstrations), 24), s.Loss["sft"][0], s.Loss["sft"][1])
+		fmt.Fprintf(&b, "2 reward   %d rankings of %d answers%saccuracy %.1f %% (a perfect judge %.1f %%; two raters agree on %.1f %%)\n",
+			c.Labels.Rankings, c.Labels.ResponsesPerRanking, pad(c.Labels.Rankings, 17), 100*s.Accuracy.Mean, 100*s.Ceiling.Mean, 100*s.Agreement.Mean)
+		fmt.Fprintf(&b, "3 policy   β = %s\n\n%s\n%s\n", number(s.Beta), trimRight(s.table(e).Render()), s.caption())
+		if len(e.Swept) > 0 && i < len(all)-1 {
+			continue // the sentences once, for the last point
+		}
+		for _, said := range s.Says {
+			fmt.Fprintf(&b, "\n“%s”\n%s", said.Prompt, said.lines())
+		}
+	}
+	return b.String()
+}
+
+func pad(n, width int) string { return strings.Repeat(" ", max(1, width-len(fmt.Sprint(n)))) }
+
+// trimRight takes the padding off the ends of a table's lines.
+func trimRight(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (s Saying) lines() string {
+	width := 0
+	for _, a := range s.Stages {
+		width = max(width, len([]rune(a.Stage)))
+	}
+	var b strings.Builder
+	for _, a := range s.Stages {
+		fmt.Fprintf(&b, "  %s%s   %s\n", a.Stage, strings.Repeat(" ", width-len([]rune(a.Stage))), a.String())
+	}
+	return b.String()
+}
+
+// String is "restart it 12 % · duh 2 %".
+func (a Answer) String() string {
+	var parts []string
+	for _, r := range a.Responses {
+		parts = append(parts, r.Text+" "+share(r.Probability))
+	}
+	return strings.Join(parts, " · ")
+}
+
+// saying asks the stages for their n most likely responses to prompt x.
+func saying(w *sim.World, stages []Stage, x, n int) Saying {
+	s := Saying{Prompt: w.Prompts[x]}
+	for _, stage := range stages {
+		a := Answer{Stage: stage.Label}
+		for _, l := range stage.Chain.MostLikely(prompt(x), n) {
+			a.Responses = append(a.Responses, Response{Text: w.Text(l.Response), Probability: num.Exp(l.LogProb), Gold: w.Value(prompt(x), l.Response)})
+		}
+		s.Stages = append(s.Stages, a)
+	}
+	return s
+}

@@ -1,0 +1,318 @@
+// Command rlhfsim trains a toy assistant the way real ones are aligned with
+// human feedback, in a world small enough that everything is exactly known.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"rlhfsim/experiments"
+)
+
+// Exit codes, part of the program's promises.
+const (
+	exitDone        = 0
+	exitFailed      = 1   // something failed
+	exitUsage       = 2   // usage or configuration
+	exitHeld        = 73  // another process works in the folder
+	exitStopped     = 75  // stopped, and the same command goes on from there
+	exitInterrupted = 130 // interrupted twice
+)
+
+func main() {
+	ignoreBrokenPipe()
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the program: arguments and streams in, exit code out.
+func run(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	c := &cli{stdout: stdout, stderr: stderr, args: args}
+	root := c.root()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.Execute()
+	var code exitCode
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprint(stderr, message(err))
+	var failed *failure
+	if errors.As(err, &failed) {
+		return exitFailed
+	}
+	return exitUsage
+}
+
+// exitCode ends the program without a further word.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// failure is an error that is not the user's: exit code 1.
+type failure struct{ error }
+
+func message(err error) string {
+	var problems experiments.Problems
+	if errors.As(err, &problems) {
+		return problems.Render(false)
+	}
+	return "error: " + err.Error() + "\n"
+}
+
+// cli holds what the commands share.
+type cli struct {
+	stdout, stderr io.Writer
+	args           []string
+}
+
+func (c *cli) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "rlhfsim",
+		Short: "Align a small assistant with human feedback, and see everything",
+		Long: `rlhfsim trains a toy assistant the way real ones are aligned: raw text, supervised
+fine-tuning (SFT), a reward model from simulated human rankings, then PPO or DPO.
+The world is small, so everything is exactly known: what the people want, the best
+possible policy, the KL to the last digit.`,
+		Example: `  rlhfsim run chapter                        the whole chapter, ten seeds, tables and figures
+  rlhfsim run hacking                        watch the reward model being hacked
+  rlhfsim run chapter objective.beta=0.2     change any field
+  rlhfsim talk runs/chapter                  what each stage says, in words
+  rlhfsim show chapter > mine.toml           start an experiment of your own`,
+		Version:       experiments.Version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetVersionTemplate("rlhfsim {{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.talkCommand())
+	return root
+}
+
+// flagError adds to a flag's error what was probably meant.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := experiments.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+			err = fmt.Errorf("%w; did you mean --%s?", err, near)
+		}
+	}
+	return fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())
+}
+
+func (c *cli) runCommand() *cobra.Command {
+	var o experiments.RunOptions
+	var seeds int
+	cmd := &cobra.Command{
+		Use:   "run EXPERIMENT [key=value ...]",
+		Short: "Run an experiment and write tables, figures and policies",
+		Example: `  rlhfsim run chapter
+  rlhfsim run mine.toml seeds=30 ppo.cliprange=0.1 -o runs/clip
+  rlhfsim run ppo-vs-dpo --seeds 3 --json`,
+		Args: oneExperiment,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e, err := load(args, seeds)
+			if err != nil {
+				return err
+			}
+			o.Stdout, o.Stderr, o.Args = c.stdout, c.stderr, c.args
+			ctx, stop := interrupts(c.stderr)
+			defer stop()
+			return outcome(experiments.RunCommand(ctx, e, o))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.Dir, "output", "o", "", "the run's folder (default runs/NAME)")
+	f.IntVar(&seeds, "seeds", 0, "number of seeds, as seeds=N")
+	f.IntVar(&o.Jobs, "jobs", runtime.GOMAXPROCS(0), "cells worked on at the same time; changes no result")
+	f.BoolVar(&o.DryRun, "dry-run", false, "list the cells and stop")
+	f.BoolVar(&o.JSON, "json", false, "print the summary as JSON")
+	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print errors only")
+	return cmd
+}
+
+func (c *cli) checkCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "check EXPERIMENT [key=value ...]",
+		Short:   "Say what would run, what it changes, and the best possible result",
+		Example: "  rlhfsim check chapter objective.beta=0.1",
+		Args:    oneExperiment,
+		RunE: func(_ *cobra.Command, args []string) error {
+			e, err := load(args, 0)
+			if err != nil {
+				return err
+			}
+			plan, err := experiments.NewPlan(context.Background(), e)
+			if err != nil {
+				return &failure{err}
+			}
+			return c.print(asJSON, plan, plan.Text)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
+func (c *cli) listCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the experiments that come with the program",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			all, err := experiments.List()
+			if err != nil {
+				return &failure{err}
+			}
+			return c.print(asJSON, all, func() string { return experiments.ListText(all) })
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
+func (c *cli) showCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "show NAME",
+		Short:             "Print the file of an experiment that comes with the program",
+		Example:           "  rlhfsim show chapter > mine.toml",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			data, err := experiments.Show(args[0])
+			if err != nil {
+				return err
+			}
+			return c.write(string(data))
+		},
+	}
+}
+
+func (c *cli) talkCommand() *cobra.Command {
+	var o experiments.TalkOptions
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "talk RUN [field=value ...]",
+		Short: "Say what each stage of a run answers, in words, with exact probabilities",
+		Example: `  rlhfsim talk runs/chapter
+  rlhfsim talk runs/chapter --prompt tea --arm ppo -n 10`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			o.Values = args[1:]
+			if o.N < 1 || o.N > 1000 {
+				return fmt.Errorf("-n %d: ask for at least 1 and at most 1000 responses", o.N)
+			}
+			all, from, err := experiments.Talk(args[0], o)
+			if err != nil {
+				return err
+			}
+			return c.print(asJSON, all, func() string { return experiments.TalkText(all) + "\npolicies  " + from + "\n" })
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Arm, "arm", "", "only this arm, besides base, SFT and the optimum")
+	f.StringVar(&o.Prompt, "prompt", "", "a prompt's text, a part of it, or its number")
+	f.Uint64Var(&o.Seed, "seed", 0, "whose policies")
+	f.IntVarP(&o.N, "number", "n", 5, "responses for each stage")
+	f.BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
+// load reads the experiment named first, with the settings after it.
+func load(args []string, seeds int) (*experiments.Experiment, error) {
+	settings := args[1:]
+	if seeds != 0 {
+		settings = append(settings[:len(settings):len(settings)], fmt.Sprintf("seeds=%d", seeds))
+	}
+	return experiments.Load(args[0], settings)
+}
+
+func oneExperiment(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("which experiment? (%s, or a file; see %s --help)", strings.Join(experiments.Embedded(), ", "), cmd.CommandPath())
+	}
+	return nil
+}
+
+func completeNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return experiments.Embedded(), cobra.ShellCompDirectiveDefault
+}
+
+// print writes a result to stdout, as JSON or as text.
+func (c *cli) print(asJSON bool, value any, text func() string) error {
+	if !asJSON {
+		return c.write(text())
+	}
+	data, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return &failure{err}
+	}
+	return c.write(string(data) + "\n")
+}
+
+// write puts data on stdout. A reader that has gone away is no error of ours.
+func (c *cli) write(s string) error {
+	if _, err := io.WriteString(c.stdout, s); err != nil && !errors.Is(err, syscall.EPIPE) {
+		return &failure{fmt.Errorf("cannot write the result: %w", err)}
+	}
+	return nil
+}
+
+// outcome turns a run's end into an exit code.
+func outcome(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, experiments.ErrStopped):
+		return exitCode(exitStopped)
+	case errors.Is(err, experiments.ErrHeld):
+		return errors.Join(exitCode(exitHeld))
+	case errors.Is(err, experiments.ErrUsage):
+		return err
+	case errors.Is(err, experiments.ErrCells):
+		return exitCode(exitFailed)
+	}
+	return &failure{err}
+}
+
+// interrupts is a context that ends at the first Ctrl-C (or SIGTERM); the
+// second ends the program at once.
+func interrupts(stderr io.Writer) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if _, ok := <-signals; !ok {
+			return
+		}
+		fmt.Fprintln(stderr, "\nstopping; finished cells are kept (again: stop at once)")
+		cancel(experiments.ErrStopped)
+		if _, ok := <-signals; ok {
+			os.Exit(exitInterrupted)
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		cancel(nil)
+	}
+}
