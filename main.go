@@ -96,13 +96,31 @@ possible policy, the KL to the last digit.`,
 		Version:       experiments.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noSuchCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("rlhfsim {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.talkCommand())
 	return root
+}
+
+// noSuchCommand explains a first word that is no command.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
+	}
+	hint := "commands: " + strings.Join(names, ", ")
+	if near := experiments.Nearest(args[0], names); near != "" {
+		hint = fmt.Sprintf("did you mean `rlhfsim %s`?", near)
+	} else if near := experiments.Nearest(args[0], experiments.Embedded()); near != "" {
+		hint = fmt.Sprintf("did you mean `rlhfsim run %s`?", near)
+	}
+	return fmt.Errorf("there is no command %q; %s", args[0], hint)
 }
 
 // flagError adds to a flag's error what was probably meant.

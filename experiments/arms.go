@@ -15,8 +15,10 @@ import (
 
 // The largest experiment: cells beyond this are a mistake more often than a wish.
 const (
-	maxSeeds = 10_000
-	maxCells = 100_000
+	maxSeeds    = 10_000
+	maxCells    = 100_000
+	maxArms     = 100
+	maxVariants = 1000
 )
 
 // maxDemonstrationBytes bounds a JSONL file of demonstrations.
@@ -88,6 +90,10 @@ func (l *loader) arms() []armTree {
 	}
 	if n.kind != list {
 		l.out.add(codeType, n.at, "`arm` must be written [[arm]], in double brackets", "")
+		return nil
+	}
+	if len(n.items) > maxArms {
+		l.out.add(codeArm, n.at, fmt.Sprintf("the file has %d arms", len(n.items)), fmt.Sprintf("at most %d; sweep with [grid] instead", maxArms))
 		return nil
 	}
 	var out []armTree
@@ -210,6 +216,10 @@ func (l *loader) variants() []variantTree {
 	}
 	if n.kind != list {
 		l.out.add(codeType, n.at, "`variant` must be written [[variant]], in double brackets", "")
+		return nil
+	}
+	if len(n.items) > maxVariants {
+		l.out.add(codeSweep, n.at, fmt.Sprintf("the file has %d variants", len(n.items)), fmt.Sprintf("at most %d", maxVariants))
 		return nil
 	}
 	var out []variantTree

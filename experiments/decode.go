@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,7 +13,17 @@ import (
 
 // decoder fills Go values from a tree by their toml tags: the one walk that
 // finds unknown keys and wrong types.
-type decoder struct{ out *reporter }
+type decoder struct {
+	out   *reporter
+	wrong []string // paths of values that could not be read
+}
+
+// failed says whether a value at or below the path could not be read.
+func (d *decoder) failed(path string) bool {
+	return slices.ContainsFunc(d.wrong, func(w string) bool {
+		return w == path || strings.HasPrefix(w, path+".") || strings.HasPrefix(w, path+"[")
+	})
+}
 
 // decode fills v, which keeps its value where the tree says nothing.
 func (d *decoder) decode(n *node, path string, v reflect.Value) {
@@ -45,6 +56,7 @@ func (d *decoder) float(n *node, path string, v reflect.Value) {
 	case d.is(n, path, decimal):
 		f := n.value.(float64)
 		if math.IsNaN(f) || math.IsInf(f, 0) {
+			d.wrong = append(d.wrong, path)
 			d.out.add(codeValue, n.at, fmt.Sprintf("`%s` is not a finite number", path), "write a finite number")
 			return
 		}
@@ -69,8 +81,17 @@ func (d *decoder) is(n *node, path string, want kind) bool {
 	if want == list {
 		label = "write a list, [ … ]"
 	}
-	d.out.add(codeType, n.at, fmt.Sprintf("`%s` must be %s, found %s", path, want, n.kind), label)
+	d.wrong = append(d.wrong, path)
+	d.out.add(codeType, n.at, fmt.Sprintf("`%s` must be %s, found %s", path, wanted(want), n.kind), label)
 	return false
+}
+
+// wanted is how a type is asked for: a float may be written without a point.
+func wanted(k kind) string {
+	if k == decimal {
+		return "a number"
+	}
+	return string(k)
 }
 
 // structure fills a struct from a table, reporting keys that it does not have.
@@ -122,6 +143,9 @@ func (d *decoder) entries(n *node, path string, v reflect.Value) {
 
 // unknown reports a key that does not exist here, with what was probably meant.
 func (d *decoder) unknown(n *node, path, key string, known []string) {
+	if d.out.full() {
+		return
+	}
 	section := "[" + path + "]"
 	if path == "" {
 		section = "at the top of the file"

@@ -45,6 +45,7 @@ func Load(ref string, overrides []string) (*Experiment, error) {
 	if root == nil {
 		return nil, l.out.err()
 	}
+	l.written = root
 	l.command = l.commandLine(overrides)
 	l.keys(merged(root, l.command))
 	l.root = merged(root, l.command)
@@ -57,6 +58,7 @@ type loader struct {
 	source  []byte
 	root    *node // file, extends and command line merged
 	base    *node // what the file extends, nil when nothing
+	written *node // the file on top of what it extends
 	command *node // the overrides alone
 	folder  string
 }
@@ -291,8 +293,8 @@ func (l *loader) config(tree *node) sim.Config {
 	if tree.get("dpo", "beta") == nil {
 		doc.DPO.Beta = doc.Objective.Beta
 	}
-	if len(quiet.out.all) > 0 {
-		return doc.Config // wrong types were reported; their defaults would only confuse
+	if quiet.failed("world") {
+		return doc.Config // reported; what follows from a world half read would only confuse
 	}
 	for _, e := range field.All(doc.Config.Validate()) {
 		var notes []string
@@ -301,6 +303,9 @@ func (l *loader) config(tree *node) sim.Config {
 		}
 		if e.Help != "" {
 			notes = append(notes, "help: "+e.Help)
+		}
+		if quiet.failed(e.Field) {
+			continue
 		}
 		n := tree.find(e.Field)
 		l.out.add(codeValue, n.at, fmt.Sprintf("`%s = %v` is impossible", e.Field, e.Value), "must be "+e.Allowed, notes...)

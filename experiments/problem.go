@@ -58,7 +58,10 @@ func (ps Problems) Render(color bool) string {
 		b.WriteByte('\n')
 	}
 	n := "1 error"
-	if len(ps) != 1 {
+	switch {
+	case len(ps) >= maxProblems:
+		n = fmt.Sprintf("%d errors or more", len(ps))
+	case len(ps) != 1:
 		n = fmt.Sprintf("%d errors", len(ps))
 	}
 	fmt.Fprintf(&b, "%s. Nothing was run.\n", n)
@@ -77,15 +80,15 @@ func (p Problem) render(b *strings.Builder, color bool) {
 		gutter = strings.Repeat(" ", len(number))
 		fmt.Fprintf(b, "%s%s-->%s %s:%d:%d\n", gutter, blue, off, p.at.file, p.at.line, p.at.col)
 		fmt.Fprintf(b, "%s%s |%s\n", gutter, blue, off)
-		fmt.Fprintf(b, "%s%s |%s %s\n", blue, number, off, p.at.text)
-		before := []rune(p.at.text)[:min(p.at.col-1, len([]rune(p.at.text)))]
+		shown, before := p.at.window()
+		fmt.Fprintf(b, "%s%s |%s %s\n", blue, number, off, shown)
 		indent := strings.Map(func(r rune) rune {
 			if r == '\t' {
 				return r
 			}
 			return ' '
-		}, string(before))
-		fmt.Fprintf(b, "%s%s |%s %s%s%s %s%s\n", gutter, blue, off, indent, red, strings.Repeat("^", max(1, p.at.width)), p.Label, off)
+		}, before)
+		fmt.Fprintf(b, "%s%s |%s %s%s%s%s%s\n", gutter, blue, off, indent, red, strings.Repeat("^", min(max(1, p.at.width), 50)), strings.TrimRight(" "+p.Label, " "), off)
 	} else if p.at.file != "" {
 		fmt.Fprintf(b, "%s%s-->%s %s%s\n", gutter, blue, off, p.at.file, spaced(p.at.text))
 		if p.Label != "" {
@@ -95,6 +98,28 @@ func (p Problem) render(b *strings.Builder, color bool) {
 	for _, n := range p.Notes {
 		fmt.Fprintf(b, "%s%s =%s %s\n", gutter, blue, off, n)
 	}
+}
+
+// window is the source line, cut around the place where it is too long to read,
+// and what stands before the place.
+func (at place) window() (shown, before string) {
+	const width = 100
+	line := []rune(at.text)
+	col := min(at.col-1, len(line))
+	from := 0
+	if len(line) > width && col > width/2 {
+		from = col - width/2
+	}
+	to := min(len(line), from+width)
+	before = string(line[from:col])
+	shown = string(line[from:to])
+	if from > 0 {
+		shown, before = "…"+shown, "…"+before
+	}
+	if to < len(line) {
+		shown += "…"
+	}
+	return shown, before
 }
 
 func spaced(text string) string {
@@ -107,7 +132,15 @@ func spaced(text string) string {
 // reporter collects problems while a file is read.
 type reporter struct{ all Problems }
 
+// A file with more problems than these needs no complete list.
+const maxProblems = 100
+
+func (r *reporter) full() bool { return len(r.all) >= maxProblems }
+
 func (r *reporter) add(code Code, at place, message, label string, notes ...string) {
+	if r.full() {
+		return
+	}
 	r.all = append(r.all, Problem{Code: code, Message: message, Label: label, Notes: notes, at: at})
 }
 

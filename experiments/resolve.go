@@ -207,7 +207,7 @@ func (l *loader) changes(arms []armTree) []Change {
 	var out []Change
 	base := l.base
 	if base == nil {
-		base = without(l.root, l.command)
+		base = l.written
 	}
 	report := func(prefix string, n *node) {
 		n.leaves("", func(path string, leaf *node) {

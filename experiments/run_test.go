@@ -1,0 +1,246 @@
+package experiments
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"rlhfsim/internal/safetensors"
+	"rlhfsim/sim"
+)
+
+// quick is the chapter cut down to fractions of a second.
+var quick = []string{"seeds=3", "base.lines=200", "labels.rankings=30", "labels.held_out=20", "ppo.total_episodes=512", "dpo.num_train_epochs=1"}
+
+func quickRun(t *testing.T, dir string, jobs int, overrides ...string) (*Run, Files) {
+	t.Helper()
+	e, err := Load("chapter", append(slices.Clone(quick), overrides...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "cells"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Execute(context.Background(), e, Options{Dir: dir, Jobs: jobs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, tables(t, r)
+}
+
+func tables(t *testing.T, r *Run) Files {
+	t.Helper()
+	f, err := r.Tables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func sameFiles(t *testing.T, what string, a, b Files) {
+	t.Helper()
+	names := slices.Sorted(maps.Keys(a))
+	if !slices.Equal(names, slices.Sorted(maps.Keys(b))) {
+		t.Fatalf("%s: other files", what)
+	}
+	for _, name := range names {
+		if !bytes.Equal(a[name], b[name]) {
+			t.Errorf("%s: %s differs", what, name)
+		}
+	}
+}
+
+func TestSameBytesWhateverTheJobsAndTheHistory(t *testing.T) {
+	one, two := t.TempDir(), t.TempDir()
+	_, want := quickRun(t, one, 1)
+	_, got := quickRun(t, two, 3)
+	sameFiles(t, "three jobs", want, got)
+
+	// Some cells lost, one damaged: only those are computed again.
+	cells, err := os.ReadDir(filepath.Join(two, "cells"))
+	if err != nil || len(cells) != 9 {
+		t.Fatalf("%d cells, %v", len(cells), err)
+	}
+	for i, c := range cells {
+		path := filepath.Join(two, "cells", c.Name())
+		switch i % 3 {
+		case 0:
+			err = os.Remove(path)
+		case 1:
+			err = os.Truncate(path, 1000)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, got := quickRun(t, two, 2)
+	sameFiles(t, "resumed", want, got)
+	if r.Reused != 3 {
+		t.Errorf("%d cells were reused, want 3", r.Reused)
+	}
+	damaged, _ := filepath.Glob(filepath.Join(two, "cells", "*.damaged"))
+	if len(damaged) != 3 {
+		t.Errorf("%d damaged cells were set aside, want 3", len(damaged))
+	}
+	// Fewer seeds are a part of more.
+	r, _ = quickRun(t, two, 2, "seeds=5")
+	if r.Reused != 9 {
+		t.Errorf("with two more seeds %d cells were reused, want 9", r.Reused)
+	}
+}
+
+func TestStoppingKeepsFinishedCells(t *testing.T) {
+	dir := t.TempDir()
+	e, err := Load("chapter", quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	if err := os.Mkdir(filepath.Join(dir, "cells"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Execute(ctx, e, Options{Dir: dir, Jobs: 1, Progress: func(p Progress) {
+		if p.Done == 4 {
+			cancel(ErrStopped)
+		}
+	}})
+	if !errors.Is(err, ErrStopped) || len(r.shared)+len(r.arms) != 4 {
+		t.Fatalf("%v after %d cells", err, len(r.shared)+len(r.arms))
+	}
+	_, want := quickRun(t, t.TempDir(), 2)
+	again, got := quickRun(t, dir, 2)
+	sameFiles(t, "resumed", want, got)
+	if again.Reused != 4 {
+		t.Errorf("%d cells were reused, want 4", again.Reused)
+	}
+}
+
+func TestAFailingArmNeitherHidesNorKillsTheOthers(t *testing.T) {
+	r, files := quickRun(t, t.TempDir(), 2, "dpo.learning_rate=1e308", "dpo.max_grad_norm=0")
+	if len(r.Failures) != 3 {
+		t.Fatalf("%d failures: %v", len(r.Failures), r.Failures)
+	}
+	for _, f := range r.Failures {
+		var e *sim.NonFiniteError
+		if !errors.As(f.Err, &e) || e.Stage != "dpo" || !strings.Contains(f.Cell, "arm dpo, seed") {
+			t.Errorf("%s: %v", f.Cell, f.Err)
+		}
+	}
+	text := string(files["metrics.csv"])
+	if !strings.Contains(text, "\nppo,2,ppo,") || strings.Contains(text, "\ndpo,") || strings.Contains(text, "NaN") {
+		t.Error("metrics.csv does not hold exactly what was done")
+	}
+	if _, err := r.Figures(); err != nil {
+		t.Errorf("figures of a run with a failed arm: %v", err)
+	}
+	if _, err := r.Summaries(); err != nil {
+		t.Errorf("summary of a run with a failed arm: %v", err)
+	}
+}
+
+func TestTablesAreWhatTheyPromise(t *testing.T) {
+	r, files := quickRun(t, t.TempDir(), 2)
+	rows, err := csv.NewReader(bytes.NewReader(files["metrics.csv"])).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(rows[0][:4], ","); got != "arm,seed,stage,step" {
+		t.Errorf("metrics.csv begins with %s", got)
+	}
+	column := map[string]int{}
+	for i, name := range rows[0] {
+		column[name] = i
+	}
+	stages := map[string]bool{}
+	for _, row := range rows[1:] {
+		stages[row[2]] = true
+		if (row[0] == "") != (row[2] == "base" || row[2] == "sft" || row[2] == "reward") {
+			t.Errorf("arm %q at stage %s", row[0], row[2])
+		}
+		if row[2] == "reward" {
+			continue
+		}
+		for _, name := range []string{"exact/gold_reward", "exact/kl", "exact/entropy", "exact/length"} {
+			if row[column[name]] == "" {
+				t.Errorf("%v has no %s", row[:4], name)
+			}
+		}
+		if row[0] != "" && (row[column["exact/objective"]] == "" || row[column["exact/gap"]] == "" || row[column["exact/proxy_reward"]] == "") {
+			t.Errorf("%v lacks an exact metric", row[:4])
+		}
+		if row[3] == "0" && row[column["exact/win_rate"]] == "" {
+			t.Errorf("%v has no win rate", row[:4])
+		}
+	}
+	if len(stages) != 5 {
+		t.Errorf("stages %v", stages)
+	}
+	if head, _, _ := strings.Cut(string(files["summary.csv"]), "\n"); head != "arm,stage,metric,n,mean,ci_low,ci_high" {
+		t.Errorf("summary.csv begins with %s", head)
+	}
+	tensors, meta, err := safetensors.Decode(files["policies/seed-1/ppo.safetensors"])
+	if err != nil || len(tensors) != 1 || tensors[0].Name != "logits" || !slices.Equal(tensors[0].Shape, []int{8, 25, 25}) || !strings.Contains(meta["words"], `"restart"`) {
+		t.Errorf("policy: %v, %v", meta, err)
+	}
+	tensors, _, err = safetensors.Decode(files["policies/seed-1/reward.safetensors"])
+	if err != nil || len(tensors) != 2 || tensors[0].Name != "weight" || tensors[1].Name != "bias" {
+		t.Errorf("reward: %v", err)
+	}
+	for _, name := range []string{"experiment.toml", "resolved.toml", "summary.md"} {
+		if len(files[name]) == 0 {
+			t.Errorf("no %s", name)
+		}
+	}
+	if md := r.Markdown(); !strings.Contains(md, "| PPO |") || !strings.Contains(md, "over 3 seeds") {
+		t.Errorf("summary.md:\n%s", md)
+	}
+}
+
+func TestSweptFieldsHaveColumnsAndFolders(t *testing.T) {
+	r, files := quickRun(t, t.TempDir(), 2, "seeds=2", "grid.labels.rankings=[10,20]")
+	head, rest, _ := strings.Cut(string(files["metrics.csv"]), "\n")
+	if !strings.HasPrefix(head, "arm,seed,stage,step,labels.rankings,") || !strings.Contains(rest, "\nppo,1,ppo,0,20,") {
+		t.Errorf("metrics.csv: %s", head)
+	}
+	if head, _, _ := strings.Cut(string(files["summary.csv"]), "\n"); head != "arm,labels.rankings,stage,metric,n,mean,ci_low,ci_high" {
+		t.Errorf("summary.csv begins with %s", head)
+	}
+	if files["policies/labels.rankings=10/seed-0/dpo.safetensors"] == nil {
+		t.Error("no policy under the swept value's folder")
+	}
+	if _, err := r.Figures(); err != nil {
+		t.Error(err)
+	}
+}
+
+// All tables of a run can be computed again from its policies and resolved.toml.
+func TestPoliciesReproduceTheExactNumbers(t *testing.T) {
+	r, _ := quickRun(t, t.TempDir(), 2, "seeds=1")
+	l, ok := r.learned(0, 0)
+	if !ok {
+		t.Fatal("nothing was learned")
+	}
+	w, stages, err := r.Experiment.Points[0].Stages(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := len(stages); names != 5 {
+		t.Errorf("%d stages", names)
+	}
+	for _, s := range stages[:4] {
+		sum := 0.0
+		for _, y := range s.Chain.MostLikely(0, 50) {
+			sum += y.LogProb
+		}
+		if sum >= 0 || w.Says(s.Chain, w.Disliked()...) <= 0 {
+			t.Errorf("%s says nothing", s.Name)
+		}
+	}
+}
