@@ -107,8 +107,8 @@ func ofMargin(f func(h float64, c Config) (loss, slope float64)) func(*Batch, Co
 // The right-hand forms, from log σ(−z) = log σ(z) − z and σ(z) = 1 − σ(−z), halve
 // the exponentials and are what is computed.
 func Sigmoid(h, beta, epsilon float64) (loss, slope float64) {
-	z := beta * h
-	return float64(epsilon*z) - num.LogSigmoid(z), -beta * (num.Sigmoid(-z) - epsilon)
+	z := float64(beta * h)
+	return float64(epsilon*z) - num.LogSigmoid(z), float64(-beta * (num.Sigmoid(-z) - epsilon))
 }
 
 // Stats is what one step measured on its batch, before its update; means over
@@ -222,7 +222,7 @@ func (t *Trainer) scatter(pairs []int) {
 	g, scale := t.trainer.G, 1/float64(len(pairs))
 	for k, i := range pairs {
 		p := &t.pairs[i]
-		dChosen, dRejected := t.batch.DChosen[k]*scale, t.batch.DRejected[k]*scale
+		dChosen, dRejected := float64(t.batch.DChosen[k]*scale), float64(t.batch.DRejected[k]*scale)
 		for _, at := range p.chosen {
 			g[at] += dChosen
 		}
@@ -239,21 +239,24 @@ func (t *Trainer) measure(pairs []int) (s Stats) {
 	t.trainer.Policy.RowEntropies(t.entropy)
 	for k, i := range pairs {
 		chosen, rejected := b.LogRatios(k)
-		if t.cfg.Beta*chosen > t.cfg.Beta*rejected {
+		rewardChosen, rewardRejected := float64(t.cfg.Beta*chosen), float64(t.cfg.Beta*rejected)
+		if rewardChosen > rewardRejected {
 			s.Accuracy++
 		}
 		s.Loss += b.Loss[k]
-		s.RewardsChosen += float64(t.cfg.Beta * chosen)
-		s.RewardsRejected += float64(t.cfg.Beta * rejected)
+		s.RewardsChosen += rewardChosen
+		s.RewardsRejected += rewardRejected
 		s.LogpsChosen += b.Chosen[k]
 		s.LogpsRejected += b.Rejected[k]
-		tokens += len(t.pairs[i].rows)
-		for _, row := range t.pairs[i].rows {
-			s.Entropy += t.entropy[row]
+		rows, own := t.pairs[i].rows, 0.0
+		for _, row := range rows { // a sum of its own, so that the additions of several pairs overlap
+			own += t.entropy[row]
 		}
+		s.Entropy += own
+		tokens += len(rows)
 	}
 	for _, sum := range []*float64{&s.Loss, &s.RewardsChosen, &s.RewardsRejected, &s.LogpsChosen, &s.LogpsRejected, &s.Accuracy} {
-		*sum *= scale
+		*sum = float64(*sum * scale)
 	}
 	s.Margin = s.RewardsChosen - s.RewardsRejected
 	s.Entropy /= float64(tokens)

@@ -279,7 +279,7 @@ func (r *Run) rewardFigure(point int) figure.Figure {
 	calibration := figure.Panel{Title: "calibration", XLabel: "predicted preference", YLabel: "actual preference", Diagonal: true,
 		Series: []figure.Series{r.calibration(point)}, XMin: &zero, XMax: &one, YMin: &zero, YMax: &one}
 	return figure.Figure{Name: "reward", Title: r.Experiment.Title + ": the reward model", Columns: 2, Panels: []figure.Panel{accuracy, calibration},
-		Caption: r.caption("Comparisons of held-out rankings. A perfect judge knows every true value and still errs where raters do; another rater errs twice as easily.")}
+		Caption: r.caption("Comparisons of held-out rankings. A perfect judge knows every true value and is wrong only where the raters' own noise decides; another rater: how often two raters give the same label.")}
 }
 
 // calibration is the mean over seeds of predicted and actual preference in each

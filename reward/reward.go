@@ -3,9 +3,10 @@
 //	r(x,y) = b_x + Σ_t w_x[y_t]
 //	L(w,b) = −1/C(K,2) E_{(x,y_1≻…≻y_K)} [ Σ_{i<j} log σ(r(x,y_i) − r(x,y_j)) ] + c · mean (r_i + r_j)²
 //
-// The first term is Ouyang et al. 2022 (InstructGPT), equation 1: all C(K,2)
-// comparisons of a ranking are one batch element. The second is the centring
-// term of Eisenstein et al. 2023 (TRL's center_rewards_coefficient).
+// The first term is Ouyang et al. 2022 (InstructGPT, arXiv 2203.02155), equation
+// 1: all C(K,2) comparisons of a ranking are one batch element. The second is the
+// centring term of Eisenstein et al. 2023 (arXiv 2312.09244; TRL's
+// center_rewards_coefficient), its mean taken like the first's.
 //
 //	x, y     prompt and response        w_x[v]   what the judge gives for word v at prompt x
 //	b_x      what it gives anyway       K        responses in a ranking
@@ -15,6 +16,7 @@ package reward
 import (
 	"iter"
 	"math"
+	"slices"
 
 	"rlhfsim/internal/field"
 	"rlhfsim/internal/num"
@@ -67,7 +69,7 @@ func (m *Model) Score(x policy.Prompt, y policy.Response) float64 {
 
 // Additive is the same reward laid out along a policy's decisions, EOS worth 0.
 func (m *Model) Additive(s policy.Shape) policy.Additive {
-	a := policy.Additive{Bias: m.Bias, R: make([]float64, s.Cells())}
+	a := policy.Additive{Bias: slices.Clone(m.Bias), R: make([]float64, s.Cells())}
 	for row := range s.Rows() {
 		x := row / s.Contexts()
 		copy(a.R[row*s.Outcomes():], m.Weight[x*m.Words:(x+1)*m.Words])
@@ -77,8 +79,11 @@ func (m *Model) Additive(s policy.Shape) policy.Additive {
 
 // Shift subtracts one constant so that the demonstrations score 0 on average:
 // Bradley-Terry leaves the zero point open, and InstructGPT (section 3.5) fixes
-// it so before reinforcement learning.
+// it so before reinforcement learning. Without demonstrations it stays open.
 func (m *Model) Shift(demonstrations []policy.Demonstration) {
+	if len(demonstrations) == 0 {
+		return
+	}
 	sum := 0.0
 	for _, d := range demonstrations {
 		sum += m.Score(d.Prompt, d.Response)
@@ -92,7 +97,7 @@ func (m *Model) Shift(demonstrations []policy.Demonstration) {
 // over the comparisons of a ranking, then over rankings.
 type Stats struct {
 	Loss         float64 // L
-	Accuracy     float64 // share of comparisons with r(chosen) > r(rejected)
+	Accuracy     float64 // share of comparisons with r(chosen) > r(rejected); a tie is none, as in TRL
 	Margin       float64 // mean r(chosen) − r(rejected)
 	MinReward    float64 // over the batch's responses
 	MeanReward   float64
@@ -132,7 +137,9 @@ func New(cfg Config, prompts, words int, rankings []policy.Ranking) *Trainer {
 		model:  &Model{Prompts: prompts, Words: words, Weight: params[:n:n], Bias: params[n:]},
 		params: params, grad: make([]float64, len(params)), weights: policy.NewAdam(n), bias: policy.NewAdam(prompts),
 	}
-	t.weights.WeightDecay = cfg.WeightDecay // biases do not decay: they are no preference
+	// Two optimisers, because only weights decay: decay says that no word matters
+	// until shown, but where a prompt's rewards lie is not a preference.
+	t.weights.WeightDecay = cfg.WeightDecay
 	longest := 0
 	for _, r := range rankings {
 		t.compared = append(t.compared, r.Comparisons(nil))

@@ -2,9 +2,11 @@ package reward
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 
 	"rlhfsim/internal/field"
@@ -133,6 +135,63 @@ func TestSection35ARankingIsOneBatchElement(t *testing.T) {
 	}
 }
 
+// The gradient of a ranking is the mean of the gradients of its comparisons,
+// each taken as a ranking of two.
+func TestARankingIsTheMeanOfItsPairs(t *testing.T) {
+	for k := 2; k <= 9; k++ {
+		m := randomModel(1, 3, uint64(k))
+		ranking := randomRankings(1, k, 1, 3, m, uint64(k))
+		var pairs []policy.Ranking
+		for _, p := range ranking[0].Comparisons(nil) {
+			pairs = append(pairs, policy.Ranking{Responses: []policy.Response{ranking[0].Responses[p.Chosen], ranking[0].Responses[p.Rejected]}})
+		}
+		c := Config{LearningRate: 1e-3, NumTrainEpochs: 1, BatchSize: len(pairs), CenterRewardsCoefficient: 0.05}
+		whole, apart := trainerAt(c, m, ranking), trainerAt(c, m, pairs)
+		a, b := whole.Step(rng.New(1)), apart.Step(rng.New(1))
+		for i := range whole.grad {
+			if math.Abs(whole.grad[i]-apart.grad[i]) > 1e-14 {
+				t.Errorf("K = %d: ∂L/∂θ[%d] = %v, mean over pairs %v", k, i, whole.grad[i], apart.grad[i])
+			}
+		}
+		if math.Abs(a.Loss-b.Loss) > 1e-14 || math.Abs(a.Accuracy-b.Accuracy) > 1e-14 || math.Abs(a.Margin-b.Margin) > 1e-14 {
+			t.Errorf("K = %d: %+v, pairs %+v", k, a, b)
+		}
+	}
+}
+
+// A tie is wrong while training, as in TRL, and half right on held-out data.
+func TestTies(t *testing.T) {
+	m := &Model{Prompts: 1, Words: 3, Weight: []float64{1, 1, 2}, Bias: []float64{0}}
+	rankings := []policy.Ranking{{Responses: []policy.Response{{0}, {1}}}, {Responses: []policy.Response{{2}, {0}}}}
+	if s := trainerAt(Config{LearningRate: 1e-3, BatchSize: 2}, m, rankings).Step(rng.New(1)); s.Accuracy != 0.5 {
+		t.Errorf("training accuracy %v", s.Accuracy)
+	}
+	if e := Evaluate(m, rankings); e.Accuracy != 0.75 || e.N != 2 || e.Margin != 0.5 {
+		t.Errorf("evaluation %+v", e)
+	}
+	if e := Evaluate(m, nil); e != (Evaluation{}) {
+		t.Errorf("evaluation on nothing %+v", e)
+	}
+}
+
+func TestSameSeedSameBits(t *testing.T) {
+	judge := randomModel(2, 4, 10)
+	rankings := randomRankings(50, 4, 2, 4, judge, 10)
+	run := func(seed uint64) []float64 {
+		tr, r := New(Default(), 2, 4, rankings), rng.New(seed)
+		for range tr.Steps() {
+			tr.Step(r)
+		}
+		return tr.params
+	}
+	if !slices.Equal(run(1), run(1)) {
+		t.Error("two runs differ")
+	}
+	if slices.Equal(run(1), run(2)) {
+		t.Error("the stream has no influence")
+	}
+}
+
 func TestFitRecoversTheJudge(t *testing.T) {
 	judge := randomModel(2, 4, 3)
 	rankings := randomRankings(4000, 4, 2, 4, judge, 3)
@@ -155,8 +214,8 @@ func TestFitRecoversTheJudge(t *testing.T) {
 			t.Errorf("comparisons at one prompt moved its bias to %v", b)
 		}
 	}
-	held := Evaluate(tr.Model(), randomRankings(2000, 4, 2, 4, judge, 4))
-	ideal := Evaluate(judge, randomRankings(2000, 4, 2, 4, judge, 4))
+	fresh := randomRankings(2000, 4, 2, 4, judge, 4)
+	held, ideal := Evaluate(tr.Model(), fresh), Evaluate(judge, fresh)
 	if held.Accuracy < ideal.Accuracy-0.01 || held.N != 12_000 || held.Loss > ideal.Loss+0.01 || held.Margin <= 0 {
 		t.Errorf("held out %+v, the judge itself %+v", held, ideal)
 	}
@@ -180,6 +239,23 @@ func TestCalibrationOfTheTrueJudge(t *testing.T) {
 	}
 }
 
+// Adam does not see the gradient's scale, except against its ε of 1e−8: clipped
+// far below that, a step hardly moves.
+func TestGradientIsClipped(t *testing.T) {
+	m := randomModel(2, 3, 11)
+	c := Config{LearningRate: 0.1, BatchSize: 10, MaxGradNorm: 1e-12}
+	tr := trainerAt(c, m, randomRankings(10, 3, 2, 3, m, 11))
+	s := tr.Step(rng.New(1))
+	for i, w := range tr.Model().Weight {
+		if math.Abs(w-m.Weight[i]) > 1e-3*c.LearningRate {
+			t.Errorf("weight %d moved by %v", i, w-m.Weight[i])
+		}
+	}
+	if s.GradNorm < 1e-3 {
+		t.Errorf("gradient norm %v, before clipping", s.GradNorm)
+	}
+}
+
 func TestWeightDecayLeavesBiasesAlone(t *testing.T) {
 	m := randomModel(1, 2, 6)
 	same := policy.Ranking{Responses: []policy.Response{{0}, {0}}, Reversed: []bool{false}} // no gradient at all
@@ -195,8 +271,19 @@ func TestWeightDecayLeavesBiasesAlone(t *testing.T) {
 	}
 }
 
-func TestShiftPutsDemonstrationsAtZero(t *testing.T) {
+// "since the RM loss is invariant to shifts in reward, we normalize the reward
+// model using a bias so that the labeler demonstrations achieve a mean score of 0
+// before doing RL" (Ouyang et al. 2022, section 3.5).
+func TestSection35DemonstrationsScoreZero(t *testing.T) {
 	m := randomModel(2, 3, 7)
+	rankings := randomRankings(50, 4, 2, 3, m, 7)
+	before := Evaluate(m, rankings)
+	additive := m.Additive(policy.Shape{Prompts: 2, Words: 3, MaxLength: 3, Order: 1})
+	bias := slices.Clone(m.Bias)
+	m.Shift(nil)
+	if !slices.Equal(bias, m.Bias) {
+		t.Errorf("no demonstrations, and the bias went from %v to %v", bias, m.Bias)
+	}
 	demos := []policy.Demonstration{{Prompt: 0, Response: policy.Response{0, 1}}, {Prompt: 1, Response: policy.Response{2}}, {Prompt: 1}}
 	gap := m.Score(0, demos[0].Response) - m.Score(1, demos[1].Response)
 	m.Shift(demos)
@@ -206,6 +293,12 @@ func TestShiftPutsDemonstrationsAtZero(t *testing.T) {
 	}
 	if math.Abs(sum) > 1e-12 || math.Abs(m.Score(0, demos[0].Response)-m.Score(1, demos[1].Response)-gap) > 1e-12 {
 		t.Errorf("sum %v", sum)
+	}
+	if after := Evaluate(m, rankings); math.Abs(after.Loss-before.Loss) > 1e-12 || after.Accuracy != before.Accuracy || m.Bias[0] == bias[0] {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	if !slices.Equal(additive.Bias, bias) {
+		t.Error("an additive reward taken before the shift moved with it")
 	}
 }
 
@@ -265,13 +358,7 @@ func TestGoldenRewardModel(t *testing.T) {
 			Cases   []map[string]json.RawMessage
 			Results []map[string]json.RawMessage
 		}
-		data, err := os.ReadFile("../testdata/golden/reward_model.json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(data, &g); err != nil {
-			t.Fatal(err)
-		}
+		readGolden(t, "reward_model.json", &g)
 		if len(g.Results) == 0 {
 			t.Fatal("no results")
 		}
@@ -297,6 +384,140 @@ func TestGoldenRewardModel(t *testing.T) {
 			same(t, "loss", loss, scalar(t, r["loss"]))
 		}
 	})
+}
+
+// TRL's whole batches as rankings of two one-word responses: the trainer's loss,
+// gradient and accuracy are TRL's.
+func TestGoldenRewardModelThroughTheTrainer(t *testing.T) {
+	t.Run("reward_model.json", func(t *testing.T) {
+		var g struct {
+			Cases []struct {
+				Chosen   []float64 `json:"rewards_chosen"`
+				Rejected []float64 `json:"rewards_rejected"`
+			}
+			Results []struct {
+				Case         int
+				UseMargin    bool    `json:"use_margin"`
+				Center       float64 `json:"center_rewards_coefficient"`
+				Loss         float64
+				Accuracy     float64
+				GradChosen   []float64 `json:"grad_chosen"`
+				GradRejected []float64 `json:"grad_rejected"`
+			}
+		}
+		readGolden(t, "reward_model.json", &g)
+		compared := 0
+		for _, r := range g.Results {
+			if r.UseMargin {
+				continue
+			}
+			compared++
+			c := g.Cases[r.Case]
+			n := len(c.Chosen)
+			m := &Model{Prompts: 1, Words: 2 * n, Weight: append(slices.Clone(c.Chosen), c.Rejected...), Bias: []float64{0}}
+			var rankings []policy.Ranking
+			for i := range n {
+				rankings = append(rankings, policy.Ranking{Responses: []policy.Response{{policy.Token(i)}, {policy.Token(n + i)}}})
+			}
+			tr := trainerAt(Config{LearningRate: 1e-3, BatchSize: n, CenterRewardsCoefficient: r.Center}, m, rankings)
+			s := tr.Step(rng.New(1))
+			same(t, "loss", s.Loss, r.Loss)
+			if math.Abs(s.Accuracy-r.Accuracy) > 1e-6 { // TRL's went through float32
+				t.Errorf("accuracy %v, TRL's %v", s.Accuracy, r.Accuracy)
+			}
+			for i := range n {
+				same(t, "grad chosen", tr.grad[i], r.GradChosen[i])
+				same(t, "grad rejected", tr.grad[n+i], r.GradRejected[i])
+			}
+		}
+		if compared < 20 {
+			t.Errorf("%d results compared", compared)
+		}
+	})
+}
+
+func TestGoldenTrajectory(t *testing.T) {
+	t.Run("traj_reward_bt.json", func(t *testing.T) {
+		var g struct{ Runs []trajectory }
+		readGolden(t, "traj_reward_bt.json", &g)
+		if len(g.Runs) == 0 {
+			t.Fatal("no runs")
+		}
+		for i, run := range g.Runs {
+			t.Run(fmt.Sprintf("%d_center=%g_margin=%v", i, run.Center, run.Margin != nil), run.replay)
+		}
+	})
+}
+
+// trajectory is one run of traj_reward_bt.json: 50 full-batch Adam steps in torch.
+type trajectory struct {
+	P, V       int
+	LR         float64
+	Center     float64 `json:"center_rewards_coefficient"`
+	Margin     []float64
+	Initial    [][]float64 `json:"initial_w"`
+	LossBefore []float64   `json:"loss_before_step"`
+	Pairs      []struct {
+		Prompt           policy.Prompt
+		Chosen, Rejected policy.Response
+	}
+	After map[string][][]float64 `json:"w_after_step"`
+}
+
+func (run trajectory) replay(t *testing.T) {
+	words := func(y policy.Response) policy.Response { // the file writes EOS out
+		return slices.DeleteFunc(slices.Clone(y), func(v policy.Token) bool { return int(v) == run.V })
+	}
+	var rankings []policy.Ranking
+	for _, p := range run.Pairs {
+		rankings = append(rankings, policy.Ranking{Prompt: p.Prompt, Responses: []policy.Response{words(p.Chosen), words(p.Rejected)}})
+	}
+	m := &Model{Prompts: run.P, Words: run.V, Weight: slices.Concat(run.Initial...), Bias: make([]float64, run.P)}
+	tr := trainerAt(Config{LearningRate: run.LR, BatchSize: len(rankings), CenterRewardsCoefficient: run.Center}, m, rankings)
+	step := func() float64 { return tr.Step(rng.New(1)).Loss }
+	if run.Margin != nil { // margins are Pairwise's; rankings carry none
+		step = func() float64 { return run.stepWithMargin(tr.model, tr.weights, rankings) }
+	}
+	compared := 0
+	for k, want := range run.LossBefore {
+		same(t, fmt.Sprintf("loss before step %d", k+1), step(), want)
+		clear(tr.model.Bias) // the file's model has none
+		if after := run.After[strconv.Itoa(k+1)]; after != nil {
+			compared++
+			for i, w := range slices.Concat(after...) {
+				same(t, fmt.Sprintf("weight %d after step %d", i, k+1), tr.model.Weight[i], w)
+			}
+		}
+	}
+	if compared != 3 || len(run.LossBefore) != 50 {
+		t.Errorf("%d tables and %d losses compared", compared, len(run.LossBefore))
+	}
+}
+
+func (run trajectory) stepWithMargin(m *Model, adam *policy.Adam, rankings []policy.Ranking) (loss float64) {
+	grad, n := make([]float64, len(m.Weight)), float64(len(rankings))
+	for i, r := range rankings {
+		l, dChosen, dRejected := Pairwise(m.Score(r.Prompt, r.Responses[0]), m.Score(r.Prompt, r.Responses[1]), run.Margin[i], run.Center)
+		loss += l / n
+		for k, d := range []float64{dChosen, dRejected} {
+			for _, v := range r.Responses[k] {
+				grad[int(r.Prompt)*m.Words+int(v)] += d / n
+			}
+		}
+	}
+	adam.Step(m.Weight, grad, run.LR)
+	return loss
+}
+
+func readGolden(t *testing.T, name string, into any) {
+	t.Helper()
+	data, err := os.ReadFile("../testdata/golden/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func scalar(t *testing.T, raw json.RawMessage) (v float64) {
