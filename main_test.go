@@ -67,7 +67,9 @@ func TestAFolderInUseIsRefused(t *testing.T) {
 // brokenPipe is a standard output whose reader has gone away.
 type brokenPipe struct{}
 
-func (brokenPipe) Write([]byte) (int, error) { return 0, &os.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE} }
+func (brokenPipe) Write([]byte) (int, error) {
+	return 0, &os.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE}
+}
 
 type fullDisk struct{}
 
