@@ -112,7 +112,7 @@ func TestSpecialValues(t *testing.T) {
 		got, want float64
 	}{
 		{"Exp(∞)", Exp(inf), inf}, {"Exp(−∞)", Exp(-inf), 0}, {"Exp(710)", Exp(710), inf}, {"Exp(−746)", Exp(-746), 0}, {"Exp(NaN)", Exp(nan), nan},
-		{"Exp(−745)", Exp(-745), 5e-324}, {"Exp(709.78)", Exp(709.78), 1.7928227943945155e308} /* where Go’s own is infinite */,
+		{"Exp(−745)", Exp(-745), 5e-324}, {"Exp(709.78)", Exp(709.78), 1.7928227943945155e308}, /* where Go’s own is infinite */
 		{"Log(0)", Log(0), -inf}, {"Log(−1)", Log(-1), nan}, {"Log(∞)", Log(inf), inf}, {"Log(NaN)", Log(nan), nan}, {"Log(1)", Log(1), 0},
 		{"Log1p(−1)", Log1p(-1), -inf}, {"Log1p(∞)", Log1p(inf), inf}, {"Expm1(−∞)", Expm1(-inf), -1}, {"Expm1(∞)", Expm1(inf), inf}, {"Expm1(−800)", Expm1(-800), -1},
 		{"Sigmoid(0)", Sigmoid(0), 0.5}, {"Sigmoid(∞)", Sigmoid(inf), 1}, {"Sigmoid(−∞)", Sigmoid(-inf), 0}, {"Sigmoid(NaN)", Sigmoid(nan), nan},
