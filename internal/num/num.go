@@ -169,21 +169,3 @@ func Sum(xs []float64) float64 {
 	}
 	return sum
 }
-
-// Dot is Σ a_i b_i in the order of Sum.
-func Dot(a, b []float64) float64 {
-	var s0, s1, s2, s3 float64
-	b = b[:len(a)]
-	for len(a) >= 4 {
-		s0 += float64(a[0] * b[0])
-		s1 += float64(a[1] * b[1])
-		s2 += float64(a[2] * b[2])
-		s3 += float64(a[3] * b[3])
-		a, b = a[4:], b[4:]
-	}
-	sum := (s0 + s1) + (s2 + s3)
-	for i, x := range a {
-		sum += float64(x * b[i])
-	}
-	return sum
-}

@@ -1,0 +1,97 @@
+package num
+
+import "golang.org/x/sys/cpu"
+
+// useAVX2 chooses the vector loops. They multiply and add in separate roundings
+// and in the order of the definitions, so they give the same bits; tests switch
+// them off to compare.
+var useAVX2 = cpu.X86.HasAVX2
+
+// Each …AVX2 function works on whole blocks of four and returns nothing, or how
+// many elements it did; n is a multiple of four.
+
+//go:noescape
+func expAVX2(dst, src *float64, n int) (done int)
+
+//go:noescape
+func axpyAVX2(dst *float64, a float64, x *float64, n int)
+
+//go:noescape
+func dotAVX2(a, b *float64, n int) float64
+
+//go:noescape
+func maxAVX2(z *float64, n int) float64
+
+//go:noescape
+func subAVX2(dst, z *float64, top float64, n int)
+
+//go:noescape
+func scaleShiftAVX2(p, logp *float64, scale, shift float64, n int)
+
+//go:noescape
+func adamAVX2(param, m, v, grad *float64, c *adamConstants, n int)
+
+// blocks is the part of n elements that the vector loops do.
+func blocks(n int) int {
+	if !useAVX2 {
+		return 0
+	}
+	return n &^ 3
+}
+
+// expBlocks stops before a block that holds a value beyond ±700 or a NaN.
+func expBlocks(dst, src []float64) int {
+	n := blocks(len(src))
+	if n == 0 {
+		return 0
+	}
+	return expAVX2(&dst[0], &src[0], n)
+}
+
+func axpyBlocks(dst []float64, a float64, x []float64) int {
+	n := blocks(len(x))
+	if n > 0 {
+		axpyAVX2(&dst[0], a, &x[0], n)
+	}
+	return n
+}
+
+func dotBlocks(a, b []float64) (int, float64) {
+	n := blocks(len(a))
+	if n == 0 {
+		return dotLanes(a, b)
+	}
+	return n, dotAVX2(&a[0], &b[0], n)
+}
+
+func maxBlocks(z []float64) (int, float64) {
+	n := blocks(len(z))
+	if n == 0 {
+		return 1, z[0]
+	}
+	return n, maxAVX2(&z[0], n)
+}
+
+func subBlocks(dst, z []float64, top float64) int {
+	n := blocks(len(z))
+	if n > 0 {
+		subAVX2(&dst[0], &z[0], top, n)
+	}
+	return n
+}
+
+func scaleShiftBlocks(p, logp []float64, scale, shift float64) int {
+	n := blocks(len(p))
+	if n > 0 {
+		scaleShiftAVX2(&p[0], &logp[0], scale, shift, n)
+	}
+	return n
+}
+
+func adamBlocks(param, m, v, grad []float64, c *adamConstants) int {
+	n := blocks(len(param))
+	if n > 0 {
+		adamAVX2(&param[0], &m[0], &v[0], &grad[0], c, n)
+	}
+	return n
+}

@@ -1,0 +1,224 @@
+#include "textflag.h"
+
+// Constants, four times each: one 32-byte vector.
+#define FOUR(name, bits) \
+	DATA name<>+0(SB)/8, $bits; \
+	DATA name<>+8(SB)/8, $bits; \
+	DATA name<>+16(SB)/8, $bits; \
+	DATA name<>+24(SB)/8, $bits; \
+	GLOBL name<>(SB), RODATA|NOPTR, $32
+
+FOUR(absMask, 0x7FFFFFFFFFFFFFFF)
+FOUR(limit, 0x4085E00000000000)  // 700
+FOUR(log2e, 0x3FF71547652B82FE)  // 1/ln 2
+FOUR(magic, 0x4338000000000000)  // 3·2⁵¹: adding it rounds to an integer
+FOUR(ln2hi, 0x3FE62E42FEE00000)
+FOUR(ln2lo, 0x3DEA39EF35793C76)
+FOUR(p1, 0x3FC5555555555555)
+FOUR(p2, 0xBF66C16C16BEBD93)
+FOUR(p3, 0x3F11566AAF25DE2C)
+FOUR(p4, 0xBEBBBD41C5D26BF1)
+FOUR(p5, 0x3E66376972BEA4D0)
+FOUR(one, 0x3FF0000000000000)
+FOUR(two, 0x4000000000000000)
+
+// func expAVX2(dst, src *float64, n int) (done int)
+// The steps are those of Exp and expReduced in num.go, four at a time.
+TEXT ·expAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	XORQ AX, AX
+	VMOVUPD log2e<>(SB), Y6
+	VMOVUPD magic<>(SB), Y7
+	VMOVUPD ln2hi<>(SB), Y8
+	VMOVUPD ln2lo<>(SB), Y9
+	VMOVUPD p1<>(SB), Y10
+	VMOVUPD p2<>(SB), Y11
+	VMOVUPD p3<>(SB), Y12
+	VMOVUPD p4<>(SB), Y13
+	VMOVUPD p5<>(SB), Y14
+	VMOVUPD one<>(SB), Y15
+exploop:
+	CMPQ AX, CX
+	JGE  expdone
+	VMOVUPD (SI)(AX*8), Y0           // x
+	VANDPD  absMask<>(SB), Y0, Y1
+	VCMPPD  $2, limit<>(SB), Y1, Y1  // |x| ≤ 700, false for NaN
+	VMOVMSKPD Y1, BX
+	CMPL BX, $15
+	JNE  expdone
+	VMULPD Y6, Y0, Y1                // x/ln 2
+	VADDPD Y7, Y1, Y1
+	VPSLLQ $52, Y1, Y2               // its integer part, moved to the exponent
+	VPADDQ Y15, Y2, Y2               // 2^k
+	VSUBPD Y7, Y1, Y1                // k
+	VMULPD Y8, Y1, Y3
+	VSUBPD Y3, Y0, Y0                // hi = x − k ln2hi
+	VMULPD Y9, Y1, Y1                // lo = k ln2lo
+	VSUBPD Y1, Y0, Y3                // r = hi − lo
+	VMULPD Y3, Y3, Y4                // t = r²
+	VMULPD Y14, Y4, Y5
+	VADDPD Y13, Y5, Y5
+	VMULPD Y4, Y5, Y5
+	VADDPD Y12, Y5, Y5
+	VMULPD Y4, Y5, Y5
+	VADDPD Y11, Y5, Y5
+	VMULPD Y4, Y5, Y5
+	VADDPD Y10, Y5, Y5               // p1 + t(p2 + t(p3 + t(p4 + t p5)))
+	VMULPD Y4, Y5, Y5
+	VSUBPD Y5, Y3, Y5                // c = r − t p
+	VMULPD Y5, Y3, Y4                // r c
+	VMOVUPD two<>(SB), Y3
+	VSUBPD Y5, Y3, Y3                // 2 − c
+	VDIVPD Y3, Y4, Y4
+	VSUBPD Y4, Y1, Y1                // lo − r c/(2 − c)
+	VSUBPD Y0, Y1, Y1                // … − hi
+	VSUBPD Y1, Y15, Y1               // 1 − …
+	VMULPD Y2, Y1, Y1
+	VMOVUPD Y1, (DI)(AX*8)
+	ADDQ $4, AX
+	JMP  exploop
+expdone:
+	VZEROUPPER
+	MOVQ AX, done+24(FP)
+	RET
+
+// func axpyAVX2(dst *float64, a float64, x *float64, n int)
+TEXT ·axpyAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	VBROADCASTSD a+8(FP), Y0
+	MOVQ x+16(FP), SI
+	MOVQ n+24(FP), CX
+	XORQ AX, AX
+axpyloop:
+	VMULPD (SI)(AX*8), Y0, Y1
+	VADDPD (DI)(AX*8), Y1, Y1
+	VMOVUPD Y1, (DI)(AX*8)
+	ADDQ $4, AX
+	CMPQ AX, CX
+	JL   axpyloop
+	VZEROUPPER
+	RET
+
+// func dotAVX2(a, b *float64, n int) float64
+TEXT ·dotAVX2(SB), NOSPLIT, $0-32
+	MOVQ a+0(FP), DI
+	MOVQ b+8(FP), SI
+	MOVQ n+16(FP), CX
+	XORQ AX, AX
+	VXORPD Y0, Y0, Y0
+dotloop:
+	VMOVUPD (DI)(AX*8), Y1
+	VMULPD (SI)(AX*8), Y1, Y1
+	VADDPD Y1, Y0, Y0
+	ADDQ $4, AX
+	CMPQ AX, CX
+	JL   dotloop
+	VEXTRACTF128 $1, Y0, X1          // s2, s3
+	VHADDPD X0, X0, X0               // s0 + s1
+	VHADDPD X1, X1, X1               // s2 + s3
+	VADDSD X1, X0, X0
+	VZEROUPPER
+	MOVSD X0, ret+24(FP)
+	RET
+
+// func maxAVX2(z *float64, n int) float64
+TEXT ·maxAVX2(SB), NOSPLIT, $0-24
+	MOVQ z+0(FP), SI
+	MOVQ n+8(FP), CX
+	VMOVUPD (SI), Y0
+	MOVQ $4, AX
+maxloop:
+	CMPQ AX, CX
+	JGE  maxdone
+	VMAXPD (SI)(AX*8), Y0, Y0
+	ADDQ $4, AX
+	JMP  maxloop
+maxdone:
+	VEXTRACTF128 $1, Y0, X1
+	VMAXPD X1, X0, X0
+	VPERMILPD $1, X0, X1
+	VMAXSD X1, X0, X0
+	VZEROUPPER
+	MOVSD X0, ret+16(FP)
+	RET
+
+// func subAVX2(dst, z *float64, top float64, n int)
+TEXT ·subAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ z+8(FP), SI
+	VBROADCASTSD top+16(FP), Y0
+	MOVQ n+24(FP), CX
+	XORQ AX, AX
+subloop:
+	VMOVUPD (SI)(AX*8), Y1
+	VSUBPD Y0, Y1, Y1
+	VMOVUPD Y1, (DI)(AX*8)
+	ADDQ $4, AX
+	CMPQ AX, CX
+	JL   subloop
+	VZEROUPPER
+	RET
+
+// func scaleShiftAVX2(p, logp *float64, scale, shift float64, n int)
+TEXT ·scaleShiftAVX2(SB), NOSPLIT, $0-40
+	MOVQ p+0(FP), DI
+	MOVQ logp+8(FP), SI
+	VBROADCASTSD scale+16(FP), Y0
+	VBROADCASTSD shift+24(FP), Y1
+	MOVQ n+32(FP), CX
+	XORQ AX, AX
+scaleloop:
+	VMULPD (DI)(AX*8), Y0, Y2
+	VMOVUPD Y2, (DI)(AX*8)
+	VMOVUPD (SI)(AX*8), Y3
+	VSUBPD Y1, Y3, Y3
+	VMOVUPD Y3, (SI)(AX*8)
+	ADDQ $4, AX
+	CMPQ AX, CX
+	JL   scaleloop
+	VZEROUPPER
+	RET
+
+// func adamAVX2(param, m, v, grad *float64, c *adamConstants, n int)
+TEXT ·adamAVX2(SB), NOSPLIT, $0-48
+	MOVQ param+0(FP), DI
+	MOVQ m+8(FP), R8
+	MOVQ v+16(FP), R9
+	MOVQ grad+24(FP), SI
+	MOVQ c+32(FP), BX
+	MOVQ n+40(FP), CX
+	VBROADCASTSD 0(BX), Y8           // β₁
+	VBROADCASTSD 8(BX), Y9           // 1−β₁
+	VBROADCASTSD 16(BX), Y10         // β₂
+	VBROADCASTSD 24(BX), Y11         // 1−β₂
+	VBROADCASTSD 32(BX), Y12         // 1 − LR·WeightDecay
+	VBROADCASTSD 40(BX), Y13         // LR/Bias1
+	VBROADCASTSD 48(BX), Y14         // 1/√Bias2
+	VBROADCASTSD 56(BX), Y15         // ε
+	XORQ AX, AX
+adamloop:
+	VMOVUPD (SI)(AX*8), Y0           // g
+	VMULPD (R8)(AX*8), Y8, Y1
+	VMULPD Y0, Y9, Y2
+	VADDPD Y2, Y1, Y1                // m
+	VMOVUPD Y1, (R8)(AX*8)
+	VMULPD Y0, Y11, Y2
+	VMULPD Y0, Y2, Y2                // ((1−β₂) g) g
+	VMULPD (R9)(AX*8), Y10, Y3
+	VADDPD Y2, Y3, Y3                // v
+	VMOVUPD Y3, (R9)(AX*8)
+	VSQRTPD Y3, Y3
+	VMULPD Y14, Y3, Y3
+	VADDPD Y15, Y3, Y3               // √v/√Bias2 + ε
+	VMULPD Y13, Y1, Y1
+	VDIVPD Y3, Y1, Y1                // step · m / …
+	VMULPD (DI)(AX*8), Y12, Y2
+	VSUBPD Y1, Y2, Y2
+	VMOVUPD Y2, (DI)(AX*8)
+	ADDQ $4, AX
+	CMPQ AX, CX
+	JL   adamloop
+	VZEROUPPER
+	RET

@@ -1,0 +1,70 @@
+package num
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"golang.org/x/sys/cpu"
+)
+
+// The vector loops give the bits of the definitions, on every length, at every
+// alignment, with extreme values in between.
+func TestVectorLoopsGiveTheSameBits(t *testing.T) {
+	if !cpu.X86.HasAVX2 {
+		t.Skip("no AVX2 on this processor")
+	}
+	defer func() { useAVX2 = true }()
+	r := rand.New(rand.NewPCG(5, 6))
+	value := func() float64 {
+		switch r.IntN(12) {
+		case 0:
+			return []float64{0, math.Copysign(0, -1), math.Inf(-1), 705, -705, 5e-324, 1e300, -800}[r.IntN(8)]
+		case 1:
+			return (r.Float64() - 0.5) * 1e-9
+		}
+		return (r.Float64() - 0.5) * math.Ldexp(1, r.IntN(11))
+	}
+	random := func(n int) []float64 {
+		xs := make([]float64, n)
+		for i := range xs {
+			xs[i] = value()
+		}
+		return xs
+	}
+	for range 6000 {
+		n, shift := 1+r.IntN(70), r.IntN(4)
+		a, b, c, d := random(n + shift)[shift:], random(n + shift)[shift:], random(n + shift)[shift:], random(n + shift)[shift:]
+		for i := range c {
+			c[i] = math.Abs(min(c[i], 1e10)) // a second moment
+			if math.IsInf(c[i], 0) {
+				c[i] = 0
+			}
+		}
+		scale := value()
+		run := func(avx bool) (out [][]float64) {
+			useAVX2 = avx
+			clone := func(x []float64) []float64 {
+				y := append([]float64(nil), x...)
+				out = append(out, y)
+				return y
+			}
+			e := clone(a)
+			ExpTo(e, a)
+			Axpy(clone(a), scale, b)
+			out = append(out, []float64{Dot(a, b)})
+			SoftmaxRows(clone(a), clone(a), a, n)
+			Adam(clone(a), clone(b), clone(c), d, AdamParams{LR: 0.01, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1, Bias1: 0.3, Bias2: 0.02})
+			return out
+		}
+		want, got := run(false), run(true)
+		for k := range want {
+			for i := range want[k] {
+				x, y := want[k][i], got[k][i]
+				if math.Float64bits(x) != math.Float64bits(y) && !(math.IsNaN(x) && math.IsNaN(y)) {
+					t.Fatalf("result %d, length %d, entry %d: %v (%x) by the definition, %v (%x) by vectors", k, n, i, x, math.Float64bits(x), y, math.Float64bits(y))
+				}
+			}
+		}
+	}
+}
