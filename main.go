@@ -147,7 +147,10 @@ func (c *cli) runCommand() *cobra.Command {
   rlhfsim run ppo-vs-dpo --seeds 3 --json`,
 		Args: oneExperiment,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			e, err := load(args, seeds)
+			if cmd.Flags().Changed("seeds") {
+				args = append(args[:len(args):len(args)], fmt.Sprintf("seeds=%d", seeds))
+			}
+			e, err := experiments.Load(args[0], args[1:])
 			if err != nil {
 				return err
 			}
@@ -175,7 +178,7 @@ func (c *cli) checkCommand() *cobra.Command {
 		Example: "  rlhfsim check chapter objective.beta=0.1",
 		Args:    oneExperiment,
 		RunE: func(_ *cobra.Command, args []string) error {
-			e, err := load(args, 0)
+			e, err := experiments.Load(args[0], args[1:])
 			if err != nil {
 				return err
 			}
@@ -234,8 +237,9 @@ func (c *cli) talkCommand() *cobra.Command {
 		Example: `  rlhfsim talk runs/chapter
   rlhfsim talk runs/chapter --prompt tea --arm ppo -n 10`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Values = args[1:]
+			o.FirstSeed = !cmd.Flags().Changed("seed")
 			if o.N < 1 || o.N > 1000 {
 				return fmt.Errorf("-n %d: ask for at least 1 and at most 1000 responses", o.N)
 			}
@@ -249,19 +253,10 @@ func (c *cli) talkCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.Arm, "arm", "", "only this arm, besides base, SFT and the optimum")
 	f.StringVar(&o.Prompt, "prompt", "", "a prompt's text, a part of it, or its number")
-	f.Uint64Var(&o.Seed, "seed", 0, "whose policies")
+	f.Uint64Var(&o.Seed, "seed", 0, "whose policies (default the run's first)")
 	f.IntVarP(&o.N, "number", "n", 5, "responses for each stage")
 	f.BoolVar(&asJSON, "json", false, "print as JSON")
 	return cmd
-}
-
-// load reads the experiment named first, with the settings after it.
-func load(args []string, seeds int) (*experiments.Experiment, error) {
-	settings := args[1:]
-	if seeds != 0 {
-		settings = append(settings[:len(settings):len(settings)], fmt.Sprintf("seeds=%d", seeds))
-	}
-	return experiments.Load(args[0], settings)
 }
 
 func oneExperiment(cmd *cobra.Command, args []string) error {
@@ -304,7 +299,7 @@ func outcome(err error) error {
 		return exitCode(exitStopped)
 	case errors.Is(err, experiments.ErrHeld):
 		return errors.Join(exitCode(exitHeld))
-	case errors.Is(err, experiments.ErrUsage):
+	case errors.As(err, new(experiments.Usage)):
 		return err
 	case errors.Is(err, experiments.ErrCells):
 		return exitCode(exitFailed)

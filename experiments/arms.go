@@ -201,8 +201,19 @@ func (l *loader) grid() []axis {
 	var axes []axis
 	n.leaves("", func(path string, leaf *node) {
 		if leaf.kind != list || len(leaf.items) == 0 {
-			l.out.add(codeSweep, leaf.at, fmt.Sprintf("`grid.%s` must be a list of values", path), "write a list, ["+path+" = [ … ]]")
+			l.out.add(codeSweep, leaf.at, fmt.Sprintf("`grid.%s` must be a list of values", path), "write "+path+" = [ … ]")
 			return
+		}
+		if name, _, _ := strings.Cut(path, "."); !slices.Contains(sections(), name) {
+			l.out.add(codeSweep, leaf.at, fmt.Sprintf("`%s` cannot be swept", path), "[grid] takes fields of the sections: "+strings.Join(sections(), ", "))
+			return
+		}
+		seen := map[string]bool{}
+		for _, item := range leaf.items {
+			if seen[literal(item)] {
+				l.out.add(codeSweep, item.at, fmt.Sprintf("`grid.%s` lists %s twice", path, literal(item)), "each value once")
+			}
+			seen[literal(item)] = true
 		}
 		axes = append(axes, axis{path, leaf.items})
 	})
@@ -223,23 +234,39 @@ func (l *loader) variants() []variantTree {
 		return nil
 	}
 	var out []variantTree
-	for _, item := range n.items {
+	for i, item := range n.items {
 		if item.kind != table {
+			l.out.add(codeType, item.at, "`variant` must be a list of tables", "write [[variant]]")
 			continue
 		}
-		v := variantTree{name: fmt.Sprint(len(out) + 1), own: newTable(item.at)}
-		for _, key := range item.keys {
-			if key == "name" && item.under[key].kind == text {
-				v.name = item.under[key].value.(string)
-			} else {
-				v.own.set(key, item.under[key])
-			}
+		v := l.variant(item, i)
+		if slices.ContainsFunc(out, func(w variantTree) bool { return w.name == v.name }) {
+			l.out.add(codeSweep, item.find("name").at, fmt.Sprintf("two variants are called %q", v.name), "give each [[variant]] a name of its own")
 		}
-		v.own = without(v.own, l.command)
-		l.keys(merged(l.root, v.own))
 		out = append(out, v)
 	}
 	return out
+}
+
+func (l *loader) variant(n *node, i int) variantTree {
+	v := variantTree{name: fmt.Sprint(i + 1), own: newTable(n.at)}
+	d := &decoder{out: l.out}
+	for _, key := range n.keys {
+		child := n.under[key]
+		switch {
+		case key == "name":
+			if d.is(child, fmt.Sprintf("variant[%d].name", i), text) {
+				v.name = child.value.(string)
+			}
+		case slices.Contains(sections(), key):
+			v.own.set(key, child)
+		default:
+			d.unknown(child, fmt.Sprintf("variant[%d]", i), key, append([]string{"name"}, sections()...))
+		}
+	}
+	v.own = without(v.own, l.command)
+	l.keys(merged(l.root, v.own))
+	return v
 }
 
 // points multiplies variants and grid, and places the arms at each point.

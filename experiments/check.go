@@ -38,7 +38,7 @@ func NewPlan(ctx context.Context, e *Experiment) (*Plan, error) {
 	for _, a := range e.Points[0].Arms {
 		p.Arms = append(p.Arms, a.Name)
 	}
-	p.Cells = len(e.Points) * len(e.Seeds) * (1 + len(p.Arms))
+	p.Cells = e.Cells()
 	const shown = 12 // points beyond these would fill the screen and the minute
 	for i, point := range e.Points {
 		if i == shown {

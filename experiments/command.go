@@ -31,9 +31,13 @@ type RunOptions struct {
 var (
 	ErrStopped = errors.New("stopped")                     // by the user; finished cells are kept
 	ErrHeld    = errors.New("another process works there") // the folder is locked
-	ErrUsage   = errors.New("cannot use that folder")      // refused before anything was written
 	ErrCells   = errors.New("some cells failed")           // the others are done and written
 )
+
+// Usage is a refusal before anything was written.
+type Usage string
+
+func (u Usage) Error() string { return string(u) }
 
 // RunCommand runs the experiment into its folder and prints the summary.
 func RunCommand(ctx context.Context, e *Experiment, o RunOptions) error {
@@ -41,7 +45,7 @@ func RunCommand(ctx context.Context, e *Experiment, o RunOptions) error {
 		o.Dir = filepath.Join(e.OutputDir, e.Name)
 	}
 	if o.Jobs < 1 {
-		return fmt.Errorf("%w: --jobs %d: at least 1 cell must be worked on", ErrUsage, o.Jobs)
+		return Usage(fmt.Sprintf("--jobs %d: at least 1 cell must be worked on at a time", o.Jobs))
 	}
 	if o.DryRun {
 		return dryRun(e, o)
@@ -88,7 +92,7 @@ func dryRun(e *Experiment, o RunOptions) error {
 // claim makes the folder, or recognises it as a run's, and locks it.
 func claim(dir string, stderr io.Writer) (release func(), err error) {
 	refuse := func(why string, args ...any) error {
-		return fmt.Errorf("%w: %s: %s", ErrUsage, dir, fmt.Sprintf(why, args...))
+		return Usage(fmt.Sprintf("cannot use the folder %s: %s", dir, fmt.Sprintf(why, args...)))
 	}
 	entries, err := os.ReadDir(dir)
 	switch {
@@ -170,9 +174,13 @@ func (f Files) prune(dir string, folders ...string) error {
 			if err != nil {
 				return err
 			}
-			if _, ours := f[filepath.ToSlash(name)]; !ours {
-				return os.Remove(path)
+			if _, ours := f[filepath.ToSlash(name)]; ours {
+				return nil
 			}
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+			_ = os.Remove(filepath.Dir(path)) // succeeds where it was the last file
 			return nil
 		})
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

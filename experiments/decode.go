@@ -153,6 +153,10 @@ func (d *decoder) unknown(n *node, path, key string, known []string) {
 		section = "in " + section
 	}
 	message := fmt.Sprintf("unknown field `%s` %s", key, section)
+	if at := elsewhere(key); path == "" && at != "" {
+		d.out.add(codePlace, n.keyAt, message, "`"+key+"` belongs in ["+at+"], as "+at+"."+key)
+		return
+	}
 	if at, note := foreign(path, key); at != "" {
 		label := "did you mean `" + at + "`?"
 		d.out.add(codeUnknown, n.keyAt, message, label, note)

@@ -2,7 +2,11 @@
 // TOML, runs arms × grid × seeds, and writes tables, figures and policies.
 package experiments
 
-import "rlhfsim/sim"
+import (
+	"fmt"
+
+	"rlhfsim/sim"
+)
 
 // Experiment is a file that was read, checked and spread out into its points.
 type Experiment struct {
@@ -38,4 +42,30 @@ type Change struct {
 	Was   string // what it was without, "" where it had no value
 	Value string
 	From  string // "chapter.toml:12" or "command line"
+}
+
+// Cells is the number of cells: for each point and seed the shared stages, and
+// every arm.
+func (e *Experiment) Cells() int {
+	n := 0
+	for _, p := range e.Points {
+		n += len(e.Seeds) * (1 + len(p.Arms))
+	}
+	return n
+}
+
+// Size is the experiment's size in words.
+func (e *Experiment) Size() string {
+	size := plural(e.Cells(), "cell") + " ("
+	if len(e.Points) > 1 {
+		size += plural(len(e.Points), "point") + ", "
+	}
+	return size + plural(len(e.Points[0].Arms), "arm") + ", " + plural(len(e.Seeds), "seed") + ")"
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -150,14 +150,17 @@ func foreign(section, key string) (name, note string) {
 	return name, note
 }
 
-// elsewhere is the section that has a field of that name, "" when none or
-// several do.
+// elsewhere is the section that has a field of that name, [objective] before
+// others; "" when none or several do.
 func elsewhere(key string) string {
 	var hits []string
 	for path := range fieldDocs {
 		if parent, name, ok := cutLast(path); ok && name == key {
 			hits = append(hits, parent)
 		}
+	}
+	if slices.Contains(hits, "objective") {
+		return "objective"
 	}
 	if len(hits) == 1 {
 		return hits[0]

@@ -271,8 +271,8 @@ func (r *Run) rewardFigure(point int) figure.Figure {
 		Series: []figure.Series{series("reward model", figure.Blue, x, y)}}
 	if len(g.Runs) > 0 {
 		accuracy.HLines = []figure.HLine{
-			{Y: g.Interval("exact/accuracy_ceiling").Mean, Label: "perfect judge", Style: figure.Neutral},
-			{Y: g.Interval("exact/rater_agreement").Mean, Label: "another rater", Style: figure.Neutral},
+			{Y: g.Interval(g.exactOr("accuracy_ceiling")).Mean, Label: "perfect judge", Style: figure.Neutral},
+			{Y: g.Interval(g.exactOr("rater_agreement")).Mean, Label: "another rater", Style: figure.Neutral},
 		}
 	}
 	zero, one := 0.0, 1.0
@@ -327,8 +327,8 @@ func (r *Run) pipeline(point int) (figure.Pipeline, bool) {
 		Boxes: []figure.Box{
 			{ID: "base", Title: "0 Base: raw text", Lines: []string{fmt.Sprintf("%d lines", c.Base.Lines), gold(r.group(point, -1, "base")), says["base"]}, Col: 0, Style: figure.Neutral},
 			{ID: "sft", Title: "1 SFT", Lines: []string{fmt.Sprintf("%d demonstrations", len(c.SFT.Demonstrations)), gold(r.group(point, -1, "sft")), says["sft"]}, Col: 1, Style: figure.Green},
-			{ID: "rankings", Title: "2a People rank", Lines: []string{fmt.Sprintf("%d rankings of %d answers", c.Labels.Rankings, c.Labels.ResponsesPerRanking), percent("two raters agree", judge, "exact/rater_agreement")}, Col: 2, Style: figure.Purple},
-			{ID: "reward", Title: "2b Reward model", Lines: []string{percent("accuracy", judge, "eval_accuracy"), percent("a perfect judge", judge, "exact/accuracy_ceiling")}, Col: 3, Style: figure.Orange},
+			{ID: "rankings", Title: "2a People rank", Lines: []string{fmt.Sprintf("%d rankings of %d answers", c.Labels.Rankings, c.Labels.ResponsesPerRanking), percent("two raters agree", judge, "rater_agreement")}, Col: 2, Style: figure.Purple},
+			{ID: "reward", Title: "2b Reward model", Lines: []string{fmt.Sprintf("accuracy %.1f %%", 100*judge.Interval("eval_accuracy").Mean), percent("a perfect judge", judge, "accuracy_ceiling")}, Col: 3, Style: figure.Orange},
 		},
 		Arrows: []figure.Arrow{{From: "base", To: "sft"}, {From: "sft", To: "rankings", Label: "answers"}, {From: "rankings", To: "reward"}},
 	}
@@ -345,7 +345,7 @@ func (r *Run) addArms(d *figure.Pipeline, point int, says map[string]string) {
 		if len(g.Runs) == 0 {
 			continue
 		}
-		box := figure.Box{ID: "arm " + a.Name, Title: "3 " + a.Label, Lines: []string{gold(g), percent("win rate", g, "exact/win_rate"), fmt.Sprintf("KL %.2f nats", g.Interval("exact/kl").Mean), says[a.Name]},
+		box := figure.Box{ID: "arm " + a.Name, Title: "3 " + a.Label, Lines: []string{gold(g), percent("win rate", g, "win_rate"), fmt.Sprintf("KL %.2f nats", g.Interval("exact/kl").Mean), says[a.Name]},
 			Style: figure.Blue, Emphasis: true}
 		if a.Method == "dpo" {
 			box.Col, box.Row, box.Style = 3, lower, figure.Vermillion
@@ -365,8 +365,13 @@ func gold(g Group) string {
 	return fmt.Sprintf("gold %s [%s, %s]", signed(i.Mean), signed(i.Low), signed(i.High))
 }
 
+// percent prints an exact share, or "≈" and its estimate.
 func percent(what string, g Group, metric string) string {
-	return fmt.Sprintf("%s %.1f %%", what, 100*g.Interval(metric).Mean)
+	name, about := g.exactOr(metric), ""
+	if strings.HasPrefix(name, "mc/") {
+		about = "≈ "
+	}
+	return fmt.Sprintf("%s %s%.1f %%", what, about, 100*g.Interval(name).Mean)
 }
 
 // share prints a probability as a percentage.

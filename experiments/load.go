@@ -252,7 +252,7 @@ func (l *loader) keys(root *node) {
 // experiment spreads the merged tree out into points and arms.
 func (l *loader) experiment(ref string) (*Experiment, error) {
 	e := &Experiment{Source: l.source, OutputDir: "runs"}
-	e.Name = strings.TrimSuffix(filepath.Base(ref), ".toml")
+	e.Name = nameOf(ref)
 	e.Seeds = l.seeds()
 	var h header
 	h.Output.Dir = e.OutputDir
@@ -311,6 +311,16 @@ func (l *loader) config(tree *node) sim.Config {
 		l.out.add(codeValue, n.at, fmt.Sprintf("`%s = %v` is impossible", e.Field, e.Value), "must be "+e.Allowed, notes...)
 	}
 	return doc.Config
+}
+
+// nameOf makes a run's name of a file's: what cannot stand in it becomes '-'.
+func nameOf(ref string) string {
+	return strings.Map(func(r rune) rune {
+		if validName("x" + string(r)) {
+			return r
+		}
+		return '-'
+	}, strings.TrimSuffix(filepath.Base(ref), ".toml"))
 }
 
 func validName(name string) bool {

@@ -24,13 +24,11 @@ type progress struct {
 func newProgress(out io.Writer, quiet bool) *progress { return &progress{out: out, quiet: quiet} }
 
 func (p *progress) start(e *Experiment, o RunOptions) {
-	for _, point := range e.Points {
-		p.total += len(e.Seeds) * (1 + len(point.Arms))
-	}
+	p.total = e.Cells()
 	if p.quiet {
 		return
 	}
-	fmt.Fprintf(p.out, "%s: %d cells (%d points, %d arms, %d seeds) on %d cores, into %s\n", e.Name, p.total, len(e.Points), len(e.Points[0].Arms), len(e.Seeds), o.Jobs, o.Dir)
+	fmt.Fprintf(p.out, "%s: %s, %s at a time, into %s\n", e.Name, e.Size(), plural(o.Jobs, "cell"), o.Dir)
 	file, ok := p.out.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) || os.Getenv("TERM") == "dumb" {
 		return

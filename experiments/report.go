@@ -2,6 +2,8 @@ package experiments
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	pretty "github.com/jedib0t/go-pretty/v6/table"
@@ -16,15 +18,18 @@ import (
 // means over seeds and their intervals. Of is the share of the way from the SFT
 // policy's exact objective to the best possible one.
 type Line struct {
-	Label    string         `json:"label"`
-	Arm      string         `json:"arm,omitempty"`
-	Stage    string         `json:"stage"`
-	Gold     stats.Interval `json:"gold_reward"`
-	Proxy    stats.Interval `json:"proxy_reward"`
-	KL       stats.Interval `json:"kl"`
-	WinRate  stats.Interval `json:"win_rate"`
-	OfJStar  stats.Interval `json:"of_j_star"`
-	Disliked float64        `json:"says_disliked"` // probability of any disliked word, first seed
+	Label   string         `json:"label"`
+	Arm     string         `json:"arm,omitempty"`
+	Stage   string         `json:"stage"`
+	Gold    stats.Interval `json:"gold_reward"`
+	Proxy   stats.Interval `json:"proxy_reward"`
+	KL      stats.Interval `json:"kl"`
+	WinRate stats.Interval `json:"win_rate"`
+	OfJStar stats.Interval `json:"of_j_star"`
+	// Estimated says that the win rate is a Monte Carlo estimate: the world is
+	// too large for the exact one.
+	Estimated bool    `json:"win_rate_estimated,omitempty"`
+	Disliked  float64 `json:"says_disliked"` // probability of any disliked word, first seed
 }
 
 // Summary is what a run found at one point, as printed and as JSON.
@@ -87,11 +92,13 @@ func (r *Run) summary(point int) (Summary, error) {
 		s.Swept[name] = p.Values[i]
 	}
 	judge := r.group(point, -1, "reward")
-	s.Agreement, s.Ceiling, s.Accuracy = judge.Interval("exact/rater_agreement"), judge.Interval("exact/accuracy_ceiling"), judge.Interval("eval_accuracy")
+	s.Agreement, s.Ceiling, s.Accuracy = judge.Interval(judge.exactOr("rater_agreement")), judge.Interval(judge.exactOr("accuracy_ceiling")), judge.Interval("eval_accuracy")
 	for _, stage := range []struct{ name, label string }{{"base", "base"}, {"sft", "SFT"}} {
 		g := r.group(point, -1, stage.name)
 		s.Lines = append(s.Lines, g.line(stage.label))
-		s.Loss[stage.name] = g.loss()
+		if loss := g.loss(); !math.IsNaN(loss[0]) { // a stage of no steps has none
+			s.Loss[stage.name] = loss
+		}
 	}
 	s.Lines[1].OfJStar = stats.Interval{N: len(e.Seeds)} // the SFT policy is where the way begins
 	var best []sim.Exact
@@ -118,7 +125,7 @@ func (r *Run) summary(point int) (Summary, error) {
 
 func (g Group) line(label string) Line {
 	l := Line{Label: label, Stage: g.Stage, Gold: g.Interval("exact/gold_reward"), Proxy: g.Interval("exact/proxy_reward"),
-		KL: g.Interval("exact/kl"), WinRate: g.Interval("exact/win_rate")}
+		KL: g.Interval("exact/kl"), WinRate: g.Interval(g.exactOr("win_rate")), Estimated: g.exactOr("win_rate") == "mc/win_rate"}
 	var shares []float64
 	for _, rows := range g.Runs {
 		first, last := rows[0], rows[len(rows)-1]
@@ -148,7 +155,7 @@ func optimumLine(best []sim.Exact) Line {
 		}
 		return interval(values, "optimum", name)
 	}
-	return Line{Label: "optimum", Stage: "optimum",
+	return Line{Label: "optimum", Stage: "optimum", Estimated: best[0].WinRateSE > 0,
 		Gold: of("gold", func(e sim.Exact) float64 { return e.Gold }), Proxy: of("proxy", func(e sim.Exact) float64 { return e.Proxy }),
 		KL: of("kl", func(e sim.Exact) float64 { return e.KL }), WinRate: of("win", func(e sim.Exact) float64 { return e.WinRate }),
 		OfJStar: stats.Interval{Mean: 1, Low: 1, High: 1, N: len(best)}}
@@ -220,6 +227,9 @@ func (s Summary) caption() string {
 	if s.Seeds == 1 {
 		n = "one seed, so no intervals"
 	}
+	if slices.ContainsFunc(s.Lines, func(l Line) bool { return l.Estimated }) {
+		return n + "; exact, but for accuracies and win rates (≈): this world's win rates are estimated from samples"
+	}
 	return n + "; all but accuracies of the reward model are exact, not sampled"
 }
 
@@ -232,9 +242,21 @@ func (s Summary) table(e *Experiment) pretty.Writer {
 	style.Box.PaddingLeft, style.Box.PaddingRight = "", "   "
 	t.SetStyle(style)
 	unwanted := "says " + strings.Join(s.Disliked, "/")
-	t.AppendHeader(pretty.Row{"", "gold reward", "proxy reward", "KL, nats", "win rate", "of J*", unwanted})
+	head := pretty.Row{"", "gold reward", "proxy reward", "KL, nats", "win rate", "of J*"}
+	if len(s.Disliked) > 0 {
+		head = append(head, unwanted)
+	}
+	t.AppendHeader(head)
 	for _, l := range s.Lines {
-		t.AppendRow(pretty.Row{l.Label, two(l.Gold), two(l.Proxy), mean2(l.KL), rate(l.WinRate), rate(l.OfJStar), share(l.Disliked)})
+		won := rate(l.WinRate)
+		if l.Estimated {
+			won = "≈ " + won
+		}
+		row := pretty.Row{l.Label, two(l.Gold), two(l.Proxy), mean2(l.KL), won, rate(l.OfJStar)}
+		if len(s.Disliked) > 0 {
+			row = append(row, share(l.Disliked))
+		}
+		t.AppendRow(row)
 	}
 	return t
 }
@@ -276,8 +298,8 @@ func (r *Run) Text(all []Summary) string {
 			fmt.Fprintf(&b, "%s\n", p.title(e.Swept))
 		}
 		c := p.Config
-		fmt.Fprintf(&b, "0 base     %d lines of raw text%sloss %.2f → %.2f\n", c.Base.Lines, pad(c.Base.Lines, 22), s.Loss["base"][0], s.Loss["base"][1])
-		fmt.Fprintf(&b, "1 SFT      %d demonstrations%sloss %.2f → %.2f\n", len(c.SFT.Demonstrations), pad(len(c.SFT.Demonstrations), 24), s.Loss["sft"][0], s.Loss["sft"][1])
+		fmt.Fprintf(&b, "0 base     %d lines of raw text%s%s\n", c.Base.Lines, pad(c.Base.Lines, 22), s.loss("base"))
+		fmt.Fprintf(&b, "1 SFT      %d demonstrations%s%s\n", len(c.SFT.Demonstrations), pad(len(c.SFT.Demonstrations), 24), s.loss("sft"))
 		fmt.Fprintf(&b, "2 reward   %d rankings of %d answers%saccuracy %.1f %% (a perfect judge %.1f %%; two raters agree on %.1f %%)\n",
 			c.Labels.Rankings, c.Labels.ResponsesPerRanking, pad(c.Labels.Rankings, 17), 100*s.Accuracy.Mean, 100*s.Ceiling.Mean, 100*s.Agreement.Mean)
 		fmt.Fprintf(&b, "3 policy   β = %s\n\n%s\n%s\n", number(s.Beta), trimRight(s.table(e).Render()), s.caption())
@@ -289,6 +311,14 @@ func (r *Run) Text(all []Summary) string {
 		}
 	}
 	return b.String()
+}
+
+func (s Summary) loss(stage string) string {
+	loss, trained := s.Loss[stage]
+	if !trained {
+		return "not trained"
+	}
+	return fmt.Sprintf("loss %.2f → %.2f", loss[0], loss[1])
 }
 
 func pad(n, width int) string { return strings.Repeat(" ", max(1, width-len(fmt.Sprint(n)))) }

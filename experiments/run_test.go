@@ -3,8 +3,11 @@ package experiments
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/csv"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,6 +16,7 @@ import (
 	"testing"
 
 	"rlhfsim/internal/safetensors"
+	"rlhfsim/policy"
 	"rlhfsim/sim"
 )
 
@@ -234,13 +238,69 @@ func TestPoliciesReproduceTheExactNumbers(t *testing.T) {
 	if names := len(stages); names != 5 {
 		t.Errorf("%d stages", names)
 	}
+	e, gold := policy.NewEvaluator(w.Shape, w.Weights), policy.NewCountReward(w.Shape, w.Gold)
 	for _, s := range stages[:4] {
-		sum := 0.0
-		for _, y := range s.Chain.MostLikely(0, 50) {
-			sum += y.LogProb
+		arm, stage := -1, s.Name
+		for i, a := range r.Experiment.Points[0].Arms {
+			if a.Name == s.Name {
+				arm, stage = i, a.Method
+			}
 		}
-		if sum >= 0 || w.Says(s.Chain, w.Disliked()...) <= 0 {
-			t.Errorf("%s says nothing", s.Name)
+		g := r.group(0, arm, stage)
+		again := e.Expect(s.Chain, stages[1].Chain, nil)
+		for name, got := range map[string]float64{"exact/gold_reward": e.ExpectCounts(s.Chain, gold), "exact/kl": again.KL, "exact/entropy": again.Entropy, "exact/length": again.Length} {
+			if want := g.Final(name)[0]; got != want {
+				t.Errorf("%s: %s is %v, recorded as %v", s.Name, name, got, want)
+			}
 		}
+	}
+	best, want := e.Expect(stages[4].Chain, stages[1].Chain, nil), r.arms[cellID{0, 0, 0}].Optimum
+	if best.KL != want.KL || e.ExpectCounts(stages[4].Chain, gold) != want.Gold {
+		t.Errorf("optimum: KL %v, recorded as %v", best.KL, want.KL)
+	}
+}
+
+// The numbers of engine 1, on every architecture. A change of them is a change
+// of sim.EngineVersion and belongs in the changelog.
+func TestDigestsOfTheEngine(t *testing.T) {
+	for name, c := range map[string]struct {
+		overrides []string
+		want      string
+	}{
+		"bigram table":    {nil, "5cd1507d20a1879c"},
+		"shared, K = 3":   {[]string{"policy.parametrisation=shared", "labels.responses_per_ranking=3", "labels.label_noise=0.1"}, "6a0962aa7d14de45"},
+		"adaptive KL, k3": {[]string{"ppo.adap_kl_ctrl=true", "ppo.kl_estimator=k3", "ppo.entropy_coef=0.01", "ppo.num_mini_batches=2", "dpo.label_smoothing=0.1"}, "4ff135a8995e5f53"},
+	} {
+		_, files := quickRun(t, t.TempDir(), 2, c.overrides...)
+		h := sha256.New()
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			if name == "metrics.csv" || name == "summary.csv" || strings.HasPrefix(name, "policies/") {
+				fmt.Fprintf(h, "%s %d\n", name, len(files[name]))
+				h.Write(files[name])
+			}
+		}
+		if got := hex.EncodeToString(h.Sum(nil)[:8]); got != c.want {
+			t.Errorf("%s: engine %s gives %s, want %s", name, sim.EngineVersion, got, c.want)
+		}
+	}
+}
+
+// A world whose lattice is too large for exact win rates says so and estimates
+// them, under names of their own.
+func TestTooLargeForExactWinRates(t *testing.T) {
+	var tables []string
+	for _, count := range []string{"right answer", "wrong answer", "link", "polite", "filler", "sarcasm", "harm", "repeat"} {
+		tables = append(tables, fmt.Sprintf("{ count = %q, worth = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] }", count))
+	}
+	r, files := quickRun(t, t.TempDir(), 2, "seeds=1", "policy.order=2", "world.max_length=9", "world.value=["+strings.Join(tables, ", ")+"]", "ppo.total_episodes=64", "evaluation.every=1000")
+	head, _, _ := strings.Cut(string(files["metrics.csv"]), "\n")
+	if strings.Contains(head, "exact/win_rate") || !strings.Contains(head, "mc/win_rate,mc/win_rate_se") || !strings.Contains(head, "mc/accuracy_ceiling_se") || !strings.Contains(head, "exact/gold_reward") {
+		t.Errorf("columns %s", head)
+	}
+	if md := r.Markdown(); !strings.Contains(md, "≈") || !strings.Contains(md, "estimated") {
+		t.Errorf("summary.md:\n%s", md)
+	}
+	if _, err := r.Figures(); err != nil {
+		t.Error(err)
 	}
 }

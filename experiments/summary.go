@@ -78,6 +78,15 @@ func (g Group) Final(metric string) []float64 {
 	return values
 }
 
+// exactOr is the exact metric's name, or the estimate's where the world is too
+// large for the exact one.
+func (g Group) exactOr(name string) string {
+	if len(g.Final("exact/"+name)) == 0 && len(g.Final("mc/"+name)) > 0 {
+		return "mc/" + name
+	}
+	return "exact/" + name
+}
+
 // Interval is the mean over seeds of the metric at the end, with its interval.
 func (g Group) Interval(metric string) stats.Interval {
 	return interval(g.Final(metric), g.Stage, metric)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,8 +21,10 @@ type TalkOptions struct {
 	Arm    string // only this arm, besides base, SFT and optimum; "" = all
 	Prompt string // its text, a part of it, or its number from 1; "" = all
 	Seed   uint64
-	N      int      // responses for each
-	Values []string // "field=value" of the point, where fields are swept
+	// FirstSeed asks for the run's first seed, whatever Seed says.
+	FirstSeed bool
+	N         int      // responses for each
+	Values    []string // "field=value" of the point, where fields are swept
 }
 
 // Talk asks the policies in a run's folder. It reads resolved.toml and
@@ -37,6 +40,12 @@ func Talk(dir string, o TalkOptions) (sayings []Saying, from string, err error) 
 	p, err := e.point(o.Values)
 	if err != nil {
 		return nil, "", err
+	}
+	if o.FirstSeed {
+		o.Seed = e.Seeds[0]
+	}
+	if !slices.Contains(e.Seeds, o.Seed) {
+		return nil, "", fmt.Errorf("the run has no seed-%d (seeds: %s)", o.Seed, seedText(e.Seeds))
 	}
 	folder := filepath.Join(dir, "policies", filepath.FromSlash(p.folder(e.Swept)), fmt.Sprintf("seed-%d", o.Seed))
 	l, err := p.load(folder, o.Arm)

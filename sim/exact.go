@@ -1,6 +1,10 @@
 package sim
 
-import "rlhfsim/policy"
+import (
+	"math"
+
+	"rlhfsim/policy"
+)
 
 // Exact is the exact evaluation of one policy: sums over every response, no
 // sampling.
@@ -14,6 +18,10 @@ type Exact struct {
 	Gap       float64 // J* of the learned reward − Objective, ≥ 0
 	WinRate   float64 // P(gold(π) > gold(SFT)) + ½ P(equal)
 
+	// WinRateSE is the standard error of a win rate that had to be estimated by
+	// sampling; 0 where it is exact.
+	WinRateSE float64
+
 	// What applies: before there is a reward model there is no Proxy, without a
 	// β no Objective and Gap, and the win rate is computed on request.
 	HasProxy, HasObjective, HasWinRate bool
@@ -24,8 +32,11 @@ func (s *Shared) exact(c *policy.Chain, winRate bool) Exact {
 	x := s.evaluator.Expect(c, &s.SFT.Chain, s.proxy)
 	e := Exact{Gold: s.evaluator.ExpectCounts(c, s.gold), Proxy: x.Reward, KL: x.KL, Entropy: x.Entropy, Length: x.Length,
 		HasProxy: s.proxy != nil, HasWinRate: winRate}
-	if winRate {
+	switch {
+	case winRate && s.values != nil:
 		e.WinRate = s.evaluator.WinRate(s.evaluator.Distribution(c, s.values), s.sftValues)
+	case winRate && !math.IsNaN(e.Gold): // a policy of NaNs has no samples; its gold is reported
+		e.WinRate, e.WinRateSE = s.sampledWinRate(c)
 	}
 	return e
 }
@@ -47,7 +58,10 @@ func (e Exact) metrics() []Metric {
 	if e.HasObjective {
 		out = append(out, Metric{"exact/objective", e.Objective}, Metric{"exact/gap", e.Gap})
 	}
-	if e.HasWinRate {
+	switch {
+	case e.HasWinRate && e.WinRateSE > 0:
+		out = append(out, Metric{"mc/win_rate", e.WinRate}, Metric{"mc/win_rate_se", e.WinRateSE})
+	case e.HasWinRate:
 		out = append(out, Metric{"exact/win_rate", e.WinRate})
 	}
 	return out

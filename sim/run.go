@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -102,7 +103,8 @@ func checkFinite(at Row, metrics []Metric) error {
 	return nil
 }
 
-// Lab is a world made ready for exact evaluation. It is read-only: any number
+// Lab is a world made ready for exact evaluation. Where the lattice of all
+// counts would be too large, values is nil, and what needs it is estimated. It is read-only: any number
 // of seeds share one.
 type Lab struct {
 	Config Config
@@ -118,7 +120,7 @@ func NewLab(c Config) (*Lab, error) {
 		return nil, err
 	}
 	values, err := policy.NewCountDistribution(w.Shape, w.Gold)
-	if err != nil {
+	if err != nil && !errors.Is(err, policy.ErrTooLarge) {
 		return nil, err
 	}
 	return &Lab{Config: c, World: w, gold: policy.NewCountReward(w.Shape, w.Gold), values: values}, nil
@@ -138,7 +140,8 @@ type Shared struct {
 
 	proxy     *policy.Additive
 	evaluator *policy.Evaluator
-	sftValues policy.Distribution
+	sftValues policy.Distribution // empty where values is nil
+	writer    *policy.Chain       // of the ranked responses
 }
 
 // calibrationBins divide the predicted preference probabilities.
@@ -198,10 +201,15 @@ func (s *Shared) pretrain(ctx context.Context) error {
 	if err := run("sft", s.SFT, c.SFT.FitConfig, written); err != nil {
 		return err
 	}
-	s.sftValues = s.evaluator.Distribution(&s.SFT.Chain, s.values)
+	if s.values != nil {
+		s.sftValues = s.evaluator.Distribution(&s.SFT.Chain, s.values)
+	}
 	for _, k := range kept {
 		row := &s.Rows[k.row]
 		row.Metrics = append(s.exact(&k.pi.Chain, k.last).metrics(), row.Metrics...)
+		if err := checkFinite(*row, row.Metrics); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -220,6 +228,7 @@ func (s *Shared) collect(ctx context.Context) error {
 		}
 		writer = &uniform.Chain
 	}
+	s.writer = writer
 	s.Rankings = s.rank(writer, c.Rankings, "train")
 	s.HeldOut = s.rank(writer, c.HeldOut, "held out")
 	return ctx.Err()
@@ -252,13 +261,13 @@ func (s *Shared) fitReward(ctx context.Context) error {
 	}
 	t := reward.New(c.Reward, s.World.Shape.Prompts, s.World.Shape.Words, s.Rankings)
 	rater := Rater{World: s.World, Temperature: c.Labels.RaterTemperature, LabelNoise: c.Labels.LabelNoise}
-	agreement, ceiling := rater.Agreement(s.sftValues)
+	agreement := s.agreement(rater)
 	rows, err := train(ctx, "reward", newLearner(t.Steps(), t.Step), c.Evaluation.Every, s.stream("reward", "batches"),
 		func(row *Row, last bool) {
 			held := reward.Evaluate(t.Model(), s.HeldOut)
 			row.Metrics = append(row.Metrics, Metric{"eval_loss", held.Loss}, Metric{"eval_accuracy", held.Accuracy}, Metric{"eval_margin", held.Margin})
 			if last {
-				row.Metrics = append(row.Metrics, Metric{"exact/rater_agreement", agreement}, Metric{"exact/accuracy_ceiling", ceiling})
+				row.Metrics = append(row.Metrics, agreement...)
 			}
 		})
 	if err != nil {

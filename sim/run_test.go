@@ -186,3 +186,22 @@ func TestPartsTellConfigurationsApart(t *testing.T) {
 	}
 	_ = policy.Table
 }
+
+// The estimate of a win rate agrees with the exact one within its error.
+func TestSampledEstimatesAgreeWithTheExactNumbers(t *testing.T) {
+	s := mustShared(t, smallConfig(), 3)
+	e := s.exact(&s.Base.Chain, true)
+	rate, se := s.sampledWinRate(&s.Base.Chain)
+	if math.Abs(rate-e.WinRate) > 4*se || se <= 0 || se > 0.005 {
+		t.Errorf("win rate %v ± %v, exact %v", rate, se, e.WinRate)
+	}
+	h := Rater{World: s.World, Temperature: 1, LabelNoise: 0.1}
+	want := s.agreement(h)
+	s.Lab = &Lab{Config: s.Config, World: s.World, gold: s.gold}
+	got := s.agreement(h)
+	for i, m := range want {
+		if value, se := got[2*i].Value, got[2*i+1].Value; math.Abs(value-m.Value) > 4*se || se <= 0 {
+			t.Errorf("%s: %v ± %v, exact %v", m.Name, value, se, m.Value)
+		}
+	}
+}
