@@ -24,9 +24,10 @@ import (
 type cell struct {
 	Rows        []sim.Row
 	Tensors     []tensor
-	Calibration []reward.Bin        `json:",omitempty"`
-	Frontier    []sim.FrontierPoint `json:",omitempty"`
-	Optimum     *sim.Exact          `json:",omitempty"`
+	Calibration []reward.Bin  `json:",omitempty"`
+	Frontier    *sim.Frontier `json:",omitempty"`
+	Optimum     *sim.Exact    `json:",omitempty"` // of the learned reward, at an arm's β
+	Gold        *sim.Exact    `json:",omitempty"` // of gold
 }
 
 // tensor is a named array of what a stage learned.

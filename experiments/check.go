@@ -29,6 +29,7 @@ type BestCase struct {
 	Beta  float64   `json:"beta"`
 	JStar float64   `json:"j_star"`
 	Exact sim.Exact `json:"exact"`
+	Gold  sim.Exact `json:"gold"` // the optimum for gold itself
 }
 
 // NewPlan describes the experiment. Base, SFT and reward model of the first
@@ -72,7 +73,7 @@ func (p *Plan) addOptimum(ctx context.Context, e *Experiment, point Point) error
 		if err != nil {
 			return err
 		}
-		p.Optimum = append(p.Optimum, BestCase{Point: point.title(e.Swept), Arm: a.Name, Beta: beta, JStar: o.Value, Exact: exact})
+		p.Optimum = append(p.Optimum, BestCase{Point: point.title(e.Swept), Arm: a.Name, Beta: beta, JStar: o.Value, Exact: exact, Gold: shared.GoldOptimum(beta)})
 	}
 	return nil
 }
@@ -99,12 +100,15 @@ func (p *Plan) Text() string {
 			fmt.Fprintf(&b, "  %s  %s%s   (%s)\n", c.Path, was, c.Value, c.From)
 		}
 	}
-	fmt.Fprintf(&b, "\nthe best possible policy for the learned reward (exact, seed %d)\n", p.Seeds[0])
+	fmt.Fprintf(&b, "\nthe best possible policy (exact, seed %d)\n", p.Seeds[0])
 	for _, o := range p.Optimum {
 		if o.Point != "" {
 			fmt.Fprintf(&b, "  %s\n", o.Point)
 		}
-		fmt.Fprintf(&b, "  β = %-6s J* %s   gold %s   proxy %s   KL %.2f nats   win rate %.1f %%\n", number(o.Beta), signed(o.JStar), signed(o.Exact.Gold), signed(o.Exact.Proxy), o.Exact.KL, 100*o.Exact.WinRate)
+		fmt.Fprintf(&b, "  β = %-6s for the proxy  J* %5s   gold %5s   KL %5.2f nats   win rate %.1f %%   proxy %s\n", number(o.Beta), signed(o.JStar), signed(o.Exact.Gold), o.Exact.KL, 100*o.Exact.WinRate, signed(o.Exact.Proxy))
+		if o.Gold.HasObjective {
+			fmt.Fprintf(&b, "  %-10s for gold       J* %5s   gold %5s   KL %5.2f nats   win rate %.1f %%\n", "", signed(o.Gold.Objective), signed(o.Gold.Gold), o.Gold.KL, 100*o.Gold.WinRate)
+		}
 	}
 	return b.String()
 }

@@ -44,6 +44,9 @@ func (r *Run) Figures() (Files, error) {
 		if err := add(files, "reward"+suffix, r.rewardFigure(point)); err != nil {
 			return nil, err
 		}
+		if err := add(files, "counts"+suffix, r.countsFigure(point)); err != nil {
+			return nil, err
+		}
 	}
 	return files, nil
 }
@@ -165,6 +168,10 @@ func (r *Run) caption(what string) string {
 	return fmt.Sprintf("%s Lines are means over n = %d seeds, bands 95 %% bootstrap intervals of the mean.", what, n)
 }
 
+func (r *Run) barCaption(what string) string {
+	return strings.NewReplacer("Lines are means", "Bars are means", "bands", "whiskers").Replace(r.caption(what))
+}
+
 // curves is gold, proxy, KL and gap over policy updates.
 func (r *Run) curves(lines []line) figure.Figure {
 	panel := func(title, label, metric string, optimum func(sim.Exact) float64) figure.Panel {
@@ -220,37 +227,64 @@ func (r *Run) overopt(lines []line) figure.Figure {
 			p.Series = append(p.Series, s)
 		}
 	}
+	peak := ""
 	if len(lines) > 0 {
-		gold, proxy := r.frontier(lines[0].point)
-		p.Series = append(p.Series, gold, proxy)
+		for _, s := range r.frontiers(lines[0].point) {
+			if len(s.X) > 0 {
+				p.Series = append(p.Series, s)
+			}
+		}
+		beta, kl := r.peak(lines[0].point)
+		peak = fmt.Sprintf(" The proxy's optimum starts to hurt at β < %.2f, KL > %.2f.", beta.Mean, kl.Mean)
 	}
 	return figure.Figure{Name: "overopt", Title: r.Experiment.Title + ": reward against distance", Panels: []figure.Panel{p}, WidthCM: 17, HeightCM: 11,
-		Caption: r.caption("Solid: gold, what people want. Dashed: proxy, what the judge says. Dotted: the same for the exact optimum of the learned reward, from a large β (left) to a small one.")}
+		Caption: r.caption("Solid: gold, what people want. Dashed: proxy, what the judge says. Dotted, exact: both for the optimum of the learned reward from a large β (left) to a small one, and gold for its own optimum." + peak)}
 }
 
-// frontier is the mean over seeds of the exact reward-KL frontier.
-func (r *Run) frontier(point int) (gold, proxy figure.Series) {
-	gold = figure.Series{Label: "frontier gold", Dotted: true, Style: figure.Neutral}
-	proxy = figure.Series{Label: "frontier proxy", Dotted: true, Style: figure.Neutral}
-	var all [][]sim.FrontierPoint
+// frontiers are the means over seeds of the exact reward-KL frontiers: gold and
+// proxy at the learned reward's optima, and gold at its own.
+func (r *Run) frontiers(point int) []figure.Series {
+	var proxy, gold [][]sim.FrontierPoint
 	for seed := range r.Experiment.Seeds {
 		if c := r.shared[cellID{point, -1, seed}]; c != nil {
-			all = append(all, c.Frontier)
+			proxy = append(proxy, c.Frontier.Proxy)
+			if len(c.Frontier.Gold) > 0 {
+				gold = append(gold, c.Frontier.Gold)
+			}
 		}
 	}
+	return []figure.Series{
+		frontier("proxy's optimum: gold", proxy, func(p sim.FrontierPoint) float64 { return p.Gold }),
+		frontier("proxy's optimum: proxy", proxy, func(p sim.FrontierPoint) float64 { return p.Proxy }),
+		frontier("best possible gold", gold, func(p sim.FrontierPoint) float64 { return p.Gold }),
+	}
+}
+
+// frontier averages one curve over seeds, β by β.
+func frontier(label string, all [][]sim.FrontierPoint, y func(sim.FrontierPoint) float64) figure.Series {
+	s := figure.Series{Label: label, Dotted: true, Style: figure.Neutral}
 	if len(all) == 0 {
-		return gold, proxy
+		return s
 	}
 	for i := range all[0] {
-		var kl, g, p []float64
+		var kl, value []float64
 		for _, f := range all {
-			kl, g, p = append(kl, f[i].KL), append(g, f[i].Gold), append(p, f[i].Proxy)
+			kl, value = append(kl, f[i].KL), append(value, y(f[i]))
 		}
-		x := math.Sqrt(max(0, stats.Mean(kl)))
-		gold.X, gold.Y = append(gold.X, x), append(gold.Y, stats.Mean(g))
-		proxy.X, proxy.Y = append(proxy.X, x), append(proxy.Y, stats.Mean(p))
+		s.X, s.Y = append(s.X, math.Sqrt(max(0, stats.Mean(kl)))), append(s.Y, stats.Mean(value))
 	}
-	return gold, proxy
+	return s
+}
+
+// peak is where the learned reward's optimum has the most gold, over seeds.
+func (r *Run) peak(point int) (beta, kl stats.Interval) {
+	var betas, kls []float64
+	for seed := range r.Experiment.Seeds {
+		if c := r.shared[cellID{point, -1, seed}]; c != nil {
+			betas, kls = append(betas, c.Frontier.Peak.Beta), append(kls, c.Frontier.Peak.KL)
+		}
+	}
+	return interval(betas, "peak", "beta"), interval(kls, "peak", "kl")
 }
 
 // group is the shared stage of that name at a point.

@@ -38,6 +38,8 @@ type Summary struct {
 	Beta      float64               `json:"beta"`
 	Seeds     int                   `json:"seeds"`
 	Lines     []Line                `json:"stages"`
+	PeakBeta  stats.Interval        `json:"peak_beta"` // of the learned reward's optimum with the most gold
+	PeakKL    stats.Interval        `json:"peak_kl"`
 	Agreement stats.Interval        `json:"rater_agreement"`
 	Ceiling   stats.Interval        `json:"accuracy_ceiling"`
 	Accuracy  stats.Interval        `json:"reward_accuracy"`
@@ -101,7 +103,7 @@ func (r *Run) summary(point int) (Summary, error) {
 		}
 	}
 	s.Lines[1].OfJStar = stats.Interval{N: len(e.Seeds)} // the SFT policy is where the way begins
-	var best []sim.Exact
+	var best, golds []sim.Exact
 	for arm, a := range p.Arms {
 		g := r.group(point, arm, a.Method)
 		if len(g.Runs) == 0 {
@@ -112,14 +114,15 @@ func (r *Run) summary(point int) (Summary, error) {
 		if a.Config.Objective == p.Config.Objective && best == nil {
 			for seed := range e.Seeds {
 				if c := r.arms[cellID{point, arm, seed}]; c != nil {
-					best = append(best, *c.Optimum)
+					best, golds = append(best, *c.Optimum), append(golds, *c.Gold)
 				}
 			}
 		}
 	}
 	if best != nil {
-		s.Lines = append(s.Lines, optimumLine(best))
+		s.Lines = append(s.Lines, optimumLine("optimum", best), goldLine(golds))
 	}
+	s.PeakBeta, s.PeakKL = r.peak(point)
 	return s, r.addSayings(&s, point)
 }
 
@@ -147,7 +150,7 @@ func (g Group) loss() [2]float64 {
 	return [2]float64{stats.Mean(first), stats.Mean(last)}
 }
 
-func optimumLine(best []sim.Exact) Line {
+func optimumLine(label string, best []sim.Exact) Line {
 	of := func(name string, f func(sim.Exact) float64) stats.Interval {
 		var values []float64
 		for _, e := range best {
@@ -155,10 +158,20 @@ func optimumLine(best []sim.Exact) Line {
 		}
 		return interval(values, "optimum", name)
 	}
-	return Line{Label: "optimum", Stage: "optimum", Estimated: best[0].WinRateSE > 0,
+	return Line{Label: label, Stage: label, Estimated: best[0].WinRateSE > 0,
 		Gold: of("gold", func(e sim.Exact) float64 { return e.Gold }), Proxy: of("proxy", func(e sim.Exact) float64 { return e.Proxy }),
 		KL: of("kl", func(e sim.Exact) float64 { return e.KL }), WinRate: of("win", func(e sim.Exact) float64 { return e.WinRate }),
 		OfJStar: stats.Interval{Mean: 1, Low: 1, High: 1, N: len(best)}}
+}
+
+// goldLine is the optimum for gold itself: no proxy, and no share of the proxy's J*.
+func goldLine(best []sim.Exact) Line {
+	if !best[0].HasObjective { // the world is too large to know
+		return Line{Label: "gold's optimum", Stage: "gold's optimum"}
+	}
+	l := optimumLine("gold's optimum", best)
+	l.Proxy, l.OfJStar = stats.Interval{}, stats.Interval{}
+	return l
 }
 
 // addSayings asks the policies of the first seed.
@@ -201,7 +214,7 @@ func (r *Run) Markdown() string {
 		if len(e.Swept) > 0 {
 			fmt.Fprintf(&b, "## %s\n\n", e.Points[i].title(e.Swept))
 		}
-		fmt.Fprintf(&b, "%s\n\n%s\n", s.table(e).RenderMarkdown(), s.caption())
+		fmt.Fprintf(&b, "%s\n\n%s\n\n%s\n", s.table(e).RenderMarkdown(), s.caption(), s.peak())
 		for _, said := range s.Says {
 			fmt.Fprintf(&b, "\n**“%s”** (seed %d)\n\n", said.Prompt, e.Seeds[0])
 			for _, a := range said.Stages {
@@ -233,6 +246,11 @@ func (s Summary) caption() string {
 	return n + "; all but accuracies of the reward model are exact, not sampled"
 }
 
+// peak says from where on a better optimiser of the proxy does harm.
+func (s Summary) peak() string {
+	return fmt.Sprintf("the proxy's own optimum starts to hurt at β < %.2f, KL > %.2f nats", s.PeakBeta.Mean, s.PeakKL.Mean)
+}
+
 // table is the summary's rows as text; Render and RenderMarkdown print it.
 func (s Summary) table(e *Experiment) pretty.Writer {
 	t := pretty.NewWriter()
@@ -254,7 +272,11 @@ func (s Summary) table(e *Experiment) pretty.Writer {
 		}
 		row := pretty.Row{l.Label, two(l.Gold), two(l.Proxy), mean2(l.KL), won, rate(l.OfJStar)}
 		if len(s.Disliked) > 0 {
-			row = append(row, share(l.Disliked))
+			said := share(l.Disliked)
+			if l.Stage == "gold's optimum" {
+				said = ""
+			}
+			row = append(row, said)
 		}
 		t.AppendRow(row)
 	}
@@ -302,7 +324,7 @@ func (r *Run) Text(all []Summary) string {
 		fmt.Fprintf(&b, "1 SFT      %d demonstrations%s%s\n", len(c.SFT.Demonstrations), pad(len(c.SFT.Demonstrations), 24), s.loss("sft"))
 		fmt.Fprintf(&b, "2 reward   %d rankings of %d answers%saccuracy %.1f %% (a perfect judge %.1f %%; two raters agree on %.1f %%)\n",
 			c.Labels.Rankings, c.Labels.ResponsesPerRanking, pad(c.Labels.Rankings, 17), 100*s.Accuracy.Mean, 100*s.Ceiling.Mean, 100*s.Agreement.Mean)
-		fmt.Fprintf(&b, "3 policy   β = %s\n\n%s\n%s\n", number(s.Beta), trimRight(s.table(e).Render()), s.caption())
+		fmt.Fprintf(&b, "3 policy   β = %s\n\n%s\n%s\n%s\n", number(s.Beta), trimRight(s.table(e).Render()), s.caption(), s.peak())
 		if len(e.Swept) > 0 && i < len(all)-1 {
 			continue // the sentences once, for the last point
 		}

@@ -191,7 +191,7 @@ func (w *worker) compute(ctx context.Context, t task) (more []task, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, w.keep(w.run.arms, t.id, name, &cell{Rows: result.Rows, Optimum: &result.Optimum, Tensors: []tensor{logits(arm.Name, result.Policy)}})
+	return nil, w.keep(w.run.arms, t.id, name, &cell{Rows: result.Rows, Optimum: &result.Optimum, Gold: &result.Gold, Tensors: []tensor{logits(arm.Name, result.Policy)}})
 }
 
 // computeShared loads or computes the shared stages and lists the arms to do.
@@ -229,7 +229,7 @@ func (w *worker) computeShared(ctx context.Context, id cellID) ([]task, error) {
 		return missing, nil
 	}
 	m := s.Reward
-	c := &cell{Rows: s.Rows, Calibration: s.Calibration, Frontier: s.Frontier, Tensors: []tensor{
+	c := &cell{Rows: s.Rows, Calibration: s.Calibration, Frontier: &s.Frontier, Tensors: []tensor{
 		logits("base", s.Base), logits("sft", s.SFT),
 		{"weight", []int{m.Prompts, m.Words}, m.Weight}, {"bias", []int{m.Prompts}, m.Bias},
 	}}

@@ -62,6 +62,7 @@ func (cs Counts) Value(x Prompt, y Response, words int) float64 {
 type automaton struct {
 	states      int
 	next, again []int32 // [states][words]; again is nil where repeats change nothing
+	reach       []int   // of a product: states 0..reach[t]−1 can be reached by t words
 }
 
 // machine is the automaton of one word or repeat count for prompt x: state n
@@ -340,6 +341,7 @@ func product(machines []automaton, s Shape) (joint automaton, states [][]int32, 
 	}
 	id(make([]int32, len(machines)))
 	for level, from := 0, 0; level < s.MaxLength; level++ {
+		joint.reach = append(joint.reach, len(states))
 		for to := len(states); from < to; from++ {
 			for w := range s.Words {
 				joint.next = append(joint.next, step(states[from], w, false))
@@ -351,6 +353,7 @@ func product(machines []automaton, s Shape) (joint automaton, states [][]int32, 
 		}
 	}
 	joint.states = len(states)
+	joint.reach = append(joint.reach, len(states))
 	// States first reached by the last word are never left.
 	size := joint.states * s.Words
 	joint.next = append(joint.next, make([]int32, size-len(joint.next))...)

@@ -184,6 +184,13 @@ func TestOptimumRefusesImpossibleBeta(t *testing.T) {
 	s := Shape{Prompts: 1, Words: 2, MaxLength: 2, Order: 1}
 	p := randomSoftmax(t, s, 1, rng.New(1))
 	for _, beta := range []float64{0, -1, math.NaN(), math.Inf(1)} {
+		d, err := NewCountDistribution(s, Counts{{Kind: CountRepeat, Worth: []float64{0, 1}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := NewEvaluator(s, nil).NewCountOptimum(&p.Chain, d, beta); err == nil {
+			t.Errorf("beta %v was accepted for counts", beta)
+		}
 		if _, err := NewEvaluator(s, nil).NewOptimum(&p.Chain, &Additive{Bias: make([]float64, 1), R: make([]float64, s.Cells())}, beta); err == nil {
 			t.Errorf("beta %v was accepted", beta)
 		}
@@ -224,6 +231,69 @@ func TestDistributionAgreesWithEnumeration(t *testing.T) {
 		near(t, "win rate", e.WinRate(a, b), win)
 		near(t, "win rate against itself", e.WinRate(a, a), 0.5)
 		near(t, "both win rates", e.WinRate(a, b)+e.WinRate(b, a), 1)
+	})
+}
+
+func TestCountOptimumIsTheTiltedReference(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawTiny(t)
+		e := NewEvaluator(w.Shape, w.weights)
+		d, err := NewCountDistribution(w.Shape, w.counts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		beta := rapid.SampledFrom([]float64{1e-3, 0.03, 0.4, 2, 1e3}).Draw(t, "beta")
+		o, err := e.NewCountOptimum(&w.ref.Chain, d, beta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := responses(w.Shape)
+		var value, gold, kl, entropy, length, proxy float64
+		r := rng.New(1)
+		for x, weight := range w.weights {
+			var tilted []float64
+			for _, y := range all {
+				tilted = append(tilted, w.ref.LogProb(Prompt(x), y)+w.counts.Value(Prompt(x), y, w.Words)/beta)
+			}
+			logZ := num.LogSumExp(tilted)
+			value += weight * beta * logZ
+			near(t, "log Z", o.LogZ[x], logZ)
+			for i, y := range all {
+				near(t, fmt.Sprint("log π*", y), o.LogProb(Prompt(x), y), tilted[i]-logZ)
+				p := num.Exp(tilted[i] - logZ)
+				gold += weight * p * w.counts.Value(Prompt(x), y, w.Words)
+				length += weight * p * float64(len(y))
+				proxy += weight * p * w.additive(Prompt(x), y)
+				if p > 0 {
+					entropy -= weight * p * (tilted[i] - logZ)
+					kl += weight * p * (tilted[i] - logZ - w.ref.LogProb(Prompt(x), y))
+				}
+			}
+			if y := o.Sample(nil, Prompt(x), r); len(y) > w.MaxLength {
+				t.Fatalf("sampled %v", y)
+			}
+		}
+		near(t, "J*", o.Value, value)
+		got := e.ExpectCountOptimum(o, w.reward)
+		near(t, "proxy", got.Reward, proxy)
+		near(t, "length", got.Length, length)
+		near(t, "entropy", got.Entropy, entropy)
+		near(t, "KL", got.KL, kl)
+		ref := e.Distribution(&w.ref.Chain, d)
+		near(t, "gold", e.Mean(ref.Tilted(beta)), gold)
+		j, v, k := e.TiltedOptimum(ref, beta)
+		near(t, "J* by tilting", j, value)
+		near(t, "gold by tilting", v, gold)
+		near(t, "KL by tilting", k, kl)
+		// J* − J(π) = β KL(π‖π*) for any π.
+		at, toOptimum := e.Expect(&w.pi.Chain, &w.ref.Chain, nil), 0.0
+		for x, weight := range w.weights {
+			for _, y := range all {
+				lp := w.pi.LogProb(Prompt(x), y)
+				toOptimum += weight * num.Exp(lp) * (lp - o.LogProb(Prompt(x), y))
+			}
+		}
+		near(t, "J* − J(π)", o.Value-(e.ExpectCounts(&w.pi.Chain, NewCountReward(w.Shape, w.counts))-beta*at.KL), beta*toOptimum)
 	})
 }
 
@@ -342,6 +412,36 @@ func BenchmarkWinRate(b *testing.B) {
 	for b.Loop() {
 		e.WinRate(e.Distribution(&pi.Chain, d), against)
 	}
+}
+
+func BenchmarkCountOptimum(b *testing.B) {
+	e, _, ref, additive, _ := benchmarkWorld(b)
+	d, err := NewCountDistribution(chapterShape, chapterCounts())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("policy", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := e.NewCountOptimum(&ref.Chain, d, 0.3); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	o, err := e.NewCountOptimum(&ref.Chain, d, 0.3)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("expectations", func(b *testing.B) {
+		for b.Loop() {
+			e.ExpectCountOptimum(o, additive)
+		}
+	})
+	against := e.Distribution(&ref.Chain, d)
+	b.Run("tilted", func(b *testing.B) {
+		for b.Loop() {
+			e.TiltedOptimum(against, 0.3)
+		}
+	})
 }
 
 func BenchmarkOptimum(b *testing.B) {

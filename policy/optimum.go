@@ -1,11 +1,6 @@
 package policy
 
-import (
-	"fmt"
-	"math"
-
-	"rlhfsim/internal/num"
-)
+import "rlhfsim/internal/num"
 
 // Optimum is the policy that maximises J(π) = E_π[r] − β KL(π‖π_ref),
 //
@@ -28,8 +23,8 @@ type Optimum struct {
 //
 // where EOS ends the sum (no U after it). log Z(x) = U_0(start) + Bias[x]/β.
 func (e *Evaluator) NewOptimum(ref *Chain, r *Additive, beta float64) (*Optimum, error) {
-	if !(beta > 0) || math.IsInf(beta, 0) {
-		return nil, fmt.Errorf("policy: beta is %g, it must be above 0 and finite", beta)
+	if err := e.checkOptimum(ref, beta); err != nil {
+		return nil, err
 	}
 	o := &Optimum{Chain: newChain(e.geometry, e.MaxLength), LogZ: make([]float64, e.Prompts), Beta: beta, Weights: e.weights}
 	rows, n := e.Rows(), e.Outcomes()

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math"
+	"strings"
 
 	"rlhfsim/policy"
 )
@@ -22,16 +23,24 @@ type Exact struct {
 	// sampling; 0 where it is exact.
 	WinRateSE float64
 
+	// Counts are, for each table of gold, the expected number of its events
+	// (exact/count/…) and the probability of at least one (exact/any/…).
+	Counts []Metric
+
 	// What applies: before there is a reward model there is no Proxy, without a
 	// β no Objective and Gap, and the win rate is computed on request.
 	HasProxy, HasObjective, HasWinRate bool
 }
 
-// exact evaluates a policy; the win rate, the one costly number, on request.
+// exact evaluates a policy; the win rate, the one costly number, and the counts
+// on request.
 func (s *Shared) exact(c *policy.Chain, winRate bool) Exact {
 	x := s.evaluator.Expect(c, &s.SFT.Chain, s.proxy)
 	e := Exact{Gold: s.evaluator.ExpectCounts(c, s.gold), Proxy: x.Reward, KL: x.KL, Entropy: x.Entropy, Length: x.Length,
 		HasProxy: s.proxy != nil, HasWinRate: winRate}
+	if winRate {
+		e.Counts = s.counts(c)
+	}
 	switch {
 	case winRate && s.values != nil:
 		e.WinRate = s.evaluator.WinRate(s.evaluator.Distribution(c, s.values), s.sftValues)
@@ -63,6 +72,22 @@ func (e Exact) metrics() []Metric {
 		out = append(out, Metric{"mc/win_rate", e.WinRate}, Metric{"mc/win_rate_se", e.WinRateSE})
 	case e.HasWinRate:
 		out = append(out, Metric{"exact/win_rate", e.WinRate})
+	}
+	return append(out, e.Counts...)
+}
+
+// counts are the expected number of each table's events, and the probability of
+// at least one.
+func (s *Shared) counts(c *policy.Chain) []Metric {
+	var out []Metric
+	for k, name := range s.World.countNames {
+		count := s.World.Gold[k]
+		count.Worth = s.numbers
+		mean := s.evaluator.ExpectCounts(c, policy.NewCountReward(s.World.Shape, policy.Counts{count}))
+		count.Worth = []float64{0, 1}
+		any := s.evaluator.ExpectCounts(c, policy.NewCountReward(s.World.Shape, policy.Counts{count}))
+		name = strings.ReplaceAll(name, " ", "_")
+		out = append(out, Metric{"exact/count/" + name, mean}, Metric{"exact/any/" + name, any})
 	}
 	return out
 }

@@ -7,7 +7,6 @@ import (
 	"iter"
 	"math"
 
-	"rlhfsim/internal/num"
 	"rlhfsim/internal/rng"
 	"rlhfsim/policy"
 	"rlhfsim/reward"
@@ -111,6 +110,8 @@ type Lab struct {
 	World  *World
 	gold   *policy.CountReward
 	values *policy.CountDistribution
+
+	numbers []float64 // 0, 1, …, max_length: the worths that make a count its own expectation
 }
 
 // NewLab builds the world of a configuration and its lattices.
@@ -123,7 +124,11 @@ func NewLab(c Config) (*Lab, error) {
 	if err != nil && !errors.Is(err, policy.ErrTooLarge) {
 		return nil, err
 	}
-	return &Lab{Config: c, World: w, gold: policy.NewCountReward(w.Shape, w.Gold), values: values}, nil
+	l := &Lab{Config: c, World: w, gold: policy.NewCountReward(w.Shape, w.Gold), values: values}
+	for n := range w.Shape.MaxLength + 1 {
+		l.numbers = append(l.numbers, float64(n))
+	}
+	return l, nil
 }
 
 // Shared is what all arms of one seed start from: the policies before
@@ -136,7 +141,7 @@ type Shared struct {
 	Reward            *reward.Model
 	Rows              []Row
 	Calibration       []reward.Bin
-	Frontier          []FrontierPoint // of the learned reward, from large β to small
+	Frontier          Frontier
 
 	proxy     *policy.Additive
 	evaluator *policy.Evaluator
@@ -279,7 +284,7 @@ func (s *Shared) fitReward(ctx context.Context) error {
 	s.Calibration = reward.Calibration(s.Reward, s.HeldOut, calibrationBins)
 	s.proxy = new(policy.Additive)
 	*s.proxy = s.Reward.Additive(s.World.Shape)
-	s.Frontier, err = s.frontier()
+	s.Frontier, err = s.newFrontier()
 	return err
 }
 
@@ -290,11 +295,12 @@ type Arm struct {
 }
 
 // Result is what an arm learned, the records of how, and what it could have
-// been: the exact optimum of the learned reward at the arm's objective.beta.
+// been: the exact optimum of the learned reward, and of gold itself, at the
+// arm's objective.beta.
 type Result struct {
-	Policy  *policy.Softmax
-	Rows    []Row
-	Optimum Exact
+	Policy        *policy.Softmax
+	Rows          []Row
+	Optimum, Gold Exact
 }
 
 // RunArm aligns a copy of the SFT policy with the arm's method. Several arms
@@ -313,6 +319,7 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 	}
 	out := &Result{Policy: s.SFT.Clone(), Optimum: s.exact(&optimum.Chain, true)}
 	out.Optimum.against(optimum)
+	out.Gold = s.GoldOptimum(a.Config.Objective.Beta)
 	out.Rows, err = train(ctx, a.Method, m.build(s, a.Config, out.Policy), a.Config.Evaluation.Every, s.stream(a.Method, "steps"),
 		func(row *Row, last bool) {
 			e := s.exact(&out.Policy.Chain, last || row.Step == 0)
@@ -334,30 +341,4 @@ func (s *Shared) Optimum(beta float64) (*policy.Optimum, Exact, error) {
 	e := s.exact(&o.Chain, true)
 	e.against(o)
 	return o, e, nil
-}
-
-// FrontierPoint is the optimum of the learned reward at one β.
-type FrontierPoint struct {
-	Beta, KL, Proxy, Gold float64
-}
-
-// The frontier runs over this many β, evenly spaced in log β.
-const (
-	frontierPoints            = 40
-	frontierHigh, frontierLow = 20.0, 0.02
-)
-
-func (s *Shared) frontier() ([]FrontierPoint, error) {
-	points := make([]FrontierPoint, frontierPoints)
-	for i := range points {
-		step := float64(i) / float64(frontierPoints-1)
-		beta := float64(frontierHigh * num.Exp(float64(step*num.Log(frontierLow/frontierHigh))))
-		o, err := s.evaluator.NewOptimum(&s.SFT.Chain, s.proxy, beta)
-		if err != nil {
-			return nil, err
-		}
-		e := s.evaluator.Expect(&o.Chain, &s.SFT.Chain, s.proxy)
-		points[i] = FrontierPoint{Beta: beta, KL: e.KL, Proxy: e.Reward, Gold: s.evaluator.ExpectCounts(&o.Chain, s.gold)}
-	}
-	return points, nil
 }

@@ -51,7 +51,7 @@ func TestEveryStageIsRecordedFirstToLast(t *testing.T) {
 		if first.Get("exact/kl") != 0 || math.Abs(first.Get("exact/win_rate")-0.5) > 1e-12 {
 			t.Errorf("%s starts with KL %v, win rate %v", m.Name, first.Get("exact/kl"), first.Get("exact/win_rate"))
 		}
-		for _, name := range []string{"exact/proxy_reward", "exact/objective", "exact/gap", "exact/win_rate"} {
+		for _, name := range []string{"exact/proxy_reward", "exact/objective", "exact/gap", "exact/win_rate", "exact/count/harm", "exact/any/right_answer"} {
 			if math.IsNaN(last.Get(name)) {
 				t.Errorf("%s ends without %s", m.Name, name)
 			}
@@ -86,7 +86,7 @@ func TestSameSeedSameNumbersAndStagesDoNotDisturbEachOther(t *testing.T) {
 	if fmt.Sprint(a.Rankings) != fmt.Sprint(d.Rankings[:len(a.Rankings)]) || fmt.Sprint(a.HeldOut) != fmt.Sprint(d.HeldOut) {
 		t.Error("the first rankings of a larger collection differ from the smaller one")
 	}
-	if fmt.Sprint(a.Frontier) != fmt.Sprint(b.Frontier) || len(a.Frontier) != frontierPoints {
+	if fmt.Sprint(a.Frontier) != fmt.Sprint(b.Frontier) || len(a.Frontier.Proxy) != frontierPoints {
 		t.Error("the frontier differs")
 	}
 }
@@ -109,11 +109,37 @@ func TestDemonstrationsScoreZeroOnAverage(t *testing.T) {
 
 func TestFrontierIsTheParetoSet(t *testing.T) {
 	s := mustShared(t, smallConfig(), 2)
-	for i := 1; i < len(s.Frontier); i++ {
-		a, b := s.Frontier[i-1], s.Frontier[i]
+	points := s.Frontier.Proxy
+	for i := 1; i < len(points); i++ {
+		a, b := points[i-1], points[i]
 		if b.Beta >= a.Beta || b.KL < a.KL-1e-12 || b.Proxy < a.Proxy-1e-12 {
 			t.Errorf("from β %v to %v: KL %v → %v, proxy %v → %v", a.Beta, b.Beta, a.KL, b.KL, a.Proxy, b.Proxy)
 		}
+	}
+	for i, p := range points {
+		g := s.Frontier.Gold[i]
+		// At equal β no policy has a higher gold objective than gold's own optimum.
+		if g.Gold-g.Beta*g.KL < p.Gold-p.Beta*p.KL-1e-12 {
+			t.Errorf("at β %v the gold optimum %v, KL %v is below the proxy's %v, KL %v", p.Beta, g.Gold, g.KL, p.Gold, p.KL)
+		}
+		if p.Gold > s.Frontier.Peak.Gold+1e-12 {
+			t.Errorf("gold %v at β %v is above the peak %+v", p.Gold, p.Beta, s.Frontier.Peak)
+		}
+	}
+	beta := s.Frontier.Peak.Beta
+	for _, near := range []float64{beta - 1e-4, beta + 1e-4} {
+		if p, err := s.proxyOptimum(near); err != nil || p.Gold > s.Frontier.Peak.Gold {
+			t.Errorf("gold %v at β %v is above the peak, %v", p.Gold, near, err)
+		}
+	}
+	best := s.GoldOptimum(0.5)
+	d, err := policy.NewCountDistribution(s.World.Shape, s.World.Gold)
+	if err != nil {
+		t.Fatal(err)
+	}
+	walked, err := s.evaluator.NewCountOptimum(&s.SFT.Chain, d, 0.5)
+	if err != nil || math.Abs(walked.Value-best.Objective) > 1e-12 || best.WinRate <= 0.5 {
+		t.Errorf("J* of gold is %v by tilting, %v by the lattice", best.Objective, walked.Value)
 	}
 	o, e, err := s.Optimum(0.5)
 	if err != nil {

@@ -25,8 +25,10 @@ type World struct {
 
 	answers [][]policy.Token     // the right answers of each prompt
 	tables  map[string][]float64 // worth of each count, by its name
-	token   map[string]policy.Token
-	prompt  map[string]policy.Prompt
+
+	countNames []string // of Gold's tables
+	token      map[string]policy.Token
+	prompt     map[string]policy.Prompt
 }
 
 // NewWorld builds the world of a validated configuration.
@@ -60,6 +62,7 @@ func NewWorld(c Config) (*World, error) {
 	for _, v := range c.World.Values {
 		w.Gold = append(w.Gold, w.count(v))
 		w.tables[v.Count] = v.Worth
+		w.countNames = append(w.countNames, v.Count)
 	}
 	return w, nil
 }
