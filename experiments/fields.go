@@ -106,6 +106,12 @@ var fieldDocs = map[string]fieldDoc{
 	"dpo.batch_size":        {Doc: "Pairs in a step.", Foreign: []string{"per_device_train_batch_size"}},
 	"dpo.max_grad_norm":     {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm"}},
 
+	"exact":               {Doc: "Gradient ascent on the exact objective."},
+	"exact.reward":        {Doc: "What is climbed: \"proxy\", the learned reward, or \"gold\", the true values."},
+	"exact.learning_rate": {Doc: "Adam's learning rate.", Foreign: []string{"lr"}},
+	"exact.num_steps":     {Doc: "Gradient steps.", Elsewhere: "TRL `max_steps`", Foreign: []string{"max_steps", "steps"}},
+	"exact.max_grad_norm": {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm"}},
+
 	"evaluation":       {Doc: "When the exact evaluation runs."},
 	"evaluation.every": {Doc: "Steps between records and exact evaluations.", Elsewhere: "TRL `logging_steps`, `eval_steps`", Foreign: []string{"eval_steps", "logging_steps", "eval_every"}},
 }

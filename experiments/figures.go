@@ -47,6 +47,9 @@ func (r *Run) Figures() (Files, error) {
 		if err := add(files, "counts"+suffix, r.countsFigure(point)); err != nil {
 			return nil, err
 		}
+		if err := add(files, "gap"+suffix, r.gapFigure(point)); err != nil {
+			return nil, err
+		}
 	}
 	return files, nil
 }
@@ -388,7 +391,9 @@ func (r *Run) addArms(d *figure.Pipeline, point int, says map[string]string) {
 		} else {
 			box.Col, box.Row = 4, upper
 			upper++
-			d.Arrows = append(d.Arrows, figure.Arrow{From: "reward", To: box.ID, Label: "scores"})
+			if a.Method != "exact" || a.Config.Exact.Reward != "gold" { // that one sees no reward model
+				d.Arrows = append(d.Arrows, figure.Arrow{From: "reward", To: box.ID, Label: "scores"})
+			}
 		}
 		d.Boxes = append(d.Boxes, box)
 	}

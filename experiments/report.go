@@ -215,6 +215,9 @@ func (r *Run) Markdown() string {
 			fmt.Fprintf(&b, "## %s\n\n", e.Points[i].title(e.Swept))
 		}
 		fmt.Fprintf(&b, "%s\n\n%s\n\n%s\n", s.table(e).RenderMarkdown(), s.caption(), s.peak())
+		if gap := r.gapMarkdown(i); gap != "" {
+			b.WriteString("\n" + gap)
+		}
 		for _, said := range s.Says {
 			fmt.Fprintf(&b, "\n**“%s”** (seed %d)\n\n", said.Prompt, e.Seeds[0])
 			for _, a := range said.Stages {

@@ -157,15 +157,7 @@ func (e *Evaluator) forward(c *Chain, x Prompt, a *automaton) {
 	e.alpha[e.start] = 1
 	e.live[0] = true
 	for t := range e.MaxLength {
-		clear(e.alphaNext)
-		clear(e.liveNext)
-		for s, live := range e.live {
-			if live {
-				e.forwardState(c, x, a, t, s)
-			}
-		}
-		e.alpha, e.alphaNext = e.alphaNext, e.alpha
-		e.live, e.liveNext = e.liveNext, e.live
+		e.advanceLattice(c, x, a, t)
 	}
 	cut := e.mass[e.MaxLength*a.states:]
 	for s, live := range e.live {
@@ -173,6 +165,19 @@ func (e *Evaluator) forward(c *Chain, x Prompt, a *automaton) {
 			cut[s] = num.Sum(e.alpha[s*e.contexts : (s+1)*e.contexts])
 		}
 	}
+}
+
+// advanceLattice moves α from position t to t+1.
+func (e *Evaluator) advanceLattice(c *Chain, x Prompt, a *automaton, t int) {
+	clear(e.alphaNext)
+	clear(e.liveNext)
+	for s, live := range e.live {
+		if live {
+			e.forwardState(c, x, a, t, s)
+		}
+	}
+	e.alpha, e.alphaNext = e.alphaNext, e.alpha
+	e.live, e.liveNext = e.liveNext, e.live
 }
 
 func (e *Evaluator) forwardState(c *Chain, x Prompt, a *automaton, t, s int) {

@@ -20,6 +20,7 @@ type Config struct {
 	Objective  ObjectiveConfig  `toml:"objective"`
 	PPO        ppo.Config       `toml:"ppo"`
 	DPO        dpo.Config       `toml:"dpo"`
+	Exact      ExactConfig      `toml:"exact"`
 	Evaluation EvaluationConfig `toml:"evaluation"`
 }
 
@@ -100,6 +101,7 @@ func Default() Config {
 		Objective:  ObjectiveConfig{Beta: 0.3},
 		PPO:        ppo.Default(),
 		DPO:        dpo.Default(),
+		Exact:      ExactConfig{Reward: "proxy", LearningRate: 0.05, NumSteps: 300},
 		Evaluation: EvaluationConfig{Every: 10},
 	}
 }

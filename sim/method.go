@@ -19,6 +19,7 @@ type Method struct {
 var Methods = []Method{
 	{"ppo", "Proximal Policy Optimization against the reward model, with a KL penalty", "ppo", func(c Config) any { return c.PPO }, buildPPO},
 	{"dpo", "Direct Preference Optimization on the rankings' pairs, no reward model", "dpo", func(c Config) any { return c.DPO }, buildDPO},
+	{"exact", "Gradient ascent on the exact objective: what PPO would do without sampling", "exact", func(c Config) any { return c.Exact }, buildExact},
 }
 
 func methodByName(name string) (Method, bool) {

@@ -325,6 +325,9 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 			e := s.exact(&out.Policy.Chain, last || row.Step == 0)
 			e.against(optimum)
 			row.Metrics = append(row.Metrics, e.metrics()...)
+			if last && out.Gold.HasObjective && !math.IsNaN(e.Gold) {
+				row.Metrics = append(row.Metrics, s.gap(out.Policy, e, out.Optimum, out.Gold, a.Config.Objective.Beta).metrics()...)
+			}
 		})
 	if err != nil {
 		return nil, err

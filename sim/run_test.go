@@ -40,6 +40,9 @@ func TestEveryStageIsRecordedFirstToLast(t *testing.T) {
 		}
 	}
 	for _, m := range Methods {
+		if m.Name == "exact" {
+			c.Exact.NumSteps = 40
+		}
 		out, err := s.RunArm(context.Background(), Arm{Name: "a", Method: m.Name, Config: c})
 		if err != nil {
 			t.Fatal(err)
@@ -55,6 +58,10 @@ func TestEveryStageIsRecordedFirstToLast(t *testing.T) {
 			if math.IsNaN(last.Get(name)) {
 				t.Errorf("%s ends without %s", m.Name, name)
 			}
+		}
+		parts := last.Get("exact/gold_gap_reward_model") + last.Get("exact/gold_gap_class") + last.Get("exact/gold_gap_optimisation")
+		if total := last.Get("exact/gold_gap"); math.Abs(total-parts) > 1e-12 || total < 0 || last.Get("exact/gold_gap_reward_model") < 0 || last.Get("exact/class_gradient_norm") > 1e-8 {
+			t.Errorf("%s: the parts of the gap sum to %v, total %v", m.Name, parts, total)
 		}
 		if last.Get("exact/gap") < -1e-9 {
 			t.Errorf("%s is above the optimum: gap %v", m.Name, last.Get("exact/gap"))
@@ -229,5 +236,36 @@ func TestSampledEstimatesAgreeWithTheExactNumbers(t *testing.T) {
 		if value, se := got[2*i].Value, got[2*i+1].Value; math.Abs(value-m.Value) > 4*se || se <= 0 {
 			t.Errorf("%s: %v ± %v, exact %v", m.Name, value, se, m.Value)
 		}
+	}
+}
+
+// The method "exact" climbs what it says: at the end each reward's own
+// objective is higher, and no step of the proxy's ascent goes past the best of
+// the class.
+func TestExactAscentClimbs(t *testing.T) {
+	c := smallConfig()
+	c.Exact.NumSteps, c.Objective.Beta = 400, 0.5
+	s := mustShared(t, c, 4)
+	var ends []float64
+	for _, reward := range exactRewards {
+		c.Exact.Reward = reward
+		out, err := s.RunArm(context.Background(), Arm{Method: "exact", Config: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, last := out.Rows[1].Get("objective/exact"), out.Rows[len(out.Rows)-1].Get("objective/exact")
+		if last <= first {
+			t.Errorf("%s: J %v → %v", reward, first, last)
+		}
+		ends = append(ends, out.Rows[len(out.Rows)-1].Get("exact/gold_gap"))
+		if reward == "proxy" {
+			best, spread := s.inClass(0.5, out.Policy)
+			if last > best.Value+1e-9 || last < best.Value-1e-2 || spread < 0 {
+				t.Errorf("J %v after ascent, %v at the best stationary point", last, best.Value)
+			}
+		}
+	}
+	if ends[1] >= ends[0] {
+		t.Errorf("climbing gold leaves a gap of %v, climbing the proxy %v", ends[1], ends[0])
 	}
 }

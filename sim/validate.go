@@ -43,6 +43,7 @@ func (c Config) Validate() error {
 	k.Positive("objective.beta", c.Objective.Beta)
 	k.Under("ppo", c.PPO.Validate())
 	k.Under("dpo", c.DPO.Validate())
+	k.Under("exact", c.Exact.Validate())
 	k.Count("evaluation.every", c.Evaluation.Every, 1, 1_000_000)
 	if k.Err() == nil {
 		c.validateSize(&k)

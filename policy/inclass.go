@@ -1,0 +1,89 @@
+package policy
+
+import (
+	"math"
+
+	"rlhfsim/internal/num"
+)
+
+// InClass is a stationary point of J among the policies that have one table for
+// all positions: what a perfect optimiser of the class would find from where it
+// starts. J is not concave in the table, so nothing says that it is the best.
+type InClass struct {
+	Policy *Softmax
+	Value  float64 // J there
+	// GradientNorm is that of the natural gradient, √(E Σ_t A²) with A the
+	// advantage of a decision averaged over the positions that share its row.
+	GradientNorm float64
+	Steps        int
+}
+
+// Where the search for a stationary point ends.
+const (
+	inClassTolerance = 1e-9
+	inClassSteps     = 5000
+)
+
+// NewInClass climbs from a policy by soft policy iteration, which is the natural
+// gradient (Kakade 2001) with step 1/β: each row moves to
+//
+//	π(w|x,c) ∝ π_ref(w|x,c) exp( Q̄(c,w)/β ),  Q̄ = Q/Visits,
+//
+// the optimal answer to the Q-values averaged over the positions that share the
+// row. A step that would lower J is halved until it does not.
+func (e *Evaluator) NewInClass(from *Softmax, o Objective) InClass {
+	out := InClass{Policy: from.Clone()}
+	here, there := e.NewGradient(), e.NewGradient()
+	target, next, logits := make([]float64, e.Cells()), make([]float64, e.Cells()), make([]float64, e.Cells())
+	e.Gradient(here, &out.Policy.Chain, o)
+	out.GradientNorm = e.naturalTarget(target, here, &out.Policy.Chain, o)
+	trial, step := from.Clone(), 1.0
+	for out.Steps < inClassSteps && out.GradientNorm > inClassTolerance && step > 1e-12 {
+		for i, z := range out.Policy.LogP {
+			logits[i] = z + float64(step*(target[i]-z))
+		}
+		_ = trial.SetLogits(logits) // the same shape
+		e.Gradient(there, &trial.Chain, o)
+		norm := e.naturalTarget(next, there, &trial.Chain, o)
+		// Close to the end a better J is lost in rounding: there the gradient decides.
+		rounding := 1e-13 * (1 + math.Abs(here.Value))
+		if gain := there.Value - here.Value; gain < -rounding || gain < rounding && norm >= out.GradientNorm {
+			step /= 2
+			continue
+		}
+		out.Policy, trial = trial, out.Policy
+		here, there = there, here
+		target, next = next, target
+		out.GradientNorm, step = norm, min(1, 2*step)
+		out.Steps++
+	}
+	out.Value = here.Value
+	return out
+}
+
+// naturalTarget fills the log-probabilities that each row would move to, and
+// returns the norm of the natural gradient.
+func (e *Evaluator) naturalTarget(target []float64, g *Gradient, pi *Chain, o Objective) float64 {
+	n, norm := e.Outcomes(), 0.0
+	for row, visits := range g.Visits {
+		at := row * n
+		to, mean := target[at:at+n], 0.0
+		for w := range to {
+			q := 0.0
+			if visits > 0 {
+				q = g.Q[at+w] / visits
+			}
+			to[w] = o.Ref.LogP[at+w] + q/o.Beta
+			mean += float64(pi.P[at+w] * (to[w] - pi.LogP[at+w]))
+		}
+		for w := range to {
+			a := o.Beta * (to[w] - pi.LogP[at+w] - mean)
+			norm += float64(visits * float64(pi.P[at+w]*float64(a*a)))
+		}
+		logZ := num.LogSumExp(to)
+		for w := range to {
+			to[w] -= logZ
+		}
+	}
+	return math.Sqrt(norm)
+}
