@@ -18,7 +18,8 @@ type Plan struct {
 	Arms     []string   `json:"arms"`
 	Swept    []string   `json:"swept,omitempty"`
 	Changed  []Change   `json:"changed,omitempty"`
-	Table    int        `json:"table_bytes"` // one policy's table
+	Table    int        `json:"table_bytes"`    // one policy's table
+	States   int        `json:"lattice_states"` // behind exact win rates, for each context; 0: too many, they are estimated
 	Optimum  []BestCase `json:"optimum"`
 }
 
@@ -57,7 +58,7 @@ func (p *Plan) addOptimum(ctx context.Context, e *Experiment, point Point) error
 	if err != nil {
 		return err
 	}
-	p.Table = 8 * lab.World.Shape.Cells()
+	p.Table, p.States = 8*lab.World.Shape.Cells(), lab.States()
 	shared, err := lab.NewShared(ctx, e.Seeds[0])
 	if err != nil {
 		return err
@@ -90,6 +91,11 @@ func (p *Plan) Text() string {
 		fmt.Fprintf(&b, "swept      %s\n", strings.Join(p.Swept, ", "))
 	}
 	fmt.Fprintf(&b, "cells      %d\ntable      %.1f kB a policy\n", p.Cells, float64(p.Table)/1000)
+	if p.States > 0 {
+		fmt.Fprintf(&b, "lattice    %d count states for each context: win rates are exact\n", p.States)
+	} else {
+		b.WriteString("lattice    too large for exact win rates: they are estimated from samples\n")
+	}
 	if len(p.Changed) > 0 {
 		b.WriteString("\nset here\n")
 		for _, c := range p.Changed {

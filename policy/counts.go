@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -411,4 +412,34 @@ func (e *Evaluator) WinRate(a, b Distribution) float64 {
 		sum += float64(weight * own)
 	}
 	return sum
+}
+
+// Quantile is the smallest value v with P(value ≤ v) ≥ q, over all prompts.
+func (e *Evaluator) Quantile(d Distribution, q float64) float64 {
+	type mass struct{ value, p float64 }
+	var all []mass
+	for x, weight := range e.weights {
+		for i, v := range d.Values[x] {
+			all = append(all, mass{v, float64(weight * d.Probs[x][i])})
+		}
+	}
+	slices.SortFunc(all, func(a, b mass) int { return cmp.Compare(a.value, b.value) })
+	below := 0.0
+	for _, m := range all {
+		// The last digits of the sum must not decide where q falls on a step.
+		if below += m.p; below >= q-1e-12 {
+			return m.value
+		}
+	}
+	return all[len(all)-1].value
+}
+
+// States is the number of joint count states of the prompt with the most: the
+// size of the lattice is states × contexts.
+func (d *CountDistribution) States() int {
+	most := 0
+	for _, p := range d.prompts {
+		most = max(most, p.joint.states)
+	}
+	return most
 }

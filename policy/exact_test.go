@@ -229,6 +229,21 @@ func TestDistributionAgreesWithEnumeration(t *testing.T) {
 			}
 		}
 		near(t, "win rate", e.WinRate(a, b), win)
+		q := rapid.Float64Range(0, 1).Draw(t, "q")
+		v, atMost, below := e.Quantile(a, q), 0.0, 0.0
+		for x, weight := range w.weights {
+			for i, value := range a.Values[x] {
+				if value <= v {
+					atMost += weight * a.Probs[x][i]
+				}
+				if value < v {
+					below += weight * a.Probs[x][i]
+				}
+			}
+		}
+		if atMost < q-1e-9 || below > q+1e-9 {
+			t.Fatalf("the %v quantile is %v, P(≤) %v, P(<) %v", q, v, atMost, below)
+		}
 		near(t, "win rate against itself", e.WinRate(a, a), 0.5)
 		near(t, "both win rates", e.WinRate(a, b)+e.WinRate(b, a), 1)
 	})

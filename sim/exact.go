@@ -24,13 +24,20 @@ type Exact struct {
 	WinRateSE float64
 
 	// Counts are, for each table of gold, the expected number of its events
-	// (exact/count/…) and the probability of at least one (exact/any/…).
+	// (exact/count/…) and the probability of at least one (exact/any/…); then
+	// quantiles of gold.
 	Counts []Metric
 
 	// What applies: before there is a reward model there is no Proxy, without a
 	// β no Objective and Gap, and the win rate is computed on request.
 	HasProxy, HasObjective, HasWinRate bool
 }
+
+// goldQuantiles of the distribution of gold are recorded with the win rate.
+var goldQuantiles = []struct {
+	name  string
+	share float64
+}{{"exact/gold_p10", 0.1}, {"exact/gold_p50", 0.5}, {"exact/gold_p90", 0.9}}
 
 // exact evaluates a policy; the win rate, the one costly number, and the counts
 // on request.
@@ -43,7 +50,11 @@ func (s *Shared) exact(c *policy.Chain, winRate bool) Exact {
 	}
 	switch {
 	case winRate && s.values != nil:
-		e.WinRate = s.evaluator.WinRate(s.evaluator.Distribution(c, s.values), s.sftValues)
+		d := s.evaluator.Distribution(c, s.values)
+		e.WinRate = s.evaluator.WinRate(d, s.sftValues)
+		for _, q := range goldQuantiles {
+			e.Counts = append(e.Counts, Metric{q.name, s.evaluator.Quantile(d, q.share)})
+		}
 	case winRate && !math.IsNaN(e.Gold): // a policy of NaNs has no samples; its gold is reported
 		e.WinRate, e.WinRateSE = s.sampledWinRate(c)
 	}

@@ -131,6 +131,15 @@ func NewLab(c Config) (*Lab, error) {
 	return l, nil
 }
 
+// States is the number of count states behind exact win rates, 0 where there are
+// too many and they are estimated.
+func (l *Lab) States() int {
+	if l.values == nil {
+		return 0
+	}
+	return l.values.States()
+}
+
 // Shared is what all arms of one seed start from: the policies before
 // alignment, the rankings and the reward model.
 type Shared struct {
