@@ -352,7 +352,7 @@ func (r *Run) pipeline(point int) (figure.Pipeline, bool) {
 	}
 	says := map[string]string{}
 	for _, s := range stages {
-		top := s.Chain.MostLikely(0, 1)[0]
+		top := s.MostLikely(0, 1)[0]
 		says[s.Name] = fmt.Sprintf("“%s” %s", w.Text(top.Response), share(num.Exp(top.LogProb)))
 	}
 	judge := r.group(point, -1, "reward")

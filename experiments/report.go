@@ -167,9 +167,9 @@ func optimumLine(label string, best []sim.Exact) Line {
 // goldLine is the optimum for gold itself: no proxy, and no share of the proxy's J*.
 func goldLine(best []sim.Exact) Line {
 	if !best[0].HasObjective { // the world is too large to know
-		return Line{Label: "gold's optimum", Stage: "gold's optimum"}
+		return Line{Label: goldOptimum, Stage: goldOptimum}
 	}
-	l := optimumLine("gold's optimum", best)
+	l := optimumLine(goldOptimum, best)
 	l.Proxy, l.OfJStar = stats.Interval{}, stats.Interval{}
 	return l
 }
@@ -187,7 +187,7 @@ func (r *Run) addSayings(s *Summary, point int) error {
 	s.Disliked = w.Disliked()
 	for i := range s.Lines {
 		for _, stage := range stages {
-			if stage.Name == s.Lines[i].Arm || s.Lines[i].Arm == "" && stage.Name == s.Lines[i].Stage {
+			if stage.Chain != nil && (stage.Name == s.Lines[i].Arm || s.Lines[i].Arm == "" && stage.Name == s.Lines[i].Stage) {
 				s.Lines[i].Disliked = w.Says(stage.Chain, s.Disliked...)
 			}
 		}
@@ -276,7 +276,7 @@ func (s Summary) table(e *Experiment) pretty.Writer {
 		row := pretty.Row{l.Label, two(l.Gold), two(l.Proxy), mean2(l.KL), won, rate(l.OfJStar)}
 		if len(s.Disliked) > 0 {
 			said := share(l.Disliked)
-			if l.Stage == "gold's optimum" {
+			if l.Stage == goldOptimum {
 				said = ""
 			}
 			row = append(row, said)
@@ -383,7 +383,7 @@ func saying(w *sim.World, stages []Stage, x, n int) Saying {
 	s := Saying{Prompt: w.Prompts[x]}
 	for _, stage := range stages {
 		a := Answer{Stage: stage.Label}
-		for _, l := range stage.Chain.MostLikely(prompt(x), n) {
+		for _, l := range stage.MostLikely(prompt(x), n) {
 			a.Responses = append(a.Responses, Response{Text: w.Text(l.Response), Probability: num.Exp(l.LogProb), Gold: w.Value(prompt(x), l.Response)})
 		}
 		s.Stages = append(s.Stages, a)

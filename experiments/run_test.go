@@ -235,7 +235,7 @@ func TestPoliciesReproduceTheExactNumbers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if names := len(stages); names != 5 {
+	if names := len(stages); names != 6 {
 		t.Errorf("%d stages", names)
 	}
 	e, gold := policy.NewEvaluator(w.Shape, w.Weights), policy.NewCountReward(w.Shape, w.Gold)

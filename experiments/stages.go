@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"errors"
 	"fmt"
 
 	"rlhfsim/policy"
@@ -8,11 +9,24 @@ import (
 	"rlhfsim/sim"
 )
 
+// goldOptimum names the best possible policy for what people want.
+const goldOptimum = "gold's optimum"
+
 // Stage is a policy of a run, ready to be asked what it says.
 type Stage struct {
 	Name  string // "base", "sft", an arm's name, "optimum"
 	Label string // for figures and tables
 	Chain *policy.Chain
+	// Gold is set instead of Chain for the optimum for gold, which is no chain.
+	Gold *policy.CountOptimum
+}
+
+// MostLikely is what the stage most likely says.
+func (s Stage) MostLikely(x policy.Prompt, k int) []policy.Likely {
+	if s.Gold != nil {
+		return s.Gold.MostLikely(x, k)
+	}
+	return s.Chain.MostLikely(x, k)
 }
 
 // Learned is what one seed of a point learned: the tensors of its cells, or of
@@ -24,7 +38,8 @@ type Learned struct {
 }
 
 // Stages rebuilds the policies of a point from what it learned: base, SFT, the
-// arms that are there, and the exact optimum of the learned reward.
+// arms that are there, the exact optimum of the learned reward, and, where the
+// world is small enough, that of gold itself.
 func (p Point) Stages(l Learned) (*sim.World, []Stage, error) {
 	w, err := sim.NewWorld(p.Config)
 	if err != nil {
@@ -39,7 +54,7 @@ func (p Point) Stages(l Learned) (*sim.World, []Stage, error) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		out = append(out, Stage{name, label, &pi.Chain})
+		out = append(out, Stage{Name: name, Label: label, Chain: &pi.Chain})
 		return nil
 	}
 	if err := add("base", "base", l.Base); err != nil {
@@ -60,11 +75,24 @@ func (p Point) Stages(l Learned) (*sim.World, []Stage, error) {
 	}
 	model := reward.Model{Prompts: w.Shape.Prompts, Words: w.Shape.Words, Weight: l.Weight, Bias: l.Bias}
 	proxy := model.Additive(w.Shape)
-	o, err := policy.NewEvaluator(w.Shape, w.Weights).NewOptimum(out[1].Chain, &proxy, p.Config.Objective.Beta)
+	e, beta := policy.NewEvaluator(w.Shape, w.Weights), p.Config.Objective.Beta
+	o, err := e.NewOptimum(out[1].Chain, &proxy, beta)
 	if err != nil {
 		return nil, nil, err
 	}
-	return w, append(out, Stage{"optimum", "optimum", &o.Chain}), nil
+	out = append(out, Stage{Name: "optimum", Label: "optimum", Chain: &o.Chain})
+	lattice, err := policy.NewCountDistribution(w.Shape, w.Gold)
+	if errors.Is(err, policy.ErrTooLarge) {
+		return w, out, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	gold, err := e.NewCountOptimum(out[1].Chain, lattice, beta)
+	if err != nil {
+		return nil, nil, err
+	}
+	return w, append(out, Stage{Name: goldOptimum, Label: goldOptimum, Gold: gold}), nil
 }
 
 // learned collects the tensors of a seed; ok is false where its shared stages

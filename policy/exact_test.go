@@ -334,7 +334,18 @@ func TestMostLikelyAgreesWithEnumeration(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := responses(w.Shape)
-		for _, c := range []*Chain{&w.pi.Chain, &o.Chain} {
+		d, err := NewCountDistribution(w.Shape, w.counts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gold, err := e.NewCountOptimum(&w.ref.Chain, d, 0.7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []interface {
+			LogProb(Prompt, Response) float64
+			MostLikely(Prompt, int) []Likely
+		}{&w.pi.Chain, &o.Chain, gold} {
 			slices.SortStableFunc(all, func(a, b Response) int {
 				return -cmpFloat(c.LogProb(0, a), c.LogProb(0, b))
 			})

@@ -18,11 +18,24 @@ type Likely struct {
 // log-probability of any completion from (position, context), is itself exact,
 // so only prefixes of answers are ever opened.
 func (c *Chain) MostLikely(x Prompt, k int) []Likely {
-	s := search{Chain: c, x: x, best: c.bestCompletions(x)}
-	heap.Push(&s, node{context: c.start, bound: s.best[c.start]})
+	s := search{Chain: c, x: x, counts: &oneState, worth: func(int, int) float64 { return 0 }}
+	return s.mostLikely(k)
+}
+
+// MostLikely is that of the optimum for a count-based reward, whose
+// log-probability is the reference's plus the tilt of where the counts end.
+func (o *CountOptimum) MostLikely(x Prompt, k int) []Likely {
+	s := search{Chain: o.ref, x: x, counts: &o.lattice.prompts[x].joint,
+		worth: func(t, state int) float64 { return o.worth(x, t, state) - o.LogZ[x] }}
+	return s.mostLikely(k)
+}
+
+func (s *search) mostLikely(k int) []Likely {
+	s.best = s.bestCompletions()
+	heap.Push(s, node{context: s.start, bound: s.best[0][s.start]})
 	var out []Likely
 	for len(out) < k && len(s.open) > 0 {
-		n := heap.Pop(&s).(node)
+		n := heap.Pop(s).(node)
 		if n.done {
 			out = append(out, Likely{Response: n.words, LogProb: n.logp})
 			continue
@@ -32,27 +45,51 @@ func (c *Chain) MostLikely(x Prompt, k int) []Likely {
 	return out
 }
 
-// bestCompletions is h[t·contexts + c] = the highest log-probability of any
-// completion of a prefix of t words whose context is c.
-func (c *Chain) bestCompletions(x Prompt) []float64 {
-	h := make([]float64, (c.MaxLength+1)*c.contexts)
-	for t := c.MaxLength - 1; t >= 0; t-- {
-		for context := range c.contexts {
-			row := c.LogP[c.Row(t, x, context):]
-			best := row[c.Words]
-			after := h[(t+1)*c.contexts+int(c.base[context]):]
-			for w := range c.Words {
-				best = max(best, row[w]+after[w])
-			}
-			h[t*c.contexts+context] = best
+// bestCompletions is h[t][state·contexts + c] = the highest log-probability of
+// any completion of a prefix of t words that leaves the counts in that state
+// and has context c.
+func (s *search) bestCompletions() [][]float64 {
+	h := make([][]float64, s.MaxLength+1)
+	for t := s.MaxLength; t >= 0; t-- {
+		states := 1
+		if s.counts.reach != nil {
+			states = s.counts.reach[t]
+		}
+		h[t] = make([]float64, states*s.contexts)
+		for i := range h[t] {
+			h[t][i] = s.bestFrom(h, t, i/s.contexts, i%s.contexts)
 		}
 	}
 	return h
 }
 
+func (s *search) bestFrom(h [][]float64, t, state, context int) float64 {
+	if t == s.MaxLength {
+		return s.worth(t, state)
+	}
+	row := s.LogP[s.Row(t, s.x, context):]
+	best := row[s.Words] + s.worth(t, state)
+	for w := range Token(s.Words) {
+		best = max(best, row[w]+h[t+1][s.step(state, context, w)*s.contexts+s.Next(context, w)])
+	}
+	return best
+}
+
+// step is the counts' state after saying w.
+func (s *search) step(state, context int, w Token) int {
+	switch {
+	case s.counts.next == nil:
+		return 0
+	case s.last[context] == int32(w):
+		return int(s.counts.again[state*s.Words+int(w)])
+	}
+	return int(s.counts.next[state*s.Words+int(w)])
+}
+
 // node is a prefix (or, when done, a whole response) in the search.
 type node struct {
 	words   Response
+	state   int // of the counts
 	context int
 	logp    float64
 	bound   float64 // log-probability of the best response that begins so
@@ -62,9 +99,11 @@ type node struct {
 // search is the open list, a heap with the most promising prefix first.
 type search struct {
 	*Chain
-	x    Prompt
-	best []float64
-	open []node
+	x      Prompt
+	counts *automaton
+	worth  func(t, state int) float64 // what ending there adds to the log-probability
+	best   [][]float64
+	open   []node
 }
 
 func (s *search) Len() int      { return len(s.open) }
@@ -84,17 +123,18 @@ func (s *search) Less(i, j int) bool {
 func (s *search) expand(n node) {
 	t := len(n.words)
 	if t == s.MaxLength {
+		n.logp += s.worth(t, n.state)
 		n.done = true
 		heap.Push(s, n)
 		return
 	}
 	row := s.LogP[s.Row(t, s.x, n.context):]
-	end := n.logp + row[s.Words]
+	end := n.logp + row[s.Words] + s.worth(t, n.state)
 	s.push(node{words: n.words, logp: end, bound: end, done: true})
 	for w := range Token(s.Words) {
-		next, logp := s.Next(n.context, w), n.logp+row[w]
+		context, state, logp := s.Next(n.context, w), s.step(n.state, n.context, w), n.logp+row[w]
 		words := append(slices.Clip(n.words), w)
-		s.push(node{words: words, context: next, logp: logp, bound: logp + s.best[(t+1)*s.contexts+next]})
+		s.push(node{words: words, state: state, context: context, logp: logp, bound: logp + s.best[t+1][state*s.contexts+context]})
 	}
 }
 
