@@ -30,7 +30,7 @@ func (r *Run) countBars(point int, metric string) []figure.Bar {
 	var bars []figure.Bar
 	add := func(label string, style figure.Style, values []float64) {
 		if len(values) > 0 {
-			i := interval(values, label, metric)
+			i := interval(values, metric)
 			bars = append(bars, figure.Bar{Label: label, Value: i.Mean, Lo: i.Low, Hi: i.High, Style: style})
 		}
 	}

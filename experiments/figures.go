@@ -150,7 +150,7 @@ func (g Group) track(metric string) (steps []float64, at []stats.Interval) {
 			step = last
 		}
 		steps = append(steps, step)
-		at = append(at, interval(values, g.Stage, metric, number(step)))
+		at = append(at, interval(values, metric))
 	}
 	return steps, at
 }
@@ -287,7 +287,7 @@ func (r *Run) peak(point int) (beta, kl stats.Interval) {
 			betas, kls = append(betas, c.Frontier.Peak.Beta), append(kls, c.Frontier.Peak.KL)
 		}
 	}
-	return interval(betas, "peak", "beta"), interval(kls, "peak", "kl")
+	return interval(betas, "peak beta"), interval(kls, "peak kl")
 }
 
 // group is the shared stage of that name at a point.
@@ -333,7 +333,7 @@ func (r *Run) calibration(point int) figure.Series {
 		if len(actual) == 0 {
 			continue
 		}
-		i := interval(actual, "calibration", number(float64(bin)))
+		i := interval(actual, "calibration")
 		s.X, s.Y, s.Lo, s.Hi = append(s.X, stats.Mean(predicted)), append(s.Y, i.Mean), append(s.Lo, i.Low), append(s.Hi, i.High)
 	}
 	return s

@@ -136,7 +136,7 @@ func (g Group) line(label string) Line {
 			shares = append(shares, (last.Get("exact/objective")-first.Get("exact/objective"))/way)
 		}
 	}
-	l.OfJStar = interval(shares, g.Stage, "of J*")
+	l.OfJStar = interval(shares, "of J*")
 	return l
 }
 
@@ -156,11 +156,11 @@ func optimumLine(label string, best []sim.Exact) Line {
 		for _, e := range best {
 			values = append(values, f(e))
 		}
-		return interval(values, "optimum", name)
+		return interval(values, name)
 	}
 	return Line{Label: label, Stage: label, Estimated: best[0].WinRateSE > 0,
-		Gold: of("gold", func(e sim.Exact) float64 { return e.Gold }), Proxy: of("proxy", func(e sim.Exact) float64 { return e.Proxy }),
-		KL: of("kl", func(e sim.Exact) float64 { return e.KL }), WinRate: of("win", func(e sim.Exact) float64 { return e.WinRate }),
+		Gold: of("exact/gold_reward", func(e sim.Exact) float64 { return e.Gold }), Proxy: of("exact/proxy_reward", func(e sim.Exact) float64 { return e.Proxy }),
+		KL: of("exact/kl", func(e sim.Exact) float64 { return e.KL }), WinRate: of("exact/win_rate", func(e sim.Exact) float64 { return e.WinRate }),
 		OfJStar: stats.Interval{Mean: 1, Low: 1, High: 1, N: len(best)}}
 }
 

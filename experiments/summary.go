@@ -2,7 +2,6 @@ package experiments
 
 import (
 	"slices"
-	"strings"
 
 	"rlhfsim/internal/stats"
 	"rlhfsim/sim"
@@ -89,13 +88,14 @@ func (g Group) exactOr(name string) string {
 
 // Interval is the mean over seeds of the metric at the end, with its interval.
 func (g Group) Interval(metric string) stats.Interval {
-	return interval(g.Final(metric), g.Stage, metric)
+	return interval(g.Final(metric), metric)
 }
 
-// interval names its resampling stream after what is averaged, so that no
-// number depends on which others were computed before it.
-func interval(values []float64, name ...string) stats.Interval {
-	return stats.Bootstrap(values, level, resamples, strings.Join(name, "/"))
+// interval names its resampling stream after the metric, so that no number
+// depends on which others were computed before it, and equal values of a metric
+// have equal intervals wherever they stand.
+func interval(values []float64, metric string) stats.Interval {
+	return stats.Bootstrap(values, level, resamples, metric)
 }
 
 // metricNames is every metric of the groups, in order of first appearance.

@@ -127,12 +127,7 @@ func (p *Softmax) LogitGradient(g []float64) {
 	n := p.Outcomes()
 	for at := 0; at < len(g); at += n {
 		row := g[at : at+n : at+n]
-		sum, touched := 0.0, false
-		for _, v := range row {
-			sum += v
-			touched = touched || v != 0
-		}
-		if touched {
+		if sum := num.Sum(row); sum != 0 { // most rows are not visited by a minibatch
 			num.Axpy(row, -sum, p.P[at:at+n])
 		}
 	}

@@ -1,6 +1,8 @@
 // Package ppo aligns a policy against a reward, by Proximal Policy Optimization
 // with a KL penalty (Schulman et al. 2017, arXiv 1707.06347; as in Ziegler et
-// al. 2019, arXiv 1909.08593, and TRL's PPOTrainer):
+// al. 2019, arXiv 1909.08593, whose code is lm-human-preferences, in Huang et
+// al. 2023, "The N Implementation Details of RLHF with PPO", and in TRL's
+// PPOTrainer):
 //
 //	maximise  J(θ) = E_{x, y~π_θ} [ r(x,y) ] − β KL(π_θ ‖ π_ref)
 //
@@ -88,6 +90,10 @@ func (c Config) Validate() error {
 	field.OneOf(&k, "kl_estimator", c.KLEstimator, estimators)
 	k.Positive("target", c.Target)
 	k.Positive("horizon", c.Horizon)
+	if c.AdapKLCtrl && c.Horizon > 0 && 0.2*float64(c.BatchSize) >= c.Horizon {
+		k.Add(&field.Error{Field: "horizon", Value: c.Horizon, Allowed: "above batch_size/5",
+			Why: "one batch with a KL far below the target would make the coefficient 0 or negative"})
+	}
 	k.Range("gamma", c.Gamma, 0, 1)
 	k.Range("lam", c.Lam, 0, 1)
 	k.Count("num_ppo_epochs", c.NumPPOEpochs, 1, 1000)
@@ -237,6 +243,15 @@ func (t *Trainer) epoch(r *rng.Stream, s *Stats) (moved float64) {
 
 // minibatch takes one clipped step of policy and value on the episodes.
 func (t *Trainer) minibatch(episodes []int, s *Stats) (moved float64) {
+	moved = t.backward(episodes, s)
+	s.GradNorm += t.policy.Update(s.LR)
+	t.value.update(t.learningRate(t.cfg.ValueLearningRate))
+	return moved
+}
+
+// backward adds the gradient of L on the episodes, ∂L/∂log π and ∂L/∂V, to
+// those of policy and value, and what it measured on the way to the statistics.
+func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 	b := t.rollout
 	tokens := 0
 	for _, e := range episodes {
@@ -265,8 +280,6 @@ func (t *Trainer) minibatch(episodes []int, s *Stats) (moved float64) {
 		}
 	}
 	s.PolicyEntropy += t.entropyBonus()
-	s.GradNorm += t.policy.Update(s.LR)
-	t.value.update(t.learningRate(t.cfg.ValueLearningRate))
 	t.ratios = append(t.ratios, ratio)
 	return moved
 }

@@ -131,7 +131,7 @@ func TokenRewards(dst, old, ref []float64, coef float64, estimator string, score
 		if estimator == "k3" {
 			k += num.Exp(logr) - 1
 		}
-		dst[t] = -coef * k
+		dst[t] = float64(-coef * k)
 	}
 	dst[len(dst)-1] += score
 }
