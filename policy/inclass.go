@@ -18,19 +18,20 @@ type InClass struct {
 	Steps        int
 }
 
-// Where the search for a stationary point ends.
+// Where the search for a stationary point ends. Tens of steps are usual; where J
+// is nearly flat along some direction they go into the ten thousands.
 const (
 	inClassTolerance = 1e-9
-	inClassSteps     = 5000
+	inClassSteps     = 100_000
 )
 
 // NewInClass climbs from a policy by soft policy iteration, which is the natural
-// gradient (Kakade 2001) with step 1/β: each row moves to
+// gradient (Kakade 2001) with step 1/β: each row moves towards
 //
 //	π(w|x,c) ∝ π_ref(w|x,c) exp( Q̄(c,w)/β ),  Q̄ = Q/Visits,
 //
 // the optimal answer to the Q-values averaged over the positions that share the
-// row. A step that would lower J is halved until it does not.
+// row. A step that would lower J is halved.
 func (e *Evaluator) NewInClass(from *Softmax, o Objective) InClass {
 	out := InClass{Policy: from.Clone()}
 	here, there := e.NewGradient(), e.NewGradient()
@@ -45,16 +46,19 @@ func (e *Evaluator) NewInClass(from *Softmax, o Objective) InClass {
 		_ = trial.SetLogits(logits) // the same shape
 		e.Gradient(there, &trial.Chain, o)
 		norm := e.naturalTarget(next, there, &trial.Chain, o)
-		// Close to the end a better J is lost in rounding: there the gradient decides.
-		rounding := 1e-13 * (1 + math.Abs(here.Value))
-		if gain := there.Value - here.Value; gain < -rounding || gain < rounding && norm >= out.GradientNorm {
+		// Close to the end the gain in J is lost in rounding: a loss within it passes.
+		if there.Value < here.Value-1e-13*(1+math.Abs(here.Value)) {
 			step /= 2
 			continue
+		}
+		// A step that overshoots makes the gradient longer: shorter ones settle.
+		if step = min(1, 2*step); norm > out.GradientNorm {
+			step = max(step/4, 1.0/256)
 		}
 		out.Policy, trial = trial, out.Policy
 		here, there = there, here
 		target, next = next, target
-		out.GradientNorm, step = norm, min(1, 2*step)
+		out.GradientNorm = norm
 		out.Steps++
 	}
 	out.Value = here.Value

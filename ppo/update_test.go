@@ -157,8 +157,7 @@ func TestAdvantagesOfARollout(t *testing.T) {
 	}
 }
 
-// "Reward whitening ... without shifting the mean" (Huang et al. 2023; TRL's
-// masked_whiten with shift_mean=False).
+// Whitened rewards are scaled and not shifted (TRL's shift_mean=False).
 func TestWhitenedRewardsKeepTheirMean(t *testing.T) {
 	c := smallConfig()
 	plain, r := warm(t, c, byPrompt{})
