@@ -37,8 +37,8 @@ func (f Files) Write(dir string) error {
 	return nil
 }
 
-// Tables are metrics.csv, summary.csv, summary.md and the policies: everything
-// but figures and provenance.
+// Tables are metrics.csv, summary.csv, summary.md, best_of_n.csv where it was
+// asked for, and the policies: everything but figures and provenance.
 func (r *Run) Tables() (Files, error) {
 	groups := r.Groups()
 	files := Files{
@@ -47,6 +47,9 @@ func (r *Run) Tables() (Files, error) {
 		"summary.md":      []byte(r.Markdown()),
 		"experiment.toml": r.Experiment.Source,
 		"resolved.toml":   r.Experiment.Resolved,
+	}
+	if table := r.bestOfNCSV(); table != nil {
+		files["best_of_n.csv"] = table
 	}
 	return files, r.addPolicies(files)
 }

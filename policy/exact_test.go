@@ -478,3 +478,68 @@ func BenchmarkOptimum(b *testing.B) {
 		}
 	}
 }
+
+// β → 0 is the greedy optimum, β → ∞ the reference, for both kinds of reward.
+func TestOptimumAtItsLimits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawTiny(t)
+		e := NewEvaluator(w.Shape, w.weights)
+		d, err := NewCountDistribution(w.Shape, w.counts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		type policyOf interface {
+			LogProb(Prompt, Response) float64
+		}
+		at := func(beta float64) (additive, counts policyOf, jAdditive, jCounts float64) {
+			a, err := e.NewOptimum(&w.ref.Chain, w.reward, beta)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := e.NewCountOptimum(&w.ref.Chain, d, beta)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a, c, a.Value, c.Value
+		}
+		greedyA, greedyC, jA, jC := at(1e-3)
+		sameA, sameC, farA, farC := at(1e6)
+		for _, c := range []struct {
+			name         string
+			value        func(Prompt, Response) float64
+			greedy, same policyOf
+			j, far       float64
+		}{{"additive", w.additive, greedyA, sameA, jA, farA},
+			{"counts", func(x Prompt, y Response) float64 { return w.counts.Value(x, y, w.Words) }, greedyC, sameC, jC, farC}} {
+			best, mean := 0.0, 0.0
+			for x, weight := range w.weights {
+				top := math.Inf(-1)
+				for _, y := range responses(w.Shape) {
+					top = max(top, c.value(Prompt(x), y))
+				}
+				best += weight * top
+				onTop := 0.0
+				for _, y := range responses(w.Shape) {
+					p := num.Exp(c.greedy.LogProb(Prompt(x), y))
+					if c.value(Prompt(x), y) > top-0.05 {
+						onTop += p
+					}
+					mean += weight * num.Exp(w.ref.LogProb(Prompt(x), y)) * c.value(Prompt(x), y)
+					if a, b := c.same.LogProb(Prompt(x), y), w.ref.LogProb(Prompt(x), y); math.Abs(a-b) > 1e-4 {
+						t.Fatalf("%s: log π* at β = 10⁶ is %v, the reference's %v", c.name, a, b)
+					}
+				}
+				if onTop < 1-1e-9 {
+					t.Fatalf("%s: at β = 10⁻³ only %v is among the best responses", c.name, onTop)
+				}
+			}
+			// β log Z is within β·KL of the best response, KL the surprise of that response.
+			if c.j > best+1e-9 || c.j < best-1e-3*50 {
+				t.Fatalf("%s: J* at β = 10⁻³ is %v, the best response is worth %v", c.name, c.j, best)
+			}
+			if math.Abs(c.far-mean) > 1e-4 {
+				t.Fatalf("%s: J* at β = 10⁶ is %v, the reference's reward %v", c.name, c.far, mean)
+			}
+		}
+	})
+}

@@ -86,7 +86,9 @@ type ObjectiveConfig struct {
 
 // EvaluationConfig says when the exact evaluation runs.
 type EvaluationConfig struct {
-	Every int `toml:"every"` // optimiser steps (rollout batches for PPO) between evaluations
+	Every    int  `toml:"every"`     // optimiser steps (rollout batches for PPO) between evaluations
+	Gradient bool `toml:"gradient"`  // compare the learners' gradients with the exact ones
+	BestOfN  int  `toml:"best_of_n"` // largest n of the exact best-of-n policies, 0 = none
 }
 
 // Default is the configuration of every field that an experiment file leaves

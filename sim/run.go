@@ -50,6 +50,9 @@ func (e *NonFiniteError) Error() string {
 type learner struct {
 	steps int
 	step  func(*rng.Stream) iter.Seq2[string, float64]
+	// diagnose compares the learner's gradient with the exact one; nil where it
+	// cannot.
+	diagnose func(*rng.Stream) []Metric
 }
 
 type stats interface {
@@ -151,6 +154,7 @@ type Shared struct {
 	Rows              []Row
 	Calibration       []reward.Bin
 	Frontier          Frontier
+	BestOfN           BestOfN
 
 	proxy     *policy.Additive
 	evaluator *policy.Evaluator
@@ -293,7 +297,10 @@ func (s *Shared) fitReward(ctx context.Context) error {
 	s.Calibration = reward.Calibration(s.Reward, s.HeldOut, calibrationBins)
 	s.proxy = new(policy.Additive)
 	*s.proxy = s.Reward.Additive(s.World.Shape)
-	s.Frontier, err = s.newFrontier()
+	if s.Frontier, err = s.newFrontier(); err != nil {
+		return err
+	}
+	s.BestOfN, err = s.newBestOfN()
 	return err
 }
 
@@ -329,11 +336,15 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 	out := &Result{Policy: s.SFT.Clone(), Optimum: s.exact(&optimum.Chain, true)}
 	out.Optimum.against(optimum)
 	out.Gold = s.GoldOptimum(a.Config.Objective.Beta)
-	out.Rows, err = train(ctx, a.Method, m.build(s, a.Config, out.Policy), a.Config.Evaluation.Every, s.stream(a.Method, "steps"),
+	l, probe := m.build(s, a.Config, out.Policy), s.stream(a.Method, "gradient")
+	out.Rows, err = train(ctx, a.Method, l, a.Config.Evaluation.Every, s.stream(a.Method, "steps"),
 		func(row *Row, last bool) {
 			e := s.exact(&out.Policy.Chain, last || row.Step == 0)
 			e.against(optimum)
 			row.Metrics = append(row.Metrics, e.metrics()...)
+			if a.Config.Evaluation.Gradient && l.diagnose != nil {
+				row.Metrics = append(row.Metrics, l.diagnose(probe)...)
+			}
 			if last && out.Gold.HasObjective && !math.IsNaN(e.Gold) {
 				row.Metrics = append(row.Metrics, s.gap(out.Policy, e, out.Optimum, out.Gold, a.Config.Objective.Beta).metrics()...)
 			}

@@ -45,8 +45,10 @@ func (c Config) Validate() error {
 	k.Under("dpo", c.DPO.Validate())
 	k.Under("exact", c.Exact.Validate())
 	k.Count("evaluation.every", c.Evaluation.Every, 1, 1_000_000)
+	k.Count("evaluation.best_of_n", c.Evaluation.BestOfN, 0, 1<<20)
 	if k.Err() == nil {
 		c.validateSize(&k)
+		c.validateBestOfN(&k)
 	}
 	return k.Err()
 }
@@ -229,6 +231,14 @@ func (c Config) validateSize(k *field.Checker) {
 		}
 		k.Add(&field.Error{Field: name, Value: c.Policy.Order, Allowed: fmt.Sprintf("small enough for a table of at most %d entries (%d MB)", policy.MaxCells, policy.MaxCells*8/1_000_000),
 			Why: fmt.Sprintf("%d prompts, %d words and an order of %d need %.3g entries (%.3g MB)", c.shape().Prompts, c.shape().Words, c.Policy.Order, need, need*8/1e6)})
+	}
+}
+
+// validateBestOfN refuses worlds with too many multisets of words.
+func (c Config) validateBestOfN(k *field.Checker) {
+	if need := c.shape().MultisetsNeeded(); c.Evaluation.BestOfN > 0 && need > policy.MaxMultisets {
+		k.Add(&field.Error{Field: "evaluation.best_of_n", Value: c.Evaluation.BestOfN, Allowed: "0 in a world of this size",
+			Why: fmt.Sprintf("%d words and responses of up to %d make %.3g multisets of words, the limit is %d", c.shape().Words, c.shape().MaxLength, need, policy.MaxMultisets)})
 	}
 }
 
