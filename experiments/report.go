@@ -262,12 +262,7 @@ func (s Summary) peak() string {
 
 // table is the summary's rows as text; Render and RenderMarkdown print it.
 func (s Summary) table(e *Experiment) pretty.Writer {
-	t := pretty.NewWriter()
-	style := pretty.StyleLight
-	style.Options = pretty.OptionsNoBordersAndSeparators
-	style.Format.Header = prettytext.FormatDefault
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "   "
-	t.SetStyle(style)
+	t := plainTable()
 	unwanted := "says " + strings.Join(s.Disliked, "/")
 	head := pretty.Row{"", "gold reward", "proxy reward", "KL, nats", "win rate", "of J*"}
 	if len(s.Disliked) > 0 {
@@ -289,6 +284,17 @@ func (s Summary) table(e *Experiment) pretty.Writer {
 		}
 		t.AppendRow(row)
 	}
+	return t
+}
+
+// plainTable has columns and no lines.
+func plainTable() pretty.Writer {
+	t := pretty.NewWriter()
+	style := pretty.StyleLight
+	style.Options = pretty.OptionsNoBordersAndSeparators
+	style.Format.Header = prettytext.FormatDefault
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "   "
+	t.SetStyle(style)
 	return t
 }
 

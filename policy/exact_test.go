@@ -195,6 +195,11 @@ func TestOptimumRefusesImpossibleBeta(t *testing.T) {
 			t.Errorf("beta %v was accepted", beta)
 		}
 	}
+	for _, r := range []*Additive{{Bias: make([]float64, 2), R: make([]float64, s.Cells())}, {Bias: make([]float64, 1), R: make([]float64, 3)}} {
+		if _, err := NewEvaluator(s, nil).NewOptimum(&p.Chain, r, 1); err == nil {
+			t.Error("a reward of another world was accepted")
+		}
+	}
 }
 
 func TestDistributionAgreesWithEnumeration(t *testing.T) {
@@ -542,4 +547,49 @@ func TestOptimumAtItsLimits(t *testing.T) {
 			}
 		}
 	})
+}
+
+// BenchmarkCost is how the costs grow with the responses' length and with the
+// number of prompts, in worlds otherwise like the chapter's.
+func BenchmarkCost(b *testing.B) {
+	for _, size := range []struct{ prompts, length int }{{8, 3}, {8, 6}, {8, 12}, {8, 24}, {4, 6}, {16, 6}, {32, 6}} {
+		s := chapterShape
+		s.Prompts, s.MaxLength = size.prompts, size.length
+		r := rng.New(1, "benchmark")
+		pi, ref := randomSoftmax(b, s, 1, r), randomSoftmax(b, s, 1, r)
+		additive := &Additive{Bias: make([]float64, s.Prompts), R: make([]float64, s.Cells())}
+		counts := chapterCounts()
+		for k := range counts {
+			if hit := counts[k].Hit; hit != nil { // the first eight prompts' over and over
+				counts[k].Hit = nil
+				for i := range s.Prompts * s.Words {
+					counts[k].Hit = append(counts[k].Hit, hit[i%len(hit)])
+				}
+			}
+		}
+		e, gold := NewEvaluator(s, nil), NewCountReward(s, counts)
+		d, err := NewCountDistribution(s, counts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		name := fmt.Sprintf("prompts=%d/max_length=%d/", size.prompts, size.length)
+		b.Run(name+"evaluate", func(b *testing.B) {
+			for b.Loop() {
+				e.Expect(&pi.Chain, &ref.Chain, additive)
+				e.ExpectCounts(&pi.Chain, gold)
+			}
+		})
+		b.Run(name+"distribution", func(b *testing.B) {
+			for b.Loop() {
+				e.Distribution(&pi.Chain, d)
+			}
+		})
+		b.Run(name+"optimum", func(b *testing.B) {
+			for b.Loop() {
+				if _, err := e.NewOptimum(&ref.Chain, additive, 0.3); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

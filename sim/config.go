@@ -30,6 +30,7 @@ type WorldConfig struct {
 	Words     field.Table[[]string] `toml:"words"`      // groups of words, in the order of their indices
 	Prompts   []PromptConfig        `toml:"prompt"`
 	Values    []ValueConfig         `toml:"value"`
+	Random    RandomConfig          `toml:"random"`
 }
 
 // PromptConfig is one prompt and the words that answer it.
@@ -95,6 +96,7 @@ type EvaluationConfig struct {
 // out; the world itself has no default.
 func Default() Config {
 	return Config{
+		World:      WorldConfig{Random: RandomConfig{Groups: 6, Prompts: 8, Demonstrations: 40}},
 		Policy:     policy.Default(),
 		Base:       BaseConfig{Lines: 4000, OnTopic: 0.2, Repeat: 0.15, Stop: 0.25, FitConfig: policy.DefaultFit()},
 		SFT:        SFTConfig{FitConfig: policy.FitConfig{LearningRate: 0.02, NumTrainEpochs: 4, BatchSize: 8, MaxGradNorm: 1}},

@@ -114,6 +114,10 @@ type Lab struct {
 	gold   *policy.CountReward
 	values *policy.CountDistribution
 
+	// TooLarge says by how much the lattice of all counts passes the budget; nil
+	// where it is small enough.
+	TooLarge error
+
 	numbers []float64 // 0, 1, …, max_length: the worths that make a count its own expectation
 }
 
@@ -123,11 +127,12 @@ func NewLab(c Config) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	c = c.Expanded()
 	values, err := policy.NewCountDistribution(w.Shape, w.Gold)
 	if err != nil && !errors.Is(err, policy.ErrTooLarge) {
 		return nil, err
 	}
-	l := &Lab{Config: c, World: w, gold: policy.NewCountReward(w.Shape, w.Gold), values: values}
+	l := &Lab{Config: c, World: w, TooLarge: err, gold: policy.NewCountReward(w.Shape, w.Gold), values: values}
 	for n := range w.Shape.MaxLength + 1 {
 		l.numbers = append(l.numbers, float64(n))
 	}
@@ -353,6 +358,23 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// Probe trains an arm until ctx ends, keeps nothing, and says how many of its
+// steps it took: what an estimate of time rests on.
+func (shared *Shared) Probe(ctx context.Context, a Arm) (done, total int) {
+	own := *shared
+	own.evaluator = policy.NewEvaluator(own.World.Shape, own.World.Weights)
+	m, _ := methodByName(a.Method)
+	pi := own.SFT.Clone()
+	l := m.build(&own, a.Config, pi)
+	for r := own.stream(a.Method, "probe"); done < l.steps && ctx.Err() == nil; done++ {
+		if done%a.Config.Evaluation.Every == 0 {
+			own.exact(&pi.Chain, false)
+		}
+		l.step(r)
+	}
+	return done, l.steps
 }
 
 // Optimum is the exact optimum of the learned reward at β, with its exact metrics.

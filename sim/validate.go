@@ -32,6 +32,13 @@ const (
 // whose Field is the dotted path from the root of an experiment file.
 func (c Config) Validate() error {
 	var k field.Checker
+	if c.World.Random.Words != 0 { // nothing can be said of a world that cannot be generated
+		c.World.Random.validate(&k, c)
+		if k.Count("world.max_length", c.World.MaxLength, 1, maxLength); k.Err() != nil {
+			return k.Err()
+		}
+		c = c.Expanded()
+	}
 	c.World.validate(&k)
 	field.OneOf(&k, "policy.parametrisation", c.Policy.Parametrisation, policy.Parametrisations)
 	k.Count("policy.order", c.Policy.Order, 1, maxLength)
