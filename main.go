@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -102,7 +103,7 @@ possible policy, the KL to the last digit.`,
 	}
 	root.SetVersionTemplate("rlhfsim {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.newCommand(), c.talkCommand(), c.plotCommand(), c.cleanCommand())
+	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.newCommand(), c.talkCommand(), c.compareCommand(), c.plotCommand(), c.cleanCommand())
 	return root
 }
 
@@ -324,6 +325,58 @@ func (c *cli) plotCommand() *cobra.Command {
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	})
+	return cmd
+}
+
+func (c *cli) compareCommand() *cobra.Command {
+	var o experiments.CompareOptions
+	var asJSON bool
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "compare RUN [RUN ...] [field=value ...]",
+		Short: "Set arms side by side: what differs, paired differences, a verdict",
+		Example: `  rlhfsim compare runs/chapter
+  rlhfsim compare runs/chapter --arms ppo,dpo --kl 1
+  rlhfsim compare runs/chapter runs/hacking --arms chapter:ppo,hacking:ppo`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var runs []string
+			for _, a := range args {
+				if _, err := os.Stat(a); err != nil && strings.Contains(a, "=") {
+					o.Values = append(o.Values, a)
+				} else {
+					runs = append(runs, a)
+				}
+			}
+			if len(runs) == 0 {
+				return fmt.Errorf("which run? (see %s --help)", cmd.CommandPath())
+			}
+			if o.KL < 0 {
+				return fmt.Errorf("--kl %g: a KL is above 0", o.KL)
+			}
+			all, err := experiments.Compare(runs, o)
+			if err != nil {
+				return outcome(err)
+			}
+			if dir == "" {
+				dir = filepath.Join(runs[0], "compare")
+			}
+			paths, err := experiments.WriteComparison(dir, all)
+			if err != nil {
+				return &failure{err}
+			}
+			return c.print(asJSON, all, func() string {
+				return experiments.CompareText(all) + "\nwrote    " + strings.Join(paths, "\n         ") + "\n"
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&o.Arms, "arms", nil, "the first is compared with each other one; ARM or RUN:ARM")
+	f.StringSliceVar(&o.Metrics, "metric", nil, "which metrics (default gold, proxy, KL, win rate, objective, gap)")
+	f.StringVar(&o.Stat, "stat", "mean", "summary over seeds: mean, iqm or median")
+	f.Float64Var(&o.KL, "kl", 0, "compare at this KL too (default as far as all seeds get)")
+	f.StringVarP(&dir, "output", "o", "", "where the files go (default RUN/compare)")
+	f.BoolVar(&asJSON, "json", false, "print as JSON")
 	return cmd
 }
 
