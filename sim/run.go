@@ -128,7 +128,7 @@ func NewLab(c Config) (*Lab, error) {
 	for n := range w.Shape.MaxLength + 1 {
 		l.numbers = append(l.numbers, float64(n))
 	}
-	return l, nil
+	return l, l.needsLattice()
 }
 
 // States is the number of count states behind exact win rates, 0 where there are
@@ -155,7 +155,8 @@ type Shared struct {
 	proxy     *policy.Additive
 	evaluator *policy.Evaluator
 	sftValues policy.Distribution // empty where values is nil
-	writer    *policy.Chain       // of the ranked responses
+	written   []policy.Demonstration
+	writer    *policy.Chain // of the ranked responses
 }
 
 // calibrationBins divide the predicted preference probabilities.
@@ -207,12 +208,16 @@ func (s *Shared) pretrain(ctx context.Context) error {
 	if err := run("base", s.Base, c.Base.FitConfig, w.rawText(c.Base, s.stream("base", "text"))); err != nil {
 		return err
 	}
-	written, err := w.demonstrations(c.SFT)
+	if s.written, err = w.demonstrations(c.SFT); err != nil {
+		return err
+	}
+	generated, err := s.writers()
 	if err != nil {
 		return err
 	}
+	s.written = append(s.written, generated...)
 	s.SFT = s.Base.Clone()
-	if err := run("sft", s.SFT, c.SFT.FitConfig, written); err != nil {
+	if err := run("sft", s.SFT, c.SFT.FitConfig, s.written); err != nil {
 		return err
 	}
 	if s.values != nil {
@@ -269,10 +274,6 @@ func (s *Shared) rank(writer *policy.Chain, n int, purpose string) []policy.Rank
 // fitReward trains the reward model and measures it on held-out rankings.
 func (s *Shared) fitReward(ctx context.Context) error {
 	c := s.Config
-	written, err := s.World.demonstrations(c.SFT)
-	if err != nil {
-		return err
-	}
 	t := reward.New(c.Reward, s.World.Shape.Prompts, s.World.Shape.Words, s.Rankings)
 	rater := Rater{World: s.World, Temperature: c.Labels.RaterTemperature, LabelNoise: c.Labels.LabelNoise}
 	agreement := s.agreement(rater)
@@ -289,7 +290,7 @@ func (s *Shared) fitReward(ctx context.Context) error {
 	}
 	s.Rows = append(s.Rows, rows...)
 	s.Reward = t.Model()
-	s.Reward.Shift(written)
+	s.Reward.Shift(s.written)
 	s.Calibration = reward.Calibration(s.Reward, s.HeldOut, calibrationBins)
 	s.proxy = new(policy.Additive)
 	*s.proxy = s.Reward.Additive(s.World.Shape)
