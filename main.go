@@ -25,6 +25,7 @@ const (
 	exitDone        = 0
 	exitFailed      = 1   // something failed
 	exitUsage       = 2   // usage or configuration
+	exitClaims      = 3   // a claim fails, with --check-claims
 	exitHeld        = 73  // another process works in the folder
 	exitStopped     = 75  // stopped, and the same command goes on from there
 	exitInterrupted = 130 // interrupted twice
@@ -164,6 +165,7 @@ func (c *cli) runCommand() *cobra.Command {
 	f.StringVarP(&o.Dir, "output", "o", "", "the run's folder (default runs/NAME)")
 	f.IntVar(&seeds, "seeds", 0, "number of seeds, as seeds=N")
 	f.IntVar(&o.Jobs, "jobs", runtime.GOMAXPROCS(0), "cells worked on at the same time; changes no result")
+	f.BoolVar(&o.CheckClaims, "check-claims", false, "exit with code 3 if a claim of the experiment fails")
 	f.BoolVar(&o.DryRun, "dry-run", false, "list the cells and stop")
 	f.BoolVar(&o.JSON, "json", false, "print the summary as JSON")
 	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print errors only")
@@ -303,6 +305,8 @@ func outcome(err error) error {
 		return err
 	case errors.Is(err, experiments.ErrCells):
 		return exitCode(exitFailed)
+	case errors.Is(err, experiments.ErrClaims):
+		return exitCode(exitClaims)
 	}
 	return &failure{err}
 }

@@ -226,6 +226,7 @@ func (r *Run) Markdown() string {
 		}
 		b.WriteString("\n")
 	}
+	b.WriteString(r.claimsMarkdown())
 	return b.String()
 }
 

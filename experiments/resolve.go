@@ -114,6 +114,7 @@ func (l *loader) resolved(e *Experiment, arms []armTree) []byte {
 		fmt.Fprintf(&b, "\n[[arm]]\nname = %s\nlabel = %s\nmethod = %s\n", quoted(a.name), quoted(a.label), quoted(a.method))
 		writeLeaves(&b, a.own)
 	}
+	l.writeClaims(&b)
 	return b.Bytes()
 }
 
@@ -226,7 +227,7 @@ func (l *loader) changes(arms []armTree) []Change {
 	}
 	for _, k := range l.root.keys {
 		if l.base != nil || l.command.get(k) != nil {
-			if !slices.Contains([]string{"format", "title", "question", "name", "arm"}, k) {
+			if !slices.Contains([]string{"format", "title", "question", "name", "arm", "claim"}, k) {
 				part := newTable(l.root.at)
 				part.set(k, l.root.under[k])
 				report("", part)

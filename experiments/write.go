@@ -37,7 +37,7 @@ func (f Files) Write(dir string) error {
 	return nil
 }
 
-// Tables are metrics.csv, summary.csv, summary.md and the policies: everything
+// Tables are metrics.csv, summary.csv, claims.csv, summary.md and the policies: everything
 // but figures and provenance.
 func (r *Run) Tables() (Files, error) {
 	groups := r.Groups()
@@ -45,6 +45,7 @@ func (r *Run) Tables() (Files, error) {
 		"metrics.csv":     r.metricsCSV(groups),
 		"summary.csv":     r.summaryCSV(groups),
 		"summary.md":      []byte(r.Markdown()),
+		"claims.csv":      r.claimsCSV(),
 		"experiment.toml": r.Experiment.Source,
 		"resolved.toml":   r.Experiment.Resolved,
 	}
