@@ -83,6 +83,14 @@ func (s Side) String() string {
 	return text
 }
 
+// least is how many points a trend needs.
+func (c Claim) least() int {
+	if strings.HasSuffix(c.Trend, "inside") {
+		return 3
+	}
+	return 2
+}
+
 // sentence is what a claim says where its author does not.
 func (c Claim) sentence() string {
 	text := c.Metric + " of " + c.Of.String()

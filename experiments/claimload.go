@@ -329,12 +329,8 @@ func (l claimLoader) sweptTrend(at place, c *Claim) {
 	if _, pinned := c.Of.pinned(c.Over); pinned {
 		l.wrong(at, fmt.Sprintf("the claim holds `%s` at one value and follows it", c.Over), "take it out of `where`")
 	}
-	need := 2
-	if strings.HasSuffix(c.Trend, "inside") {
-		need = 3
-	}
-	if n := len(l.e.values(c.Over)); n < need {
-		l.wrong(at, fmt.Sprintf("`%s` has %s here", c.Over, plural(n, "value")), fmt.Sprintf("%q needs at least %d", c.Trend, need))
+	if n := len(l.e.values(c.Over)); n < c.least() {
+		l.wrong(at, fmt.Sprintf("`%s` has %s here", c.Over, plural(n, "value")), fmt.Sprintf("%q needs at least %d", c.Trend, c.least()))
 	}
 }
 

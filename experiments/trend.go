@@ -2,7 +2,6 @@ package experiments
 
 import (
 	"slices"
-	"strings"
 
 	"rlhfsim/internal/stats"
 	"rlhfsim/sim"
@@ -76,64 +75,84 @@ func crossing(xs, ys []float64, value float64) (y float64, crossed bool) {
 	return 0, false
 }
 
-// klPoints is how finely a trend over KL is read: KL evenly spaced from 0 to the
-// largest that every seed reaches.
-const klPoints = 21
-
-// trendCurves are a metric along a claim's axis, one curve for each seed, all of the
-// same length. Seeds without one are counted.
+// trendCurves are a metric along a claim's axis, one curve for each seed, all of
+// the same length. Seeds without one are counted.
 func (r *Run) trendCurves(c Claim, points []int) (curves [][]float64, missing int) {
-	var most []float64 // the largest KL of each seed
 	var runs [][]sim.Row
-	least := 2
-	if strings.HasSuffix(c.Trend, "inside") {
-		least = 3
-	}
 	for seed := range r.Experiment.Seeds {
 		var y []float64
+		var last []sim.Row
 		there := true
 		for _, point := range points {
 			rows, ok := r.rows(point, c.Of.Name, seed)
-			there = there && ok
-			switch c.Over {
-			case overStep:
-				_, y = readings(rows, overStep, c.Metric)
-			case overKL:
-				if kl, _ := readings(rows, overKL, c.Metric); len(kl) > 0 {
-					most, runs = append(most, slices.Max(kl)), append(runs, rows)
-					y = kl
-				}
-			default:
-				if v, measured := c.Of.At.read(rows, c.Metric); measured {
-					y = append(y, v)
-				}
+			there, last = there && ok, rows
+			if v, measured := c.Of.At.read(rows, c.Metric); measured {
+				y = append(y, v)
 			}
 		}
 		switch {
 		case !there:
-		case len(y) < least || len(curves) > 0 && c.Over != overKL && len(y) != len(curves[0]) || len(points) > 1 && len(y) < len(points):
+		case len(y) < len(points):
 			missing++
 		default:
-			curves = append(curves, y)
+			curves, runs = append(curves, y), append(runs, last)
 		}
 	}
-	if c.Over == overKL && len(runs) > 0 {
-		return alongKL(runs, c.Metric, slices.Min(most)), missing
+	switch c.Over {
+	case overStep:
+		curves = alongSteps(runs, c.Metric)
+	case overKL:
+		curves = alongKL(runs, c.Metric)
+	}
+	if len(curves) > 0 && len(curves[0]) < c.least() {
+		return nil, len(curves)
 	}
 	return curves, missing
 }
 
-func alongKL(runs [][]sim.Row, metric string, most float64) (curves [][]float64) {
+// alongSteps reads a metric at the steps at which every seed records it. (Seeds
+// may take a different number of steps: identical responses make no pair.)
+func alongSteps(runs [][]sim.Row, metric string) (curves [][]float64) {
+	count := map[float64]int{}
+	for _, rows := range runs {
+		steps, _ := readings(rows, overStep, metric)
+		for _, s := range steps {
+			count[s]++
+		}
+	}
+	for _, rows := range runs {
+		var y []float64
+		steps, values := readings(rows, overStep, metric)
+		for i, s := range steps {
+			if count[s] == len(runs) {
+				y = append(y, values[i])
+			}
+		}
+		curves = append(curves, y)
+	}
+	return curves
+}
+
+// klPoints is how finely a trend over KL is read: KL evenly spaced from 0 to the
+// largest that every seed reaches.
+const klPoints = 21
+
+func alongKL(runs [][]sim.Row, metric string) (curves [][]float64) {
+	var most []float64
+	for _, rows := range runs {
+		kl, _ := readings(rows, overKL, metric)
+		most = append(most, slices.Max(kl))
+	}
 	for _, rows := range runs {
 		kl, values := readings(rows, overKL, metric)
 		var y []float64
 		for i := range klPoints {
 			// The first record stands at a KL of 0, but for rounding.
-			if v, crossed := crossing(kl, values, float64(most*float64(i)/(klPoints-1))); crossed {
-				y = append(y, v)
-			} else {
-				y = append(y, values[0])
+			v, crossed := crossing(kl, values, float64(slices.Min(most)*float64(i))/(klPoints-1))
+			if !crossed {
+				v = values[0]
 			}
+			y = append(y, v)
 		}
 		curves = append(curves, y)
 	}
