@@ -160,7 +160,10 @@ func (l claimLoader) pins(n *node, path string) []Pin {
 	var pins []Pin
 	n.leaves("", func(name string, leaf *node) {
 		if l.swept(leaf.keyAt, name) {
-			if value, ok := l.value(leaf, name); ok {
+			value, ok := l.value(leaf, name)
+			if slices.ContainsFunc(pins, func(p Pin) bool { return p.Field == name }) {
+				l.wrong(leaf.keyAt, fmt.Sprintf("`%s` is held at two values", name), "one of them is enough")
+			} else if ok {
 				pins = append(pins, Pin{name, value})
 			}
 		}

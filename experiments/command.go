@@ -218,7 +218,7 @@ func (r *Run) tell(o RunOptions, took time.Duration) error {
 		return ErrCells
 	}
 	if o.CheckClaims {
-		return r.check(verdicts, o.Stderr)
+		return r.check(verdicts, o.Stderr, o.Quiet)
 	}
 	return nil
 }

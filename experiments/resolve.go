@@ -189,7 +189,7 @@ func goLiteral(v reflect.Value) string {
 		for i := range v.Len() {
 			parts = append(parts, goLiteral(v.Index(i)))
 		}
-		if v.Type().Elem().Kind() == reflect.Struct {
+		if v.Type().Elem().Kind() == reflect.Struct && v.Len() > 0 {
 			return "[\n  " + strings.Join(parts, ",\n  ") + ",\n]"
 		}
 		return "[" + strings.Join(parts, ", ") + "]"

@@ -36,7 +36,7 @@ type Verdict struct {
 
 // Verdicts judges every claim of the experiment.
 func (r *Run) Verdicts() []Verdict {
-	var out []Verdict
+	out := []Verdict{} // not nil: [] in JSON
 	for i, c := range r.Experiment.Claims {
 		for _, points := range r.Experiment.places(c) {
 			v := Verdict{Claim: i + 1, Says: c.Says, Metric: c.Metric, By: c.By, At: r.Experiment.open(c, points[0])}
@@ -215,7 +215,9 @@ func (v *Verdict) decide(c Claim, values []float64) {
 		v.Verdict = sideOf(low >= -by && high <= by, low > by || high < -by || exact)
 	}
 	if v.Verdict == undecided {
-		v.SeedsNeeded = stats.SeedsNeeded(stats.SD(values), boundary(is, by, v.Difference.Mean), level, maxSeeds)
+		if n := stats.SeedsNeeded(stats.SD(values), boundary(is, by, v.Difference.Mean), level, maxSeeds); n > 0 {
+			v.SeedsNeeded = max(n, len(values)+1)
+		}
 	}
 }
 
