@@ -99,6 +99,7 @@ func TestSentences(t *testing.T) {
 		{goldClaim + "of = \"ppo\"\nis = \"above\"\nthan = \"sft\"\nby = 0.5\n", "exact/gold_reward of ppo is above that of sft by more than 0.5"},
 		{goldClaim + "of = \"ppo\"\nat = \"KL 2.0\"\nis = \"equal\"\nthan = \"dpo\"\nby = 0.5\n", "exact/gold_reward of ppo at KL 2 equals that of dpo at KL 2 within 0.5"},
 		{goldClaim + "of = \"ppo\"\nat = \"best\"\nis = \"below\"\nthan = { at = \"first\" }\n", "exact/gold_reward of ppo at its best is below that of ppo at first"},
+		{goldClaim + "of = \"ppo\"\nat = \"best\"\nis = \"below\"\nthan = \"sft\"\n", "exact/gold_reward of ppo at its best is below that of sft"},
 		{goldClaim + "of = \"ppo\"\ntrend = \"peaks inside\"\nover = \"step\"\n", "exact/gold_reward of ppo peaks inside, over step"},
 		{goldClaim + "of = \"ppo\"\nis = \"above\"\nthan = 1\nsays = \"Better\"\n", "Better"},
 	} {

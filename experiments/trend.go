@@ -124,7 +124,7 @@ func alongSteps(runs [][]sim.Row, metric string) (curves [][]float64) {
 		var y []float64
 		steps, values := readings(rows, overStep, metric)
 		for i, s := range steps {
-			if count[s] == len(runs) {
+			if count[s] > 0 {
 				y = append(y, values[i])
 			}
 		}
@@ -178,11 +178,11 @@ func fittedRise(y []float64) float64 {
 func peaks(curves [][]float64) []float64 {
 	var out []float64
 	for i, y := range curves {
-		at := highestInside(slices.Concat(curves[:i], curves[i+1:]))
-		if len(curves) == 1 {
-			at = highestInside(curves)
+		others := slices.Concat(curves[:i], curves[i+1:])
+		if len(curves) == 1 { // one seed is no verdict, but its number is shown
+			others = curves
 		}
-		out = append(out, y[at]-max(y[0], y[len(y)-1]))
+		out = append(out, y[highestInside(others)]-max(y[0], y[len(y)-1]))
 	}
 	return out
 }

@@ -124,6 +124,7 @@ func TestVerdicts(t *testing.T) {
 		"no peak in a rise":       {trend("peaks inside", overStep, 0), a(up), fails},
 		"no dip in a hump":        {trend("dips inside", overStep, 0), a(hump), fails},
 		"dips":                    {trend("dips inside", overStep, 1.5), a(negated(hump)), holds},
+		"unequal lengths":         {trend("rises", overStep, 1.5), a(append(up[:4:4], []float64{0, 1, 2.1, -90, -90})), holds},
 		"a trend of few seeds":    {trend("rises", overStep, 0), a(up[:3]), undecided},
 		"a trend of two records":  {trend("peaks inside", overStep, 0), a([][]float64{{1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}}), undecided},
 	} {
@@ -162,15 +163,16 @@ func TestContrasts(t *testing.T) {
 		"last":                    {Claim{Of: Side{At: last}}, 3},
 		"best":                    {Claim{Of: Side{At: Moment{Kind: "best"}}}, 4},
 		"a step":                  {Claim{Of: Side{At: Moment{Kind: "step", Value: 20}}}, 4},
-		"between two steps":       {Claim{Of: Side{At: Moment{Kind: "step", Value: 25}}}, 3},
-		"a KL":                    {Claim{Of: Side{At: Moment{Kind: "KL", Value: 1.5}}}, 2.5},
-		"a rise":                  {Claim{Trend: "rises", Over: overStep}, 1.6}, // slope 0.4 of 1, 4, 2, 3, three steps to the right: 1.2
+		"between two steps":       {Claim{Of: Side{At: Moment{Kind: "step", Value: 22.5}}}, 3.5},
+		"a KL":                    {Claim{Of: Side{At: Moment{Kind: "KL", Value: 1.25}}}, 1.75},
+		"a rise":                  {Claim{Trend: "rises", Over: overStep}, 1.2}, // slope 0.4 of 1, 4, 2, 3, three steps to the right
+		"a peak":                  {Claim{Trend: "peaks inside", Over: overStep}, 1},
+		"a dip that is none":      {Claim{Trend: "dips inside", Over: overStep}, -1}, // −2 inside, −1 at the higher end
 	} {
 		c := test.claim
 		c.Metric, c.Of.Name = "m", "a"
 		if c.Trend != "" {
 			c.Of.At = last
-			test.want = 1.2
 		} else {
 			c.Is = "above"
 		}
@@ -269,5 +271,12 @@ func TestNoiseRarelyDecides(t *testing.T) {
 	}
 	if held, _ := count(Claim{Metric: "m", Of: side("a"), Trend: "peaks inside", Over: overStep}, 9); held > runs*3/100 {
 		t.Errorf("noise peaks in %d of %d runs", held, runs)
+	}
+}
+
+// A peak is inside: the ends are none, whichever seeds choose it.
+func TestPeaksAreInside(t *testing.T) {
+	if got := peaks([][]float64{{0, 1, 2}, {5, 1, 0}}); got[0] != -1 || got[1] != -4 {
+		t.Errorf("%v, want −1 and −4", got)
 	}
 }
