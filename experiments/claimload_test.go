@@ -150,6 +150,19 @@ func TestEmbeddedExperimentsRun(t *testing.T) {
 	}
 }
 
+// The page of the experiments has a line for each.
+func TestEmbeddedExperimentsAreDescribed(t *testing.T) {
+	page, err := os.ReadFile("../docs/reference/experiments.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range Embedded() {
+		if !strings.Contains(string(page), "| `"+name+"` |") {
+			t.Errorf("docs/reference/experiments.md does not describe %s", name)
+		}
+	}
+}
+
 func shrink(p *Point) {
 	p.Config.SFT.Generate, p.Config.Labels.Rankings = min(p.Config.SFT.Generate, 20), min(p.Config.Labels.Rankings, 20)
 	p.Config.SFT.NumTrainEpochs, p.Config.Reward.NumTrainEpochs = 1, 1

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"math"
 	"slices"
 
 	"rlhfsim/internal/stats"
@@ -30,7 +31,7 @@ func readings(rows []sim.Row, x, metric string) (xs, ys []float64) {
 		if x != overStep {
 			at = row.Get(x)
 		}
-		if at == at && y == y { // Get is NaN where there is none
+		if !math.IsNaN(at) && !math.IsNaN(y) { // Get is NaN where there is none
 			xs, ys = append(xs, at), append(ys, y)
 		}
 	}
@@ -124,7 +125,7 @@ func alongSteps(runs [][]sim.Row, metric string) (curves [][]float64) {
 		var y []float64
 		steps, values := readings(rows, overStep, metric)
 		for i, s := range steps {
-			if count[s] > 0 {
+			if count[s] == len(runs) {
 				y = append(y, values[i])
 			}
 		}

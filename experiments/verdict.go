@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -235,11 +236,9 @@ func sideOf(claimed, other bool) string {
 func boundary(is string, by, mean float64) float64 {
 	switch is {
 	case "above":
-		return abs(mean - by)
+		return math.Abs(mean - by)
 	case "below":
-		return abs(mean + by)
+		return math.Abs(mean + by)
 	}
-	return abs(by - abs(mean))
+	return math.Abs(by - math.Abs(mean))
 }
-
-func abs(x float64) float64 { return max(x, -x) }
