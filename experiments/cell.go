@@ -26,6 +26,7 @@ type cell struct {
 	Tensors     []tensor
 	Calibration []reward.Bin  `json:",omitempty"`
 	Frontier    *sim.Frontier `json:",omitempty"`
+	BestOfN     *sim.BestOfN  `json:",omitempty"`
 	Optimum     *sim.Exact    `json:",omitempty"` // of the learned reward, at an arm's β
 	Gold        *sim.Exact    `json:",omitempty"` // of gold
 }

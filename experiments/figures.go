@@ -50,6 +50,11 @@ func (r *Run) Figures() (Files, error) {
 		if err := add(files, "gap"+suffix, r.gapFigure(point)); err != nil {
 			return nil, err
 		}
+		if len(r.bestOfN(point)) > 0 {
+			if err := add(files, "best-of-n"+suffix, r.bestOfNFigure(point)); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return files, nil
 }
@@ -237,6 +242,7 @@ func (r *Run) overopt(lines []line) figure.Figure {
 				p.Series = append(p.Series, s)
 			}
 		}
+		p.Series = append(p.Series, r.bestOfNPoints(lines[0].point)...)
 		beta, kl := r.peak(lines[0].point)
 		peak = fmt.Sprintf(" The proxy's optimum starts to hurt at β < %.2f, KL > %.2f.", beta.Mean, kl.Mean)
 	}

@@ -313,7 +313,10 @@ func (l *loader) config(tree *node) sim.Config {
 		n := tree.find(e.Field)
 		l.out.add(codeValue, n.at, fmt.Sprintf("`%s = %v` is impossible", e.Field, e.Value), "must be "+e.Allowed, notes...)
 	}
-	return doc.Config
+	if len(l.out.all) > 0 {
+		return doc.Config
+	}
+	return doc.Config.Expanded()
 }
 
 // nameOf makes a run's name of a file's: what cannot stand in it becomes '-'.

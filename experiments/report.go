@@ -44,6 +44,7 @@ type Summary struct {
 	Ceiling   stats.Interval        `json:"accuracy_ceiling"`
 	Accuracy  stats.Interval        `json:"reward_accuracy"`
 	Says      []Saying              `json:"says"`
+	BestOfN   string                `json:"best_of_n,omitempty"` // a sentence, where it was asked for
 	Disliked  []string              `json:"disliked_groups"`
 	Loss      map[string][2]float64 `json:"loss"` // of a stage, first and last record, mean over seeds
 }
@@ -123,6 +124,7 @@ func (r *Run) summary(point int) (Summary, error) {
 		s.Lines = append(s.Lines, optimumLine("optimum", best), goldLine(golds))
 	}
 	s.PeakBeta, s.PeakKL = r.peak(point)
+	s.BestOfN = r.bestOfNText(point)
 	return s, r.addSayings(&s, point)
 }
 
@@ -252,17 +254,16 @@ func (s Summary) caption() string {
 
 // peak says from where on a better optimiser of the proxy does harm.
 func (s Summary) peak() string {
-	return fmt.Sprintf("the proxy's own optimum starts to hurt at β < %.2f, KL > %.2f nats", s.PeakBeta.Mean, s.PeakKL.Mean)
+	text := fmt.Sprintf("the proxy's own optimum starts to hurt at β < %.2f, KL > %.2f nats", s.PeakBeta.Mean, s.PeakKL.Mean)
+	if s.BestOfN != "" {
+		text += "\n" + s.BestOfN
+	}
+	return text
 }
 
 // table is the summary's rows as text; Render and RenderMarkdown print it.
 func (s Summary) table(e *Experiment) pretty.Writer {
-	t := pretty.NewWriter()
-	style := pretty.StyleLight
-	style.Options = pretty.OptionsNoBordersAndSeparators
-	style.Format.Header = prettytext.FormatDefault
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "   "
-	t.SetStyle(style)
+	t := plainTable()
 	unwanted := "says " + strings.Join(s.Disliked, "/")
 	head := pretty.Row{"", "gold reward", "proxy reward", "KL, nats", "win rate", "of J*"}
 	if len(s.Disliked) > 0 {
@@ -284,6 +285,17 @@ func (s Summary) table(e *Experiment) pretty.Writer {
 		}
 		t.AppendRow(row)
 	}
+	return t
+}
+
+// plainTable has columns and no lines.
+func plainTable() pretty.Writer {
+	t := pretty.NewWriter()
+	style := pretty.StyleLight
+	style.Options = pretty.OptionsNoBordersAndSeparators
+	style.Format.Header = prettytext.FormatDefault
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "   "
+	t.SetStyle(style)
 	return t
 }
 

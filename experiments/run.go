@@ -233,6 +233,9 @@ func (w *worker) computeShared(ctx context.Context, id cellID) ([]task, error) {
 		logits("base", s.Base), logits("sft", s.SFT),
 		{"weight", []int{m.Prompts, m.Words}, m.Weight}, {"bias", []int{m.Prompts}, m.Bias},
 	}}
+	if s.BestOfN.ByProxy != nil {
+		c.BestOfN = &s.BestOfN
+	}
 	return missing, w.keep(w.run.shared, id, name, c)
 }
 

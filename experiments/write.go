@@ -37,8 +37,8 @@ func (f Files) Write(dir string) error {
 	return nil
 }
 
-// Tables are metrics.csv, summary.csv, claims.csv, summary.md and the policies: everything
-// but figures and provenance.
+// Tables are metrics.csv, summary.csv, claims.csv, summary.md, best_of_n.csv where
+// it was asked for, and the policies: everything but figures and provenance.
 func (r *Run) Tables() (Files, error) {
 	groups := r.Groups()
 	files := Files{
@@ -48,6 +48,9 @@ func (r *Run) Tables() (Files, error) {
 		"claims.csv":      r.claimsCSV(),
 		"experiment.toml": r.Experiment.Source,
 		"resolved.toml":   r.Experiment.Resolved,
+	}
+	if table := r.bestOfNCSV(); table != nil {
+		files["best_of_n.csv"] = table
 	}
 	return files, r.addPolicies(files)
 }

@@ -33,12 +33,19 @@ func methodByName(name string) (Method, bool) {
 
 func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {
 	t := ppo.New(c.PPO, pi, s.SFT, s.Reward, s.World.Weights)
-	return newLearner(t.Steps(), t.Step)
+	l := newLearner(t.Steps(), t.Step)
+	l.diagnose = s.diagnosePPO(t, pi, c.PPO)
+	return l
 }
 
 func buildDPO(s *Shared, c Config, pi *policy.Softmax) learner {
-	t := dpo.New(c.DPO, pi, s.SFT, policy.Pairs(s.Rankings))
-	return newLearner(t.Steps(), t.Step)
+	pairs := policy.Pairs(s.Rankings)
+	t := dpo.New(c.DPO, pi, s.SFT, pairs)
+	l := newLearner(t.Steps(), t.Step)
+	if c.Evaluation.Gradient && c.DPO.LossType == "sigmoid" {
+		l.diagnose = s.diagnoseDPO(pi, c.DPO, pairs)
+	}
+	return l
 }
 
 // EngineVersion names the numbers that this program computes. It changes

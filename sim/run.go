@@ -50,6 +50,9 @@ func (e *NonFiniteError) Error() string {
 type learner struct {
 	steps int
 	step  func(*rng.Stream) iter.Seq2[string, float64]
+	// diagnose compares the learner's gradient with the exact one; nil where it
+	// cannot.
+	diagnose func(*rng.Stream) []Metric
 }
 
 type stats interface {
@@ -111,6 +114,10 @@ type Lab struct {
 	gold   *policy.CountReward
 	values *policy.CountDistribution
 
+	// TooLarge says by how much the lattice of all counts passes the budget; nil
+	// where it is small enough.
+	TooLarge error
+
 	numbers []float64 // 0, 1, …, max_length: the worths that make a count its own expectation
 }
 
@@ -120,11 +127,12 @@ func NewLab(c Config) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	c = c.Expanded()
 	values, err := policy.NewCountDistribution(w.Shape, w.Gold)
 	if err != nil && !errors.Is(err, policy.ErrTooLarge) {
 		return nil, err
 	}
-	l := &Lab{Config: c, World: w, gold: policy.NewCountReward(w.Shape, w.Gold), values: values}
+	l := &Lab{Config: c, World: w, TooLarge: err, gold: policy.NewCountReward(w.Shape, w.Gold), values: values}
 	for n := range w.Shape.MaxLength + 1 {
 		l.numbers = append(l.numbers, float64(n))
 	}
@@ -151,6 +159,7 @@ type Shared struct {
 	Rows              []Row
 	Calibration       []reward.Bin
 	Frontier          Frontier
+	BestOfN           BestOfN
 
 	proxy     *policy.Additive
 	evaluator *policy.Evaluator
@@ -294,7 +303,10 @@ func (s *Shared) fitReward(ctx context.Context) error {
 	s.Calibration = reward.Calibration(s.Reward, s.HeldOut, calibrationBins)
 	s.proxy = new(policy.Additive)
 	*s.proxy = s.Reward.Additive(s.World.Shape)
-	s.Frontier, err = s.newFrontier()
+	if s.Frontier, err = s.newFrontier(); err != nil {
+		return err
+	}
+	s.BestOfN, err = s.newBestOfN()
 	return err
 }
 
@@ -330,11 +342,15 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 	out := &Result{Policy: s.SFT.Clone(), Optimum: s.exact(&optimum.Chain, true)}
 	out.Optimum.against(optimum)
 	out.Gold = s.GoldOptimum(a.Config.Objective.Beta)
-	out.Rows, err = train(ctx, a.Method, m.build(s, a.Config, out.Policy), a.Config.Evaluation.Every, s.stream(a.Method, "steps"),
+	l, probe := m.build(s, a.Config, out.Policy), s.stream(a.Method, "gradient")
+	out.Rows, err = train(ctx, a.Method, l, a.Config.Evaluation.Every, s.stream(a.Method, "steps"),
 		func(row *Row, last bool) {
 			e := s.exact(&out.Policy.Chain, last || row.Step == 0)
 			e.against(optimum)
 			row.Metrics = append(row.Metrics, e.metrics()...)
+			if a.Config.Evaluation.Gradient && l.diagnose != nil {
+				row.Metrics = append(row.Metrics, l.diagnose(probe)...)
+			}
 			if last && out.Gold.HasObjective && !math.IsNaN(e.Gold) {
 				row.Metrics = append(row.Metrics, s.gap(out.Policy, e, out.Optimum, out.Gold, a.Config.Objective.Beta).metrics()...)
 			}
@@ -343,6 +359,23 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// Probe trains an arm until ctx ends, keeps nothing, and says how many of its
+// steps it took: what an estimate of time rests on.
+func (shared *Shared) Probe(ctx context.Context, a Arm) (done, total int) {
+	own := *shared
+	own.evaluator = policy.NewEvaluator(own.World.Shape, own.World.Weights)
+	m, _ := methodByName(a.Method)
+	pi := own.SFT.Clone()
+	l := m.build(&own, a.Config, pi)
+	for r := own.stream(a.Method, "probe"); done < l.steps && ctx.Err() == nil; done++ {
+		if done%a.Config.Evaluation.Every == 0 {
+			own.exact(&pi.Chain, false)
+		}
+		l.step(r)
+	}
+	return done, l.steps
 }
 
 // Optimum is the exact optimum of the learned reward at β, with its exact metrics.

@@ -33,11 +33,13 @@ type HLine struct {
 	Style Style
 }
 
-// Bar is one categorical bar. The interval is drawn if Lo < Hi.
+// Bar is one categorical bar. The interval is drawn if Lo < Hi. With Parts it is
+// a stack of them, and Value, their sum, a diamond on it.
 type Bar struct {
 	Label         string
 	Value, Lo, Hi float64
 	Style         Style
+	Parts         []Part
 }
 
 // Panel is one set of axes. With Bars, the i-th bar stands at x = i+1.
@@ -120,6 +122,11 @@ func (p Panel) check() error {
 	for _, b := range p.Bars {
 		if err := b.Style.check(); err != nil {
 			return fmt.Errorf("bar %q: %w", b.Label, err)
+		}
+		for _, part := range b.Parts {
+			if err := part.Style.check(); err != nil {
+				return fmt.Errorf("bar %q, part %q: %w", b.Label, part.Label, err)
+			}
 		}
 	}
 	return nil
