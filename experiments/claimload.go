@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"rlhfsim/internal/field"
+	"rlhfsim/sim"
 )
 
 const maxClaims = 1000
@@ -18,7 +19,8 @@ const maxClaims = 1000
 // the experiment: arms, stages, metrics, swept fields and their values.
 type claimLoader struct {
 	*loader
-	e *Experiment
+	e      *Experiment
+	config sim.Config // of the first point, a random world written out
 }
 
 func (l *loader) claims(e *Experiment) []Claim {
@@ -34,13 +36,13 @@ func (l *loader) claims(e *Experiment) []Claim {
 		l.out.add(codeClaim, n.at, fmt.Sprintf("the file has %d claims", len(n.items)), fmt.Sprintf("at most %d", maxClaims))
 		return nil
 	}
+	c := claimLoader{l, e, e.Points[0].Config.Expanded()}
 	var out []Claim
 	for i, item := range n.items {
 		if item.kind != table {
 			l.out.add(codeType, item.at, "`claim` must be a list of tables", "write [[claim]]")
 			continue
 		}
-		c := claimLoader{l, e}
 		out = append(out, c.claim(item, fmt.Sprintf("claim[%d]", i)))
 	}
 	return out
@@ -248,7 +250,7 @@ func (l claimLoader) metric(n *node, s Side) {
 	if i := slices.IndexFunc(l.e.Points[0].Arms, func(a Arm) bool { return a.Name == s.Name }); i >= 0 {
 		stage = l.e.Points[0].Arms[i].Method
 	}
-	name, known := m.value.(string), l.e.Points[0].Config.MetricNames(stage)
+	name, known := m.value.(string), l.config.MetricNames(stage)
 	if !slices.Contains(known, name) {
 		l.wrong(m.at, fmt.Sprintf("%s has no metric %q", s.Name, name), nearestOr(name, known, "metrics.csv has "+known[0]+", "+known[1]+", "+known[2]+", …"))
 		return

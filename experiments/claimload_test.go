@@ -123,8 +123,12 @@ func TestEmbeddedExperimentsRun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if e.Title == "" || e.Question == "" || len(e.Claims) == 0 {
-				t.Error("no title, no question or no claims")
+			if e.Title == "" || e.Question == "" {
+				t.Error("no title or no question")
+			}
+			// What best-of-n shows stands in best_of_n.csv, which is no metric of a stage.
+			if len(e.Claims) == 0 && e.Points[0].Config.Evaluation.BestOfN == 0 {
+				t.Error("no claims")
 			}
 			dir := t.TempDir()
 			if err := os.MkdirAll(filepath.Join(dir, "cells"), 0o777); err != nil {
@@ -143,7 +147,7 @@ func TestEmbeddedExperimentsRun(t *testing.T) {
 				}
 			}
 			files := tables(t, r)
-			if !strings.Contains(string(files["summary.md"]), "## Claims") || strings.Count(string(files["claims.csv"]), "\n") < 1+len(e.Claims) {
+			if strings.Contains(string(files["summary.md"]), "## Claims") != (len(e.Claims) > 0) || strings.Count(string(files["claims.csv"]), "\n") < 1+len(e.Claims) {
 				t.Error("the claims are not in the tables")
 			}
 		})
@@ -165,5 +169,6 @@ func TestEmbeddedExperimentsAreDescribed(t *testing.T) {
 
 func shrink(p *Point) {
 	p.Config.SFT.Generate, p.Config.Labels.Rankings = min(p.Config.SFT.Generate, 20), min(p.Config.Labels.Rankings, 20)
+	p.Config.Evaluation.BestOfN = min(p.Config.Evaluation.BestOfN, 4)
 	p.Config.SFT.NumTrainEpochs, p.Config.Reward.NumTrainEpochs = 1, 1
 }

@@ -271,7 +271,7 @@ func (l *loader) experiment(ref string) (*Experiment, error) {
 	l.demonstrations()
 	arms := l.arms()
 	l.points(e, arms)
-	if len(e.Points) > 0 && len(arms) > 0 {
+	if len(e.Points) > 0 && len(arms) > 0 && e.Points[0].Config.Validate() == nil {
 		e.Claims = l.claims(e)
 	}
 	if err := l.out.err(); err != nil {

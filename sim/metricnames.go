@@ -21,8 +21,15 @@ var trained = map[string]iter.Seq2[string, float64]{
 	"exact":  ascentStats{}.All(),
 }
 
+// diagnosed are the metrics of evaluation.gradient.
+var diagnosed = map[string][]string{
+	"ppo": {"exact/gradient_norm", "exact/gradient_cosine", "exact/gradient_bias"},
+	"dpo": {"exact/population_loss", "exact/gradient_norm", "exact/gradient_cosine", "exact/gradient_bias"},
+}
+
 // MetricNames lists every metric that a stage (base, sft, reward, or a method)
-// can record in this world: what a claim may be about.
+// can record in this world, which must be expanded: what a claim may be about.
+// Standard errors of estimates are left out.
 func (c Config) MetricNames(stage string) []string {
 	var names []string
 	add := func(metrics ...Metric) {
@@ -52,6 +59,11 @@ func (c Config) MetricNames(stage string) []string {
 	}
 	for name := range trained[stage] {
 		add(Metric{Name: name})
+	}
+	if c.Evaluation.Gradient {
+		for _, name := range diagnosed[stage] {
+			add(Metric{Name: name})
+		}
 	}
 	return names
 }
