@@ -16,7 +16,7 @@ import (
 func (r *Run) bestOfN(point int) []sim.BestOfN {
 	var all []sim.BestOfN
 	for seed := range r.Experiment.Seeds {
-		if c := r.shared[cellID{point, -1, seed}]; c != nil && c.BestOfN != nil {
+		if c := r.cell(cellID{point, -1, seed}); c != nil && c.BestOfN != nil {
 			all = append(all, *c.BestOfN)
 		}
 	}
@@ -29,7 +29,7 @@ func (r *Run) bestOfNCSV() []byte {
 	lines := [][]string{append(append([]string{}, r.Experiment.Swept...), "seed", "chosen_by", "n", "gold_reward", "proxy_reward", "kl", "kl_bound")}
 	for point, p := range r.Experiment.Points {
 		for seed, number := range r.Experiment.Seeds {
-			c := r.shared[cellID{point, -1, seed}]
+			c := r.cell(cellID{point, -1, seed})
 			if c == nil || c.BestOfN == nil {
 				continue
 			}
@@ -70,7 +70,7 @@ func (r *Run) bestOfNFigure(point int) figure.Figure {
 	bound := bestOfNSeries("bound", figure.Neutral, all[:1], byProxy, func(b policy.BestOfN) float64 { return b.Bound })
 	bound.Dotted, bound.Lo, bound.Hi = true, nil, nil
 	kl.Series = append(kl.Series, bound)
-	return figure.Figure{Name: "best-of-n", Title: r.Experiment.Title + ": what is kept, and how far it is", Columns: 2, Panels: []figure.Panel{reward, kl}, WidthCM: 20,
+	return figure.Figure{Title: r.titled(point, "what is kept, and how far it is"), Columns: 2, Panels: []figure.Panel{reward, kl}, WidthCM: 20,
 		Caption: r.caption("Exact: n responses of the SFT policy, the best one kept. Chosen by the learned reward (the judge), or by gold, what people want. Dotted: log n − (n−1)/n, which the KL never exceeds.")}
 }
 

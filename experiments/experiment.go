@@ -19,6 +19,7 @@ type Experiment struct {
 	Claims                []Claim  // what the file says will come out
 	OutputDir             string
 	Changed               []Change
+	Figures               []FigureSpec // besides those that every run has
 }
 
 // Point is one combination of swept values.

@@ -36,7 +36,7 @@ func (r *Run) gapFigure(point int) figure.Figure {
 		}
 		p.Bars = append(p.Bars, bar)
 	}
-	return figure.Figure{Name: "gap", Title: r.Experiment.Title + ": what is lost, and to what", Panels: []figure.Panel{p}, WidthCM: 17, HeightCM: 11,
+	return figure.Figure{Title: r.titled(point, "what is lost, and to what"), Panels: []figure.Panel{p}, WidthCM: 17, HeightCM: 11,
 		Caption: r.barCaption("Exact. Lost by optimising the learned reward instead of gold; by staying in the policy class; by the optimiser, its noise and its stopping. What hangs below 0 is gained. Diamond: the sum.")}
 }
 

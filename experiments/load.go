@@ -28,14 +28,14 @@ type outputConfig struct {
 }
 
 // document is the schema of a file: the header and all sections. `seeds`,
-// `arm`, `grid`, `variant` and `claim` have shapes of their own and are read apart.
+// `arm`, `grid`, `variant`, `figure` and `claim` have shapes of their own and are read apart.
 type document struct {
 	header
 	sim.Config
 }
 
 // apart are the keys that document does not decode.
-var apart = []string{"seeds", "arm", "grid", "variant", "claim"}
+var apart = []string{"seeds", "arm", "grid", "variant", "figure", "claim"}
 
 // Load reads an experiment: an embedded name or a path, and key=value overrides.
 // Its error is a Problems with everything that is wrong.
@@ -197,6 +197,47 @@ func (l *loader) commandLine(overrides []string) *node {
 	return root
 }
 
+// Sweeps turns "key=a,b,c" into overrides of [grid]. Commas inside brackets or
+// quotes do not part values.
+func Sweeps(args []string) ([]string, error) {
+	var out []string
+	for _, arg := range args {
+		key, list, ok := strings.Cut(arg, "=")
+		if !ok || key == "" || strings.TrimSpace(list) == "" {
+			return nil, Usage(fmt.Sprintf("-m %s: write key=value,value,…, as in -m labels.rankings=100,400", arg))
+		}
+		var values []string
+		for _, v := range splitValues(list) {
+			values = append(values, literal(overrideValue(strings.TrimSpace(v), place{file: commandLineName, text: arg})))
+		}
+		out = append(out, "grid."+key+"=["+strings.Join(values, ", ")+"]")
+	}
+	return out, nil
+}
+
+func splitValues(list string) []string {
+	var values []string
+	depth, quote, from := 0, rune(0), 0
+	for i, r := range list {
+		switch {
+		case quote != 0:
+			if r == quote {
+				quote = 0
+			}
+		case r == '"' || r == '\'':
+			quote = r
+		case r == '[' || r == '{':
+			depth++
+		case r == ']' || r == '}':
+			depth--
+		case r == ',' && depth == 0:
+			values = append(values, list[from:i])
+			from = i + 1
+		}
+	}
+	return append(values, list[from:])
+}
+
 const commandLineName = "command line"
 
 // overrideValue reads a value as TOML; what is none is a string, so that quotes
@@ -274,6 +315,7 @@ func (l *loader) experiment(ref string) (*Experiment, error) {
 	if len(e.Points) > 0 && len(arms) > 0 && e.Points[0].Config.Validate() == nil {
 		e.Claims = l.claims(e)
 	}
+	e.Figures = l.figures(e)
 	if err := l.out.err(); err != nil {
 		return nil, err
 	}

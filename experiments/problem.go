@@ -25,6 +25,7 @@ const (
 	codeSweep   Code = "E051"
 	codeData    Code = "E061"
 	codeClaim   Code = "E071"
+	codeFigure  Code = "E081"
 )
 
 // place is where something stands: in a file, or on the command line.

@@ -74,11 +74,15 @@ const (
 	summaryResponses = 3
 )
 
+// maxTalking is the largest number of points of which each is asked what its
+// policies say; beyond, the summary is one line for each point and arm.
+const maxTalking = 12
+
 // Summaries is one Summary for each point.
 func (r *Run) Summaries() ([]Summary, error) {
 	var out []Summary
 	for point := range r.Experiment.Points {
-		s, err := r.summary(point)
+		s, err := r.summary(point, len(r.Experiment.Points) <= maxTalking)
 		if err != nil {
 			return nil, err
 		}
@@ -87,7 +91,7 @@ func (r *Run) Summaries() ([]Summary, error) {
 	return out, nil
 }
 
-func (r *Run) summary(point int) (Summary, error) {
+func (r *Run) summary(point int, talk bool) (Summary, error) {
 	e := r.Experiment
 	p := e.Points[point]
 	s := Summary{Beta: p.Config.Objective.Beta, Seeds: len(e.Seeds), Swept: map[string]string{}, Loss: map[string][2]float64{}}
@@ -114,7 +118,7 @@ func (r *Run) summary(point int) (Summary, error) {
 		s.Lines[len(s.Lines)-1].Arm = a.Name
 		if a.Config.Objective == p.Config.Objective && best == nil {
 			for seed := range e.Seeds {
-				if c := r.arms[cellID{point, arm, seed}]; c != nil {
+				if c := r.cell(cellID{point, arm, seed}); c != nil {
 					best, golds = append(best, *c.Optimum), append(golds, *c.Gold)
 				}
 			}
@@ -125,6 +129,9 @@ func (r *Run) summary(point int) (Summary, error) {
 	}
 	s.PeakBeta, s.PeakKL = r.peak(point)
 	s.BestOfN = r.bestOfNText(point)
+	if !talk {
+		return s, nil
+	}
 	return s, r.addSayings(&s, point)
 }
 
@@ -212,6 +219,10 @@ func (r *Run) Markdown() string {
 	if err != nil {
 		return b.String() + err.Error() + "\n"
 	}
+	if len(all) > maxTalking {
+		fmt.Fprintf(&b, "%s\n\n%s\n", r.overview(all).RenderMarkdown(), all[0].caption())
+		return b.String()
+	}
 	for i, s := range all {
 		if len(e.Swept) > 0 {
 			fmt.Fprintf(&b, "## %s\n\n", e.Points[i].title(e.Swept))
@@ -288,6 +299,29 @@ func (s Summary) table(e *Experiment) pretty.Writer {
 	return t
 }
 
+// overview is one line for each point and arm of a large sweep.
+func (r *Run) overview(all []Summary) pretty.Writer {
+	t := plainTable()
+	head := pretty.Row{}
+	for _, name := range r.Experiment.Swept {
+		head = append(head, name)
+	}
+	t.AppendHeader(append(head, "", "gold reward", "proxy reward", "KL, nats", "win rate", "of J*"))
+	for i, s := range all {
+		for _, l := range s.Lines {
+			if l.Arm == "" {
+				continue
+			}
+			row := pretty.Row{}
+			for _, v := range r.Experiment.Points[i].Values {
+				row = append(row, v)
+			}
+			t.AppendRow(append(row, l.Label, two(l.Gold), two(l.Proxy), mean2(l.KL), rate(l.WinRate), rate(l.OfJStar)))
+		}
+	}
+	return t
+}
+
 // plainTable has columns and no lines.
 func plainTable() pretty.Writer {
 	t := pretty.NewWriter()
@@ -327,6 +361,10 @@ func rate(i stats.Interval) string {
 func (r *Run) Text(all []Summary) string {
 	var b strings.Builder
 	e := r.Experiment
+	if len(all) > maxTalking {
+		fmt.Fprintf(&b, "%s\n%s\n", trimRight(r.overview(all).Render()), all[0].caption())
+		return b.String()
+	}
 	for i, s := range all {
 		p := e.Points[i]
 		if i > 0 {

@@ -12,16 +12,13 @@ import (
 // failed.
 func (r *Run) rows(point int, name string, seed int) (rows []sim.Row, ok bool) {
 	arm := slices.IndexFunc(r.Experiment.Points[point].Arms, func(a Arm) bool { return a.Name == name })
-	c := r.cell(cellID{point, arm, seed})
-	if c == nil {
-		return nil, false
-	}
-	for _, row := range c.Rows {
+	all, ok := r.forClaims[cellID{point, arm, seed}]
+	for _, row := range all {
 		if arm >= 0 || row.Stage == name {
 			rows = append(rows, row)
 		}
 	}
-	return rows, true
+	return rows, ok
 }
 
 // readings are the records that have both metrics; x may be "step".

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"rlhfsim/internal/stats"
+	"rlhfsim/sim"
 )
 
 // What a run says of a claim.
@@ -37,6 +38,12 @@ type Verdict struct {
 
 // Verdicts judges every claim of the experiment.
 func (r *Run) Verdicts() []Verdict {
+	if r.verdicts != nil {
+		return r.verdicts
+	}
+	if r.forClaims == nil {
+		r.forClaims = r.gather()
+	}
 	out := []Verdict{} // not nil: [] in JSON
 	for i, c := range r.Experiment.Claims {
 		for _, points := range r.Experiment.places(c) {
@@ -49,7 +56,36 @@ func (r *Run) Verdicts() []Verdict {
 			out = append(out, v)
 		}
 	}
+	r.verdicts = out
 	return out
+}
+
+// gather reads every cell once and keeps of its rows what claims are about.
+func (r *Run) gather() map[cellID][]sim.Row {
+	kept := map[cellID][]sim.Row{}
+	if len(r.Experiment.Claims) == 0 {
+		return kept
+	}
+	wanted := map[string]bool{overKL: true}
+	for _, c := range r.Experiment.Claims {
+		wanted[c.Metric] = true
+	}
+	for point, p := range r.Experiment.Points {
+		for arm := -1; arm < len(p.Arms); arm++ {
+			for seed := range r.Experiment.Seeds {
+				id := cellID{point, arm, seed}
+				c := r.cell(id)
+				if c == nil {
+					continue
+				}
+				for _, row := range c.Rows {
+					row.Metrics = slices.DeleteFunc(slices.Clone(row.Metrics), func(m sim.Metric) bool { return !wanted[m.Name] })
+					kept[id] = append(kept[id], row)
+				}
+			}
+		}
+	}
+	return kept
 }
 
 // places are the points at which a claim is made: one at a time for a

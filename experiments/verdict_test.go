@@ -14,33 +14,32 @@ import (
 // cells hold given curves: curves[arm][seed] are values of "m" at steps 0, 10, …,
 // at a KL of step/10.
 func synthetic(c Claim, curves map[string][][]float64) *Run {
-	r := &Run{Experiment: &Experiment{Claims: []Claim{c}, Points: []Point{{}}}, shared: map[cellID]*cell{}, arms: map[cellID]*cell{}}
+	r := &Run{Experiment: &Experiment{Claims: []Claim{c}, Points: []Point{{}}}, forClaims: map[cellID][]sim.Row{}}
 	p := &r.Experiment.Points[0]
 	for _, name := range []string{"a", "b"} {
 		for seed, curve := range curves[name] {
 			if seed >= len(r.Experiment.Seeds) {
 				r.Experiment.Seeds = append(r.Experiment.Seeds, uint64(seed))
 			}
-			r.arms[cellID{0, len(p.Arms), seed}] = curveCell("ppo", curve)
+			r.forClaims[cellID{0, len(p.Arms), seed}] = curveRows("ppo", curve)
 		}
 		p.Arms = append(p.Arms, Arm{Name: name, Method: "ppo"})
 	}
 	for seed, curve := range curves["sft"] {
-		r.shared[cellID{0, -1, seed}] = &cell{Rows: append(curveCell("base", []float64{-100}).Rows, curveCell("sft", curve).Rows...)}
+		r.forClaims[cellID{0, -1, seed}] = append(curveRows("base", []float64{-100}), curveRows("sft", curve)...)
 	}
 	return r
 }
 
-func curveCell(stage string, curve []float64) *cell {
-	c := &cell{}
+func curveRows(stage string, curve []float64) (rows []sim.Row) {
 	for i, v := range curve {
 		row := sim.Row{Stage: stage, Step: 10 * i, Metrics: []sim.Metric{{Name: overKL, Value: float64(i)}}}
 		if !math.IsNaN(v) {
 			row.Metrics = append(row.Metrics, sim.Metric{Name: "m", Value: v})
 		}
-		c.Rows = append(c.Rows, row)
+		rows = append(rows, row)
 	}
-	return c
+	return rows
 }
 
 // ends are curves of one record each.
@@ -182,17 +181,17 @@ func TestContrasts(t *testing.T) {
 		}
 	}
 	lower := [][]float64{{5, 2, 3}}
-	if v, _ := (Moment{Kind: "best"}).read(curveCell("ppo", lower[0]).Rows, "m"); v != 5 {
+	if v, _ := (Moment{Kind: "best"}).read(curveRows("ppo", lower[0]), "m"); v != 5 {
 		t.Errorf("the best of a metric that should be high is %v", v)
 	}
-	c := curveCell("ppo", lower[0])
-	for i := range c.Rows {
-		c.Rows[i].Metrics[1].Name = "loss"
+	rows := curveRows("ppo", lower[0])
+	for i := range rows {
+		rows[i].Metrics[1].Name = "loss"
 	}
-	if v, _ := (Moment{Kind: "best"}).read(c.Rows, "loss"); v != 2 {
+	if v, _ := (Moment{Kind: "best"}).read(rows, "loss"); v != 2 {
 		t.Errorf("the best loss is %v", v)
 	}
-	if _, there := (Moment{Kind: "KL", Value: 9}).read(c.Rows, "loss"); there {
+	if _, there := (Moment{Kind: "KL", Value: 9}).read(rows, "loss"); there {
 		t.Error("a KL that is never reached has a value")
 	}
 }
@@ -201,7 +200,7 @@ func TestContrasts(t *testing.T) {
 func TestFailedSeedsAreLeftOut(t *testing.T) {
 	c := Claim{Metric: "m", Of: side("a"), Is: "above", Than: side("b")}
 	r := synthetic(c, map[string][][]float64{"a": near, "b": shifted(near, -1)})
-	delete(r.arms, cellID{0, 1, 3})
+	delete(r.forClaims, cellID{0, 1, 3})
 	if v := r.Verdicts()[0]; v.Verdict != holds || v.Difference.N != 7 {
 		t.Errorf("%+v", v)
 	}
@@ -210,12 +209,12 @@ func TestFailedSeedsAreLeftOut(t *testing.T) {
 // Swept fields that a claim leaves open make a verdict each; than.where reads the
 // other side elsewhere; a trend follows the numbers, not the order of the file.
 func TestSweptClaims(t *testing.T) {
-	r := &Run{Experiment: &Experiment{Swept: []string{"x", "y"}}, shared: map[cellID]*cell{}, arms: map[cellID]*cell{}}
+	r := &Run{Experiment: &Experiment{Swept: []string{"x", "y"}}, forClaims: map[cellID][]sim.Row{}}
 	for i, x := range []string{"100", "20", "3"} {
 		for j, y := range []string{"u", "v"} {
 			r.Experiment.Points = append(r.Experiment.Points, Point{Values: []string{x, y}, Arms: []Arm{{Name: "a", Method: "ppo"}}})
 			for seed := range 5 {
-				r.arms[cellID{2*i + j, 0, seed}] = curveCell("ppo", []float64{float64(10-i) + 100*float64(j) + 0.01*float64(seed)})
+				r.forClaims[cellID{2*i + j, 0, seed}] = curveRows("ppo", []float64{float64(10-i) + 100*float64(j) + 0.01*float64(seed)})
 			}
 		}
 	}

@@ -53,6 +53,22 @@ func buildDPO(s *Shared, c Config, pi *policy.Softmax) learner {
 // results of different engines are never mixed.
 const EngineVersion = "1"
 
+// PretrainPart is the part of a configuration that decides pre-training and SFT.
+func (c Config) PretrainPart() any {
+	return struct {
+		World      WorldConfig
+		Policy     policy.Config
+		Base       BaseConfig
+		SFT        SFTConfig
+		Evaluation EvaluationConfig
+	}{c.World, c.Policy, c.Base, c.SFT, c.Evaluation}
+}
+
+// Restorable says whether the logits of base and SFT policy and the reward
+// model's tensors are all that arms start from: other parametrisations than the
+// free table hold more than their logits.
+func (c Config) Restorable() bool { return c.Policy.Parametrisation == policy.Table }
+
 // SharedPart is the part of a configuration that decides the shared stages:
 // two configurations with equal parts have the same Shared for every seed.
 func (c Config) SharedPart() any {

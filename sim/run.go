@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	"rlhfsim/internal/rng"
 	"rlhfsim/policy"
@@ -163,6 +164,7 @@ type Shared struct {
 
 	proxy     *policy.Additive
 	evaluator *policy.Evaluator
+	ideals    *ideals
 	sftValues policy.Distribution // empty where values is nil
 	written   []policy.Demonstration
 	writer    *policy.Chain // of the ranked responses
@@ -171,16 +173,73 @@ type Shared struct {
 // calibrationBins divide the predicted preference probabilities.
 const calibrationBins = 10
 
+// Pretrained is base and SFT of one seed, before any label.
+type Pretrained struct{ shared Shared }
+
 // NewShared runs the stages that arms share, for one seed: pre-training, SFT,
 // rankings, reward model. It stops between steps when ctx ends.
 func (l *Lab) NewShared(ctx context.Context, seed uint64) (*Shared, error) {
-	s := &Shared{Lab: l, Seed: seed, evaluator: policy.NewEvaluator(l.World.Shape, l.World.Weights)}
-	for _, stage := range []func(context.Context) error{s.pretrain, s.collect, s.fitReward} {
-		if err := stage(ctx); err != nil {
-			return nil, err
-		}
+	p, err := l.Pretrain(ctx, seed)
+	if err != nil {
+		return nil, err
+	}
+	return p.Label(ctx, l)
+}
+
+// Pretrain runs pre-training and SFT.
+func (l *Lab) Pretrain(ctx context.Context, seed uint64) (*Pretrained, error) {
+	p := &Pretrained{*l.newShared(seed)}
+	return p, p.shared.pretrain(ctx)
+}
+
+// Label collects rankings and fits the reward model. The lab's configuration
+// may differ from that of Pretrain in these two; any number of them may run at
+// the same time.
+func (p *Pretrained) Label(ctx context.Context, l *Lab) (*Shared, error) {
+	s := l.newShared(p.shared.Seed)
+	s.Base, s.SFT, s.sftValues, s.Rows = p.shared.Base, p.shared.SFT, p.shared.sftValues, slices.Clone(p.shared.Rows)
+	s.written = p.shared.written
+	s.collect()
+	if err := s.fitReward(ctx); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// Restore rebuilds what arms start from without training: only for a Restorable
+// configuration. Records, calibration and frontier are not part of it.
+func (l *Lab) Restore(seed uint64, base, sft []float64, m *reward.Model) (*Shared, error) {
+	s := l.newShared(seed)
+	for _, p := range []struct {
+		to     **policy.Softmax
+		logits []float64
+	}{{&s.Base, base}, {&s.SFT, sft}} {
+		pi, err := policy.NewSoftmax(l.World.Shape, policy.Table)
+		if err != nil {
+			return nil, err
+		}
+		if err := pi.SetLogits(p.logits); err != nil {
+			return nil, err
+		}
+		*p.to = pi
+	}
+	if s.values != nil {
+		s.sftValues = s.evaluator.Distribution(&s.SFT.Chain, s.values)
+	}
+	s.collect()
+	s.judge(m)
+	return s, nil
+}
+
+func (l *Lab) newShared(seed uint64) *Shared {
+	return &Shared{Lab: l, Seed: seed, ideals: &ideals{at: map[float64]*ideal{}}, evaluator: policy.NewEvaluator(l.World.Shape, l.World.Weights)}
+}
+
+// With is the lab under another configuration of the same world and policy order.
+func (l *Lab) With(c Config) *Lab {
+	own := *l
+	own.Config = c
+	return &own
 }
 
 func (s *Shared) stream(path ...string) *rng.Stream { return rng.New(s.Seed, path...) }
@@ -243,23 +302,18 @@ func (s *Shared) pretrain(ctx context.Context) error {
 }
 
 // collect asks the raters for rankings of sampled responses.
-func (s *Shared) collect(ctx context.Context) error {
+func (s *Shared) collect() {
 	c := s.Config.Labels
 	writer := &s.SFT.Chain
 	switch c.ResponseSource {
 	case "base":
 		writer = &s.Base.Chain
 	case "uniform":
-		uniform, err := policy.NewSoftmax(s.World.Shape, policy.Table)
-		if err != nil {
-			return err
-		}
-		writer = &uniform.Chain
+		writer = &s.SFT.Uniform().Chain
 	}
 	s.writer = writer
 	s.Rankings = s.rank(writer, c.Rankings, "train")
 	s.HeldOut = s.rank(writer, c.HeldOut, "held out")
-	return ctx.Err()
 }
 
 // rank collects n rankings. Prompts, responses and judgements have streams of
@@ -298,16 +352,21 @@ func (s *Shared) fitReward(ctx context.Context) error {
 		return err
 	}
 	s.Rows = append(s.Rows, rows...)
-	s.Reward = t.Model()
-	s.Reward.Shift(s.written)
+	m := t.Model()
+	m.Shift(s.written)
+	s.judge(m)
 	s.Calibration = reward.Calibration(s.Reward, s.HeldOut, calibrationBins)
-	s.proxy = new(policy.Additive)
-	*s.proxy = s.Reward.Additive(s.World.Shape)
 	if s.Frontier, err = s.newFrontier(); err != nil {
 		return err
 	}
 	s.BestOfN, err = s.newBestOfN()
 	return err
+}
+
+// judge installs a fitted reward model.
+func (s *Shared) judge(m *reward.Model) {
+	s.Reward, s.proxy = m, new(policy.Additive)
+	*s.proxy = m.Additive(s.World.Shape)
 }
 
 // Arm is one way to align the SFT policy: a method and its configuration.
@@ -335,24 +394,25 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 	if !known {
 		return nil, fmt.Errorf("sim: no method %q", a.Method)
 	}
-	optimum, err := s.evaluator.NewOptimum(&s.SFT.Chain, s.proxy, a.Config.Objective.Beta)
+	best, err := s.ideal(a.Config.Objective.Beta)
 	if err != nil {
 		return nil, err
 	}
-	out := &Result{Policy: s.SFT.Clone(), Optimum: s.exact(&optimum.Chain, true)}
-	out.Optimum.against(optimum)
-	out.Gold = s.GoldOptimum(a.Config.Objective.Beta)
+	out := &Result{Policy: s.SFT.Clone(), Optimum: best.exact, Gold: best.gold}
 	l, probe := m.build(s, a.Config, out.Policy), s.stream(a.Method, "gradient")
 	out.Rows, err = train(ctx, a.Method, l, a.Config.Evaluation.Every, s.stream(a.Method, "steps"),
 		func(row *Row, last bool) {
-			e := s.exact(&out.Policy.Chain, last || row.Step == 0)
-			e.against(optimum)
+			e := s.start()
+			if row.Step > 0 {
+				e = s.exact(&out.Policy.Chain, last)
+			}
+			e.against(best.optimum)
 			row.Metrics = append(row.Metrics, e.metrics()...)
 			if a.Config.Evaluation.Gradient && l.diagnose != nil {
 				row.Metrics = append(row.Metrics, l.diagnose(probe)...)
 			}
 			if last && out.Gold.HasObjective && !math.IsNaN(e.Gold) {
-				row.Metrics = append(row.Metrics, s.gap(out.Policy, e, out.Optimum, out.Gold, a.Config.Objective.Beta).metrics()...)
+				row.Metrics = append(row.Metrics, s.gap(out.Policy, e, best, a.Config.Objective.Beta).metrics()...)
 			}
 		})
 	if err != nil {
@@ -380,11 +440,9 @@ func (shared *Shared) Probe(ctx context.Context, a Arm) (done, total int) {
 
 // Optimum is the exact optimum of the learned reward at β, with its exact metrics.
 func (s *Shared) Optimum(beta float64) (*policy.Optimum, Exact, error) {
-	o, err := s.evaluator.NewOptimum(&s.SFT.Chain, s.proxy, beta)
+	i, err := s.ideal(beta)
 	if err != nil {
 		return nil, Exact{}, err
 	}
-	e := s.exact(&o.Chain, true)
-	e.against(o)
-	return o, e, nil
+	return i.optimum, i.exact, nil
 }

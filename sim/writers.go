@@ -21,6 +21,9 @@ func (s *Shared) writers() ([]policy.Demonstration, error) {
 	if c.Generate == 0 {
 		return nil, nil
 	}
+	if err := s.needsLattice(); err != nil {
+		return nil, err
+	}
 	best, err := s.evaluator.NewCountOptimum(&s.Base.Chain, s.values, c.WriterTemperature)
 	if err != nil {
 		return nil, err

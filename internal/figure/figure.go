@@ -66,6 +66,8 @@ type Figure struct {
 	// for a single panel), and as high as the rows, the title and the caption
 	// need.
 	WidthCM, HeightCM float64
+	// Dark draws light on dark.
+	Dark bool
 }
 
 // rowHeight is the height of a row of panels where none is asked for.
@@ -77,7 +79,7 @@ func (f Figure) SVG() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return renderSVG(g.w, g.h, f.Title, g.draw)
+	return renderSVG(g.w, g.h, f.Title, f.Dark, g.draw)
 }
 
 // PNG draws the figure at 200 dots per inch.
@@ -86,7 +88,7 @@ func (f Figure) PNG() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return renderPNG(g.w, g.h, g.draw)
+	return renderPNG(g.w, g.h, f.Dark, g.draw)
 }
 
 // check reports input that cannot be drawn as meant.
