@@ -131,10 +131,20 @@ func occupy(dir string, stderr io.Writer) (release func(), err error) {
 		fmt.Fprintf(stderr, "error: another process is running an experiment in %s; wait for it, or choose another folder with -o\n", dir)
 		return nil, ErrHeld
 	}
-	if err := atomicfile.Clean(filepath.Join(dir, "cells")); err != nil {
+	if err := sweepUp(dir); err != nil {
 		return nil, refuse("%v", reason(err))
 	}
 	return func() { _ = lock.Unlock() }, nil
+}
+
+// sweepUp removes what a killed run left half written.
+func sweepUp(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		return atomicfile.Clean(path)
+	})
 }
 
 func isRun(dir string) bool {
