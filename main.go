@@ -26,7 +26,7 @@ const (
 	exitDone        = 0
 	exitFailed      = 1   // something failed
 	exitUsage       = 2   // usage or configuration
-	exitMismatch    = 3   // --verify found other bytes, or a claim fails
+	exitMismatch    = 3   // --verify found other bytes, or with --check-claims a claim fails
 	exitHeld        = 73  // another process works in the folder
 	exitStopped     = 75  // stopped, and the same command goes on from there
 	exitInterrupted = 130 // interrupted twice
@@ -171,6 +171,7 @@ func (c *cli) runCommand() *cobra.Command {
 	f.StringVarP(&o.Dir, "output", "o", "", "the run's folder (default runs/NAME)")
 	f.IntVar(&seeds, "seeds", 0, "number of seeds, as seeds=N")
 	f.IntVar(&o.Jobs, "jobs", runtime.GOMAXPROCS(0), "cells worked on at the same time; changes no result")
+	f.BoolVar(&o.CheckClaims, "check-claims", false, "exit with code 3 if a claim of the experiment fails")
 	f.StringArrayVarP(&grid, "grid", "m", nil, "sweep a field: -m labels.rankings=100,400,1600")
 	f.BoolVar(&o.Verify, "verify", false, "compute everything again and compare byte by byte (exit 3 where it differs)")
 	f.BoolVar(&o.FailFast, "fail-fast", false, "stop at the first cell that fails")
@@ -446,6 +447,8 @@ func outcome(err error) error {
 		return exitCode(exitMismatch)
 	case errors.Is(err, experiments.ErrCells):
 		return exitCode(exitFailed)
+	case errors.Is(err, experiments.ErrClaims):
+		return exitCode(exitMismatch)
 	}
 	return &failure{err}
 }

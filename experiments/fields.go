@@ -52,6 +52,8 @@ var fieldDocs = map[string]fieldDoc{
 	"sft.demonstrations.prompt":     {Doc: "The text of a prompt."},
 	"sft.demonstrations.completion": {Doc: "What a person wrote.", Foreign: []string{"response", "output"}},
 	"sft.file":                      {Doc: "A JSONL file of further pairs, {\"prompt\": …, \"completion\": …} a line.", Foreign: []string{"dataset", "dataset_name"}},
+	"sft.generate":                  {Doc: "Further pairs, written by simulated people who know what is wanted; 0 = none.", Foreign: []string{"num_demonstrations", "max_train_samples", "train_size"}},
+	"sft.writer_temperature":        {Doc: "T: they write y with probability ∝ π_base(y|x) exp(gold(x,y)/T); small = their best, large = raw text.", Foreign: []string{"demonstration_temperature"}},
 	"sft.learning_rate":             {Doc: "Adam's learning rate.", Foreign: []string{"lr"}},
 	"sft.num_train_epochs":          {Doc: "Passes over the demonstrations.", Foreign: []string{"epochs", "num_epochs"}},
 	"sft.batch_size":                {Doc: "Demonstrations in a step.", Foreign: []string{"per_device_train_batch_size"}},

@@ -24,6 +24,7 @@ const (
 	codeArm     Code = "E041"
 	codeSweep   Code = "E051"
 	codeData    Code = "E061"
+	codeClaim   Code = "E071"
 	codeFigure  Code = "E081"
 )
 

@@ -47,6 +47,7 @@ func (r *Run) outputs() []output {
 	all := []output{
 		{"metrics.csv", r.writeMetrics}, {"summary.csv", r.writeSummary},
 		text("summary.md", func() []byte { return []byte(r.Markdown()) }),
+		text("claims.csv", r.claimsCSV),
 		text("experiment.toml", func() []byte { return r.Experiment.Source }),
 		text("resolved.toml", func() []byte { return r.Experiment.Resolved }),
 	}
