@@ -101,7 +101,7 @@ possible policy, the KL to the last digit.`,
 	}
 	root.SetVersionTemplate("rlhfsim {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.talkCommand())
+	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.talkCommand(), c.explainCommand())
 	return root
 }
 
@@ -145,7 +145,8 @@ func (c *cli) runCommand() *cobra.Command {
 		Example: `  rlhfsim run chapter
   rlhfsim run mine.toml seeds=30 ppo.cliprange=0.1 -o runs/clip
   rlhfsim run ppo-vs-dpo --seeds 3 --json`,
-		Args: oneExperiment,
+		Args:              oneExperiment,
+		ValidArgsFunction: completeExperiment,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("seeds") {
 				args = append(args[:len(args):len(args)], fmt.Sprintf("seeds=%d", seeds))
@@ -173,10 +174,11 @@ func (c *cli) runCommand() *cobra.Command {
 func (c *cli) checkCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "check EXPERIMENT [key=value ...]",
-		Short:   "Say what would run, what it changes, and the best possible result",
-		Example: "  rlhfsim check chapter objective.beta=0.1",
-		Args:    oneExperiment,
+		Use:               "check EXPERIMENT [key=value ...]",
+		Short:             "Say what would run, what it changes, and the best possible result",
+		Example:           "  rlhfsim check chapter objective.beta=0.1",
+		Args:              oneExperiment,
+		ValidArgsFunction: completeExperiment,
 		RunE: func(_ *cobra.Command, args []string) error {
 			e, err := experiments.Load(args[0], args[1:])
 			if err != nil {
@@ -212,13 +214,23 @@ func (c *cli) listCommand() *cobra.Command {
 }
 
 func (c *cli) showCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:               "show NAME",
-		Short:             "Print the file of an experiment that comes with the program",
-		Example:           "  rlhfsim show chapter > mine.toml",
-		Args:              cobra.ExactArgs(1),
+	var schema bool
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Print the file of an experiment that comes with the program",
+		Example: `  rlhfsim show chapter > mine.toml
+  rlhfsim show --schema > experiment.schema.json   for editors; first line of a file: #:schema ./experiment.schema.json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if schema {
+				return cobra.NoArgs(cmd, args)
+			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
 		ValidArgsFunction: completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if schema {
+				return c.write(experiments.JSONSchemaText())
+			}
 			data, err := experiments.Show(args[0])
 			if err != nil {
 				return err
@@ -226,6 +238,8 @@ func (c *cli) showCommand() *cobra.Command {
 			return c.write(string(data))
 		},
 	}
+	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of experiment files instead")
+	return cmd
 }
 
 func (c *cli) talkCommand() *cobra.Command {
@@ -236,7 +250,8 @@ func (c *cli) talkCommand() *cobra.Command {
 		Short: "Say what each stage of a run answers, in words, with exact probabilities",
 		Example: `  rlhfsim talk runs/chapter
   rlhfsim talk runs/chapter --prompt tea --arm ppo -n 10`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Values = args[1:]
 			o.FirstSeed = !cmd.Flags().Changed("seed")
@@ -259,6 +274,33 @@ func (c *cli) talkCommand() *cobra.Command {
 	return cmd
 }
 
+func (c *cli) explainCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "explain [TERM]",
+		Short: "Explain a metric, field, method, error code or word of the field",
+		Example: `  rlhfsim explain exact/gap
+  rlhfsim explain ppo.cliprange
+  rlhfsim explain clip_coef                  what other libraries call it works too
+  rlhfsim explain reward hacking
+  rlhfsim explain E012`,
+		ValidArgsFunction: completeTerms,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				all := experiments.Index()
+				return c.print(asJSON, all, func() string { return experiments.IndexText(all) })
+			}
+			e, err := experiments.Explain(strings.Join(args, " "))
+			if err != nil {
+				return err
+			}
+			return c.print(asJSON, e, e.Text)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
 func oneExperiment(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return fmt.Errorf("which experiment? (%s, or a file; see %s --help)", strings.Join(experiments.Embedded(), ", "), cmd.CommandPath())
@@ -266,8 +308,44 @@ func oneExperiment(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func completeNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return experiments.Embedded(), cobra.ShellCompDirectiveDefault
+// completeNames completes the one experiment that comes with the program.
+func completeNames(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return completions(experiments.CompleteNames()), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeExperiment completes an experiment, by name or file, and then settings.
+func completeExperiment(_ *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return completions(experiments.CompleteNames()), cobra.ShellCompDirectiveDefault
+	}
+	return completions(experiments.CompleteSettings(toComplete)), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+// completeRun completes a run's folder, and then the values of a sweep's fields.
+func completeRun(_ *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return completions(experiments.CompleteRuns(toComplete)), cobra.ShellCompDirectiveDefault
+	}
+	return completions(experiments.CompleteSwept(args[0])), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+func completeTerms(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return completions(experiments.CompleteTerms()), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completions are words with their descriptions as cobra wants them.
+func completions(all []experiments.Completion) []cobra.Completion {
+	var out []cobra.Completion
+	for _, one := range all {
+		out = append(out, cobra.CompletionWithDesc(one.Word, one.Description))
+	}
+	return out
 }
 
 // print writes a result to stdout, as JSON or as text.

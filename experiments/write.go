@@ -37,12 +37,13 @@ func (f Files) Write(dir string) error {
 	return nil
 }
 
-// Tables are metrics.csv, summary.csv, summary.md and the policies: everything
-// but figures and provenance.
+// Tables are metrics.csv and what its columns mean, summary.csv, summary.md and
+// the policies: everything but figures and provenance.
 func (r *Run) Tables() (Files, error) {
 	groups := r.Groups()
 	files := Files{
 		"metrics.csv":     r.metricsCSV(groups),
+		"columns.json":    jsonFile(r.columns(groups)),
 		"summary.csv":     r.summaryCSV(groups),
 		"summary.md":      []byte(r.Markdown()),
 		"experiment.toml": r.Experiment.Source,
@@ -54,8 +55,7 @@ func (r *Run) Tables() (Files, error) {
 // metricsCSV has one row for each (arm, swept fields, seed, stage, step).
 func (r *Run) metricsCSV(groups []Group) []byte {
 	names := metricNames(groups)
-	head := append([]string{"arm", "seed", "stage", "step"}, r.Experiment.Swept...)
-	lines := [][]string{append(head, names...)}
+	lines := [][]string{append(r.keyColumns(), names...)}
 	for point, p := range r.Experiment.Points {
 		for arm := -1; arm < len(p.Arms); arm++ {
 			for seed, number := range r.Experiment.Seeds {
@@ -183,6 +183,16 @@ func (p Point) metadata() map[string]string {
 		"prompts": jsonText(prompts), "words": jsonText(words), "order": strconv.Itoa(p.Config.Policy.Order),
 		"max_length": strconv.Itoa(p.Config.World.MaxLength), "engine": sim.EngineVersion,
 	}
+}
+
+// jsonFile is a value as a readable file.
+func jsonFile(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // texts and numbers always encode
+	return b.Bytes()
 }
 
 func jsonText(v any) string {

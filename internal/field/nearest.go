@@ -1,16 +1,41 @@
 package field
 
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
 // Nearest is the known name within a few edits of name, "" when none is near
 // enough to be meant. The first of equally near ones wins.
 func Nearest(name string, known []string) string {
-	best, limit := "", 1+len([]rune(name))/4
-	limit = min(limit, 3)
+	if few := NearestFew(name, known, 1); len(few) > 0 {
+		return few[0]
+	}
+	return ""
+}
+
+// NearestFew are the up to n known names within a few edits of name, nearest
+// first. Upper and lower case are the same letter.
+func NearestFew(name string, known []string, n int) []string {
+	type candidate struct {
+		name  string
+		edits int
+	}
+	limit := min(1+len([]rune(name))/4, 3)
+	var near []candidate
 	for _, k := range known {
-		if d := distance(name, k); d <= limit {
-			best, limit = k, d-1
+		d := distance(strings.ToLower(name), strings.ToLower(k))
+		if d <= limit && !slices.ContainsFunc(near, func(c candidate) bool { return c.name == k }) {
+			near = append(near, candidate{k, d})
 		}
 	}
-	return best
+	slices.SortStableFunc(near, func(a, b candidate) int { return cmp.Compare(a.edits, b.edits) })
+	var out []string
+	for _, c := range near[:min(n, len(near))] {
+		out = append(out, c.name)
+	}
+	return out
 }
 
 // distance is the number of insertions, deletions, substitutions and swaps of
