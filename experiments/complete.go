@@ -3,6 +3,7 @@ package experiments
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -68,21 +69,23 @@ func runTitle(dir string) string {
 	return e.Title
 }
 
-// CompleteSwept offers `field=value` for every value of a run's swept fields.
+// CompleteSwept offers `field=` for every swept field of a run, with its values
+// as the description: bash takes = for the end of a word, so they cannot be
+// offered themselves.
 func CompleteSwept(dir string) []Completion {
 	e, err := Load(filepath.Join(dir, "resolved.toml"), nil)
 	if err != nil {
 		return nil
 	}
 	var out []Completion
-	seen := map[string]bool{}
 	for i, field := range e.Swept {
+		var values []string
 		for _, p := range e.Points {
-			if word := field + "=" + p.Values[i]; !seen[word] {
-				seen[word] = true
-				out = append(out, Completion{word, fieldDocs[field].Doc})
+			if !slices.Contains(values, p.Values[i]) {
+				values = append(values, p.Values[i])
 			}
 		}
+		out = append(out, Completion{field + "=", strings.Join(values, ", ")})
 	}
 	return out
 }

@@ -25,7 +25,7 @@ func NearestFew(name string, known []string, n int) []string {
 	limit := min(1+len([]rune(name))/4, 3)
 	var near []candidate
 	for _, k := range known {
-		d := distance(strings.ToLower(name), strings.ToLower(k))
+		d := Distance(strings.ToLower(name), strings.ToLower(k))
 		if d <= limit && !slices.ContainsFunc(near, func(c candidate) bool { return c.name == k }) {
 			near = append(near, candidate{k, d})
 		}
@@ -38,9 +38,9 @@ func NearestFew(name string, known []string, n int) []string {
 	return out
 }
 
-// distance is the number of insertions, deletions, substitutions and swaps of
+// Distance is the number of insertions, deletions, substitutions and swaps of
 // neighbours between a and b (optimal string alignment).
-func distance(a, b string) int {
+func Distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	before, row := []int(nil), make([]int, len(y)+1)
 	for j := range row {
