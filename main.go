@@ -142,6 +142,14 @@ func (c *cli) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run EXPERIMENT [key=value ...]",
 		Short: "Run an experiment and write tables, figures and policies",
+		Long: `Runs an experiment: writes tables, figures and policies, and prints the summary.
+
+EXPERIMENT is the name of an experiment that comes with the program, or a path.
+key=value sets any field under its dotted name (ppo.cliprange=0.1, seeds=[0,7],
+grid.labels.rankings=[50,800]); a value that is no TOML is taken as a string.
+
+Ctrl-C once: finished cells are kept and the same command goes on from there.
+Twice: stop at once.`,
 		Example: `  rlhfsim run chapter
   rlhfsim run mine.toml seeds=30 ppo.cliprange=0.1 -o runs/clip
   rlhfsim run ppo-vs-dpo --seeds 3 --json`,
@@ -248,6 +256,10 @@ func (c *cli) talkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "talk RUN [field=value ...]",
 		Short: "Say what each stage of a run answers, in words, with exact probabilities",
+		Long: `Says what each stage of a run answers, in words, with exact probabilities.
+field=value chooses the point of a sweep; the first one where nothing is said. Reads
+resolved.toml and policies/ only, so it works on a folder copied from elsewhere. The
+optimum is the one at objective.beta, not at an arm's own.`,
 		Example: `  rlhfsim talk runs/chapter
   rlhfsim talk runs/chapter --prompt tea --arm ppo -n 10`,
 		Args:              cobra.MinimumNArgs(1),
@@ -279,6 +291,9 @@ func (c *cli) explainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain [TERM]",
 		Short: "Explain a metric, field, method, error code or word of the field",
+		Long: `Explains a metric, field, section, method, loss type, figure, count, error code, or a
+word of the field: what it means, its formula, unit and source, and for fields the
+default and what is allowed. Lists everything there is where nothing is asked.`,
 		Example: `  rlhfsim explain exact/gap
   rlhfsim explain ppo.cliprange
   rlhfsim explain clip_coef                  what other libraries call it works too

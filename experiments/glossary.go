@@ -51,7 +51,7 @@ var glossary = []concept{
 		Formula: "β [log π(y|x) − log π_ref(y|x)]", Source: "Rafailov et al. 2023 (arXiv 2305.18290), equation 5", See: []string{"rewards/chosen", "dpo"}},
 	{Name: "likelihood displacement", Also: []string{"displacement"}, Meaning: "In DPO the chosen response may lose probability while the loss falls: only the difference to the rejected one is trained, and both can fall. Not a bug in itself; the mass goes to responses that nobody ranked.",
 		Source: "Razin et al. 2024 (arXiv 2410.08847)", See: []string{"logps/chosen", "rewards/chosen", "rewards/margins"}},
-	{Name: "pi*", Also: []string{"π*", "optimum", "optimal policy", "pi star"}, Meaning: "The best possible policy for a reward at β: the SFT policy, reweighted. Known here in closed form, so that every curve is drawn against it. For gold it is not a policy of the class; the gap figure says what that costs.",
+	{Name: "pi*", Also: []string{"π*", "optimum", "optimal policy", "pi star"}, Meaning: "The best possible policy for a reward at β: the SFT policy, reweighted. Known here in closed form, so that every curve is drawn against it. It need not lie in the policy class; the gap figure says what that costs.",
 		Formula: "π*(y|x) = π_SFT(y|x) exp(r(x,y)/β) / Z(x)", Source: "Rafailov et al. 2023 (arXiv 2305.18290), equation 4", See: []string{"J*", "beta", "exact/gap"}},
 	{Name: "J*", Also: []string{"optimal objective", "J star", "of J*"}, Meaning: "The best possible value of the objective, reached by π*. The summary's \"of J*\" is the share of the way from the SFT policy to it.",
 		Formula: "J* = β E_x[log Z(x)]; J* − J(π) = β KL(π‖π*)", Source: "Rafailov et al. 2023 (arXiv 2305.18290), appendix A.1", See: []string{"pi*", "exact/gap", "exact/objective"}},

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -116,6 +117,9 @@ var fieldNotes = map[string]topicNote{
 	"ppo.vf_coef":                       {Formula: "L = L_policy + vf_coef L_value", Source: "Schulman et al. 2017 (arXiv 1707.06347), equation 9 (c₁); TRL PPOConfig", See: []string{"loss/value_avg"}},
 	"ppo.cliprange_value":               {Formula: "½ max((V−R)², (clip(V, V_old ± c) − R)²)", Source: "OpenAI baselines; TRL PPOConfig", See: []string{"loss/value_avg", "val/clipfrac_avg"}},
 	"ppo.entropy_coef":                  {Formula: "L ← L − c H(π)", Source: "Schulman et al. 2017 (arXiv 1707.06347), equation 9 (c₂)", See: []string{"policy/entropy_avg"}},
+	"ppo.total_episodes":                {Source: "TRL PPOConfig", See: []string{"episode", "ppo.batch_size"}},
+	"ppo.batch_size":                    {Source: "TRL PPOConfig", See: []string{"step", "ppo.num_mini_batches"}},
+	"ppo.num_mini_batches":              {Source: "TRL PPOConfig, after OpenAI baselines", See: []string{"ppo.num_ppo_epochs"}},
 	"ppo.num_ppo_epochs":                {Source: "Schulman et al. 2017 (arXiv 1707.06347), algorithm 1 (K); TRL PPOConfig", See: []string{"ppo.num_mini_batches", "ppo/epochs"}},
 	"dpo":                               {See: []string{"implicit reward", "dpo.beta"}},
 	"dpo.beta":                          {Formula: "−log σ(β [log π/π_SFT(y_w) − log π/π_SFT(y_l)])", Source: "Rafailov et al. 2023 (arXiv 2305.18290), equation 7; TRL DPOConfig", See: []string{"beta", "implicit reward"}},
@@ -124,11 +128,9 @@ var fieldNotes = map[string]topicNote{
 	"exact.reward":                      {Source: ours, See: []string{"gold", "proxy"}},
 }
 
-// sectionSources say where a section's names and defaults come from.
-var sectionSources = map[string]string{
-	"ppo": "named as in TRL's PPOConfig, after OpenAI's lm-human-preferences", "dpo": "named as in TRL's DPOConfig",
-	"reward": "named as in TRL's RewardConfig", "sft": "named as in TRL's SFTConfig", "base": "training fields named as in TRL's SFTConfig",
-}
+// trainingNames are the fields of every training section that are named as in
+// transformers' TrainingArguments, which TRL's configurations extend.
+var trainingNames = []string{"learning_rate", "num_train_epochs", "max_grad_norm", "lr_scheduler_type", "weight_decay"}
 
 // topics lists everything that can be explained, in the order of topicKinds.
 func topics() []Topic {
@@ -199,14 +201,14 @@ func fieldTopics() []Topic {
 		doc, note := fieldDocs[f.Path], fieldNotes[f.Path]
 		t := Topic{Term: f.Path, Kind: kindField, Meaning: doc.Doc, Type: f.Kind, Default: f.Default, Allowed: f.Allowed,
 			Formula: note.Formula, Source: note.Source, See: note.See, UsedBy: usedBy(f.Path), Elsewhere: elsewhereText(doc), foreign: doc.Foreign}
-		section, name, dotted := cutLast(f.Path)
-		if !dotted {
+		_, name, dotted := cutLast(f.Path)
+		switch {
+		case !dotted:
 			t.Kind, t.Type, t.also = kindSection, "", []string{"[" + f.Path + "]"}
-		} else {
-			t.also = []string{name}
-		}
-		if t.Source == "" {
-			t.Source = sectionSources[section]
+		case slices.Contains(trainingNames, name):
+			t.also, t.Source = []string{name}, strings.TrimPrefix(t.Source+"; ", "; ")+"named as in transformers' TrainingArguments and TRL"
+		default:
+			t.also, t.Source = []string{name}, cmp.Or(t.Source, ours)
 		}
 		out = append(out, t)
 	}
