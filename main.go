@@ -182,8 +182,11 @@ Twice: stop at once.`,
 func (c *cli) checkCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:               "check EXPERIMENT [key=value ...]",
-		Short:             "Say what would run, what it changes, and the best possible result",
+		Use:   "check EXPERIMENT [key=value ...]",
+		Short: "Say what would run, what it changes, and the best possible result",
+		Long: `Says what would run, what it changes, and the best possible result. Trains base, SFT
+and reward model of the first seed in memory, and writes nothing. Shows the optimum
+for at most twelve points.`,
 		Example:           "  rlhfsim check chapter objective.beta=0.1",
 		Args:              oneExperiment,
 		ValidArgsFunction: completeExperiment,
@@ -226,8 +229,11 @@ func (c *cli) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Print the file of an experiment that comes with the program",
+		Long: `Prints the file of an experiment that comes with the program; or, for editors, the JSON
+Schema of experiment files, which a file names in its first line:
+#:schema ./experiment.schema.json`,
 		Example: `  rlhfsim show chapter > mine.toml
-  rlhfsim show --schema > experiment.schema.json   for editors; first line of a file: #:schema ./experiment.schema.json`,
+  rlhfsim show --schema > experiment.schema.json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if schema {
 				return cobra.NoArgs(cmd, args)
