@@ -111,6 +111,8 @@ func metricPage() string {
 
 func errorPage() string {
 	var b strings.Builder
+	_, err := Load("chapter", []string{"ppo.clip_coef=0.1"})
+	fmt.Fprintf(&b, "```\n$ rlhfsim run chapter ppo.clip_coef=0.1\n%v```\n\n", err)
 	for _, c := range codeDocs {
 		fmt.Fprintf(&b, "## %s: %s\n\n%s\n\n", c.Code, c.Title, c.Cause)
 		fmt.Fprintf(&b, "```toml\n# wrong\n%s```\n\n```toml\n# right\n%s```\n\n", c.Example, c.Fixed)

@@ -146,39 +146,29 @@ func unindexed(path string) string {
 	return strings.Join(parts, ".")
 }
 
-// foreign translates another system's name for a field of the section.
-func foreign(section, key string) (name, note string) {
+// foreign translates another system's name for a field of the section: to the
+// field's name there, or to dotted names where the section is none or an arm.
+func foreign(section, key string) []string {
 	section = unindexed(section)
-	if strings.HasPrefix(section, "arm") { // the name may belong to any section an arm can change
-		section = ""
-	}
+	inArm, anywhere := section == "arm", section == "" || section == "arm" || section == "variant"
 	var hits []string
 	for _, docs := range []map[string]fieldDoc{fieldDocs, fileDocs} {
 		for path, doc := range docs {
-			parent, _, _ := cutLast(path)
-			if slices.Contains(doc.Foreign, key) && (parent == section || section == "") {
+			parent, name, _ := cutLast(path)
+			switch {
+			case !slices.Contains(doc.Foreign, key):
+			case parent == section && !anywhere:
+				hits = append(hits, name)
+			case anywhere && (!inArm || slices.Contains(armSections(), parent)):
 				hits = append(hits, path)
 			}
 		}
 	}
-	if len(hits) == 0 {
-		return "", ""
+	if slices.Contains(hits, "objective.beta") { // the one that all arms share
+		return []string{"objective.beta"}
 	}
 	slices.Sort(hits) // map order must not decide
-	path := hits[0]
-	if slices.Contains(hits, "objective.beta") {
-		path = "objective.beta"
-	}
-	doc := docOf(path)
-	note = "note: " + doc.Doc
-	if doc.Elsewhere != "" {
-		note += " " + doc.Elsewhere
-	}
-	if section == "" {
-		return path, note
-	}
-	_, name, _ = cutLast(path)
-	return name, note
+	return hits
 }
 
 // docOf is what is known of a field, in a section or outside of them.
@@ -189,9 +179,9 @@ func docOf(path string) fieldDoc {
 	return fileDocs[path]
 }
 
-// elsewhere is the section that has a field of that name, [objective] before
-// others; "" when none or several do.
-func elsewhere(key string) string {
+// elsewhere are the sections that have a field of that name: [objective] alone
+// where it is one of them.
+func elsewhere(key string) []string {
 	var hits []string
 	for path := range fieldDocs {
 		if parent, name, ok := cutLast(path); ok && name == key {
@@ -199,12 +189,10 @@ func elsewhere(key string) string {
 		}
 	}
 	if slices.Contains(hits, "objective") {
-		return "objective"
+		return []string{"objective"}
 	}
-	if len(hits) == 1 {
-		return hits[0]
-	}
-	return ""
+	slices.Sort(hits)
+	return hits
 }
 
 func cutLast(path string) (parent, name string, ok bool) {
