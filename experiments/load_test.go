@@ -132,21 +132,6 @@ func TestAllProblemsAtOnceInFileOrder(t *testing.T) {
 	}
 }
 
-// Each field with one letter dropped is refused, and the right one suggested.
-func TestEachMisspeltFieldIsRefused(t *testing.T) {
-	for path, doc := range fieldDocs {
-		section, key, dotted := cutLast(path)
-		if !dotted || len(key) < 4 || strings.Count(path, ".") > 1 {
-			continue
-		}
-		typo := key[:2] + key[3:]
-		_, report := load(t, head+"["+section+"]\n"+typo+" = 1\n")
-		if !strings.Contains(report, "E012") || !strings.Contains(report, "did you mean `"+key+"`?") {
-			t.Errorf("%s.%s (%s):\n%s", section, typo, doc.Doc, report)
-		}
-	}
-}
-
 func TestEveryFieldIsDocumentedAndNoOther(t *testing.T) {
 	fields := map[string]bool{}
 	for _, f := range docFields() {
