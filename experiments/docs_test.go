@@ -62,7 +62,7 @@ func fieldPage() string {
 			fmt.Fprintf(&b, "## [%s]\n\n%s\n\n", section, doc.Doc)
 			continue
 		}
-		rows = append(rows, []string{code(name), f.Kind, code(f.Default), f.Allowed, doc.Doc, elsewhereText(doc)})
+		rows = append(rows, []string{code(name), f.Kind, code(f.Default), f.Allowed, doc.Doc, elsewhereText(f.Path)})
 	}
 	flush()
 	return b.String()

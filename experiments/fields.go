@@ -9,7 +9,6 @@ import (
 // other systems call it.
 type fieldDoc struct {
 	Doc       string
-	Allowed   string   // where the check's own words do not say it best
 	Elsewhere string   // "CleanRL `clip_coef`, …", shown with suggestions
 	Foreign   []string // other systems' spellings, translated in errors
 }
@@ -17,85 +16,85 @@ type fieldDoc struct {
 // fieldDocs has an entry for every field of an experiment file's sections.
 var fieldDocs = map[string]fieldDoc{
 	"world":                {Doc: "The hidden world: words, prompts, and what people value."},
-	"world.max_length":     {Doc: "Words of the longest response; one that reaches it is cut, without EOS.", Elsewhere: "TRL `response_length`, `max_completion_length`", Foreign: []string{"response_length", "max_completion_length", "max_new_tokens", "length", "max_tokens", "max_len", "max_response_length"}},
-	"world.words":          {Doc: "Groups of words; their order gives the words their indices.", Allowed: "at least one group; each word once, without spaces", Foreign: []string{"vocab", "vocabulary"}},
+	"world.max_length":     {Doc: "Words of the longest response; one that reaches it is cut, without EOS.", Elsewhere: "TRL `response_length`, `max_completion_length`", Foreign: []string{"response_length", "max_completion_length", "max_new_tokens", "length"}},
+	"world.words":          {Doc: "Groups of words; their order gives the words their indices.", Foreign: []string{"vocab", "vocabulary"}},
 	"world.prompt":         {Doc: "One prompt: its text, its right answers, its weight.", Foreign: []string{"prompts"}},
-	"world.prompt.text":    {Doc: "What the prompt says.", Allowed: "some text, different from the other prompts'"},
-	"world.prompt.answers": {Doc: "The words that answer it.", Allowed: "words of [world.words]"},
+	"world.prompt.text":    {Doc: "What the prompt says."},
+	"world.prompt.answers": {Doc: "The words that answer it."},
 	"world.prompt.weight":  {Doc: "Relative frequency of the prompt."},
 	"world.value":          {Doc: "One table of what people value.", Foreign: []string{"gold", "values"}},
-	"world.value.count":    {Doc: "What is counted: a word group, \"right answer\", \"wrong answer\", \"repeat\" or \"length\".", Allowed: "a word group, \"right answer\", \"wrong answer\", \"repeat\" or \"length\"; each once"},
-	"world.value.worth":    {Doc: "Worth of a count of 0, 1, 2, …; the last entry holds for every higher count.", Allowed: "1 to world.max_length + 1 numbers between -1e+06 and 1e+06"},
+	"world.value.count":    {Doc: "What is counted: a word group, \"right answer\", \"wrong answer\", \"repeat\" or \"length\"."},
+	"world.value.worth":    {Doc: "Worth of a count of 0, 1, 2, …; the last entry holds for every higher count."},
 
 	"policy":                 {Doc: "The policy class."},
-	"policy.order":           {Doc: "How many of the last words the policy sees; 1 is a bigram.", Allowed: "at least 1 and at most 64, and a table of at most 2²⁷ entries"},
+	"policy.order":           {Doc: "How many of the last words the policy sees; 1 is a bigram."},
 	"policy.parametrisation": {Doc: "How parameters make the logits: \"table\" (all free) or \"shared\" (a term for all prompts and one per prompt).", Foreign: []string{"parametrization"}},
 
 	"base":                  {Doc: "The raw text, and pre-training on it."},
 	"base.lines":            {Doc: "Lines in the corpus."},
-	"base.weights":          {Doc: "How often a word of each group is said, relative to the others.", Allowed: "at least 0, one above 0, under the names of word groups"},
+	"base.weights":          {Doc: "How often a word of each group is said, relative to the others."},
 	"base.on_topic":         {Doc: "Probability that an answer word is made the right one for the prompt at hand."},
 	"base.repeat":           {Doc: "Probability that a word is the one just before again."},
 	"base.stop":             {Doc: "Probability that a line ends after each word."},
 	"base.learning_rate":    {Doc: "Adam's learning rate in pre-training.", Foreign: []string{"lr"}},
-	"base.num_train_epochs": {Doc: "Passes over the corpus.", Foreign: []string{"epochs", "num_epochs", "max_epochs", "total_epochs"}},
-	"base.batch_size":       {Doc: "Lines in a step.", Foreign: []string{"per_device_train_batch_size", "train_batch_size"}},
-	"base.max_grad_norm":    {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm", "gradient_clipping", "max_norm"}},
+	"base.num_train_epochs": {Doc: "Passes over the corpus.", Foreign: []string{"epochs", "num_epochs"}},
+	"base.batch_size":       {Doc: "Lines in a step.", Foreign: []string{"per_device_train_batch_size"}},
+	"base.max_grad_norm":    {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm"}},
 
 	"sft":                           {Doc: "Supervised fine-tuning on written demonstrations."},
-	"sft.demonstrations":            {Doc: "The (prompt, completion) pairs, in words.", Allowed: "at least one, those of sft.file included", Foreign: []string{"pairs", "data"}},
+	"sft.demonstrations":            {Doc: "The (prompt, completion) pairs, in words.", Foreign: []string{"pairs", "data"}},
 	"sft.demonstrations.prompt":     {Doc: "The text of a prompt."},
-	"sft.demonstrations.completion": {Doc: "What a person wrote.", Allowed: "words of [world.words], at most world.max_length of them", Foreign: []string{"response", "output"}},
-	"sft.file":                      {Doc: "A JSONL file of further pairs, {\"prompt\": …, \"completion\": …} a line.", Allowed: "a file of at most 8 MiB; a path is relative to the file that names it", Foreign: []string{"dataset", "dataset_name"}},
+	"sft.demonstrations.completion": {Doc: "What a person wrote.", Foreign: []string{"response", "output"}},
+	"sft.file":                      {Doc: "A JSONL file of further pairs, {\"prompt\": …, \"completion\": …} a line.", Foreign: []string{"dataset", "dataset_name"}},
 	"sft.learning_rate":             {Doc: "Adam's learning rate.", Foreign: []string{"lr"}},
-	"sft.num_train_epochs":          {Doc: "Passes over the demonstrations.", Foreign: []string{"epochs", "num_epochs", "max_epochs", "total_epochs"}},
-	"sft.batch_size":                {Doc: "Demonstrations in a step.", Foreign: []string{"per_device_train_batch_size", "train_batch_size"}},
-	"sft.max_grad_norm":             {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm", "gradient_clipping", "max_norm"}},
+	"sft.num_train_epochs":          {Doc: "Passes over the demonstrations.", Foreign: []string{"epochs", "num_epochs"}},
+	"sft.batch_size":                {Doc: "Demonstrations in a step.", Foreign: []string{"per_device_train_batch_size"}},
+	"sft.max_grad_norm":             {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm"}},
 
 	"labels":                       {Doc: "The collection of human rankings."},
-	"labels.rankings":              {Doc: "Rankings collected for training.", Foreign: []string{"comparisons", "num_labels", "num_comparisons", "num_pairs"}},
+	"labels.rankings":              {Doc: "Rankings collected for training.", Foreign: []string{"comparisons", "num_labels"}},
 	"labels.held_out":              {Doc: "Further rankings, for measuring the reward model.", Foreign: []string{"eval_rankings"}},
-	"labels.responses_per_ranking": {Doc: "K, the responses in a ranking, 2 to 9.", Foreign: []string{"k", "K", "num_generations", "num_responses"}},
+	"labels.responses_per_ranking": {Doc: "K, the responses in a ranking, 2 to 9.", Foreign: []string{"k", "K"}},
 	"labels.response_source":       {Doc: "Who writes the ranked responses: \"sft\", \"base\" or \"uniform\"."},
 	"labels.rater_temperature":     {Doc: "T in P(a above b) = σ((gold_a − gold_b)/T).", Foreign: []string{"temperature"}},
 	"labels.label_noise":           {Doc: "Probability that a comparison is reversed.", Elsewhere: "AlpacaFarm `p_label_flip`, oat `preference_flip_prob`", Foreign: []string{"p_label_flip", "preference_flip_prob", "flip_prob", "noise"}},
 
 	"reward":                            {Doc: "The fit of the reward model."},
 	"reward.learning_rate":              {Doc: "Adam's learning rate.", Foreign: []string{"lr"}},
-	"reward.num_train_epochs":           {Doc: "Passes over the rankings.", Foreign: []string{"epochs", "num_epochs", "max_epochs", "total_epochs"}},
-	"reward.batch_size":                 {Doc: "Rankings in a step.", Foreign: []string{"per_device_train_batch_size", "train_batch_size"}},
+	"reward.num_train_epochs":           {Doc: "Passes over the rankings.", Foreign: []string{"epochs", "num_epochs"}},
+	"reward.batch_size":                 {Doc: "Rankings in a step.", Foreign: []string{"per_device_train_batch_size"}},
 	"reward.weight_decay":               {Doc: "Decoupled weight decay (AdamW) of the word weights.", Foreign: []string{"l2"}},
 	"reward.center_rewards_coefficient": {Doc: "Weight of (r_w + r_l)², which keeps rewards around 0.", Foreign: []string{"center_coef"}},
-	"reward.max_grad_norm":              {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm", "gradient_clipping", "max_norm"}},
+	"reward.max_grad_norm":              {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm"}},
 
 	"objective":      {Doc: "The objective that all arms are measured by."},
-	"objective.beta": {Doc: "β in E[r] − β KL(π‖π_SFT), the leash.", Elsewhere: "TRL `beta` (DPO), `kl_coef` (PPO)", Foreign: []string{"kl_coef", "kl_penalty", "init_kl_coef", "pref_beta", "kl_coeff"}},
+	"objective.beta": {Doc: "β in E[r] − β KL(π‖π_SFT), the leash.", Elsewhere: "TRL `beta` (DPO), `kl_coef` (PPO)", Foreign: []string{"kl_coef", "kl_penalty"}},
 
 	"ppo":                     {Doc: "Proximal Policy Optimization."},
-	"ppo.total_episodes":      {Doc: "Responses sampled in all.", Elsewhere: "CleanRL `total_timesteps`, SB3 `total_timesteps`", Foreign: []string{"total_timesteps", "num_episodes", "episodes", "num_rollouts"}},
-	"ppo.batch_size":          {Doc: "Responses sampled for each step.", Elsewhere: "OpenRLHF `rollout_batch_size`, SB3 `n_steps`", Foreign: []string{"rollout_batch_size", "n_steps", "num_steps", "local_batch_size", "train_batch_size", "per_device_train_batch_size"}},
-	"ppo.missing_eos_penalty": {Doc: "Taken off the score of a response that was cut.", Elsewhere: "AlpacaFarm `penalty_reward_value`", Foreign: []string{"penalty_reward_value", "non_eos_penalty", "stop_properly_penalty_coef", "reward_penalty"}},
+	"ppo.total_episodes":      {Doc: "Responses sampled in all.", Elsewhere: "CleanRL `total_timesteps`, SB3 `total_timesteps`", Foreign: []string{"total_timesteps", "num_episodes", "episodes"}},
+	"ppo.batch_size":          {Doc: "Responses sampled for each step.", Elsewhere: "OpenRLHF `rollout_batch_size`, SB3 `n_steps`", Foreign: []string{"rollout_batch_size", "n_steps", "num_steps", "local_batch_size"}},
+	"ppo.missing_eos_penalty": {Doc: "Taken off the score of a response that was cut.", Elsewhere: "AlpacaFarm `penalty_reward_value`", Foreign: []string{"penalty_reward_value", "non_eos_penalty"}},
 	"ppo.whiten_rewards":      {Doc: "Scale token rewards to unit variance, mean kept.", Foreign: []string{"scale_reward", "normalize_reward"}},
-	"ppo.kl_coef":             {Doc: "β of the KL penalty in the reward; objective.beta unless set.", Elsewhere: "OpenRLHF `kl.init_coef`, verl `kl_ctrl.kl_coef`, TRL 0.8 `init_kl_coef`", Foreign: []string{"init_kl_coef", "init_coef", "kl_penalty_coef", "beta", "kl_coeff", "kl_loss_coef", "init_kl"}},
-	"ppo.kl_estimator":        {Doc: "The KL penalty of one token: \"k1\" or \"k3\".", Elsewhere: "TRL 0.8 `kl_penalty`", Foreign: []string{"kl_penalty", "kl_type", "kl_penalty_type", "kl_loss_type"}},
+	"ppo.kl_coef":             {Doc: "β of the KL penalty in the reward; objective.beta unless set.", Elsewhere: "OpenRLHF `kl.init_coef`, verl `kl_ctrl.kl_coef`, TRL 0.8 `init_kl_coef`", Foreign: []string{"init_kl_coef", "init_coef", "kl_penalty_coef", "beta"}},
+	"ppo.kl_estimator":        {Doc: "The KL penalty of one token: \"k1\" or \"k3\".", Elsewhere: "TRL 0.8 `kl_penalty`", Foreign: []string{"kl_penalty", "kl_type"}},
 	"ppo.adap_kl_ctrl":        {Doc: "Steer the KL coefficient to a target.", Elsewhere: "verl `kl_ctrl.type`", Foreign: []string{"adaptive_kl", "kl_ctrl"}},
 	"ppo.target":              {Doc: "KL in nats per response that an adaptive coefficient aims at.", Foreign: []string{"kl_target", "target_kl_ctrl"}},
 	"ppo.horizon":             {Doc: "Episodes over which it does so.", Foreign: []string{"kl_horizon"}},
 	"ppo.gamma":               {Doc: "γ, the discount.", Foreign: []string{"discount"}},
 	"ppo.lam":                 {Doc: "λ of generalised advantage estimation.", Elsewhere: "CleanRL and SB3 `gae_lambda`, OpenRLHF `lambd`", Foreign: []string{"gae_lambda", "lambd", "lambda"}},
 	"ppo.whiten_advantages":   {Doc: "Scale advantages to mean 0 and variance 1 (TRL always does).", Elsewhere: "CleanRL `norm_adv`, SB3 `normalize_advantage`", Foreign: []string{"norm_adv", "normalize_advantage"}},
-	"ppo.num_ppo_epochs":      {Doc: "Passes over each batch of responses.", Elsewhere: "CleanRL `update_epochs`, SB3 `n_epochs`, OpenRLHF `max_epochs`, verl `ppo_epochs`", Foreign: []string{"update_epochs", "n_epochs", "max_epochs", "ppo_epochs", "noptepochs", "num_iterations", "num_epochs", "epochs"}},
-	"ppo.num_mini_batches":    {Doc: "Minibatches in each pass.", Allowed: "at least 1 and at most ppo.batch_size", Elsewhere: "CleanRL `num_minibatches`", Foreign: []string{"num_minibatches", "nminibatches", "n_minibatches", "num_minibatch"}},
-	"ppo.cliprange":           {Doc: "The PPO clip range ε.", Elsewhere: "CleanRL `clip_coef`, SB3 `clip_range`, OpenRLHF `eps_clip`, verl `clip_ratio`", Foreign: []string{"clip_coef", "clip_range", "eps_clip", "clip_ratio", "clip_eps", "epsilon", "clip", "clip_eps_lo", "clip_eps_hi", "cliprange_policy", "clip_epsilon"}},
+	"ppo.num_ppo_epochs":      {Doc: "Passes over each batch of responses.", Elsewhere: "CleanRL `update_epochs`, SB3 `n_epochs`, OpenRLHF `max_epochs`, verl `ppo_epochs`", Foreign: []string{"update_epochs", "n_epochs", "max_epochs", "ppo_epochs", "noptepochs"}},
+	"ppo.num_mini_batches":    {Doc: "Minibatches in each pass.", Elsewhere: "CleanRL `num_minibatches`", Foreign: []string{"num_minibatches", "nminibatches", "n_minibatches"}},
+	"ppo.cliprange":           {Doc: "The PPO clip range ε.", Elsewhere: "CleanRL `clip_coef`, SB3 `clip_range`, OpenRLHF `eps_clip`, verl `clip_ratio`", Foreign: []string{"clip_coef", "clip_range", "eps_clip", "clip_ratio", "clip_eps", "epsilon", "clip"}},
 	"ppo.early_stopping":      {Doc: "Stop the passes over a batch when the policy has moved too far."},
 	"ppo.target_kl":           {Doc: "How far is too far: 1.5 times this, in nats per token.", Foreign: []string{"desired_kl"}},
-	"ppo.vf_coef":             {Doc: "Weight of the value loss.", Elsewhere: "OpenAI `vf_coef`, rlhf-book `vf_coef`", Foreign: []string{"value_loss_coef", "value_coef", "vf_loss_coef"}},
-	"ppo.cliprange_value":     {Doc: "Clip range of the value loss.", Elsewhere: "SB3 `clip_range_vf`, OpenRLHF `value_clip`, rlhf-book `clip_eps_val`", Foreign: []string{"clip_range_vf", "clip_vloss", "value_clip", "clip_eps_val", "cliprange_vf", "clip_range_value"}},
+	"ppo.vf_coef":             {Doc: "Weight of the value loss.", Elsewhere: "OpenAI `vf_coef`, rlhf-book `vf_coef`", Foreign: []string{"value_loss_coef", "value_coef"}},
+	"ppo.cliprange_value":     {Doc: "Clip range of the value loss.", Elsewhere: "SB3 `clip_range_vf`, OpenRLHF `value_clip`, rlhf-book `clip_eps_val`", Foreign: []string{"clip_range_vf", "clip_vloss", "value_clip", "clip_eps_val", "cliprange_vf"}},
 	"ppo.entropy_coef":        {Doc: "Weight of the entropy bonus.", Elsewhere: "CleanRL and SB3 `ent_coef`, verl `entropy_coeff`", Foreign: []string{"ent_coef", "entropy_coeff"}},
-	"ppo.learning_rate":       {Doc: "Adam's learning rate of the policy.", Elsewhere: "OpenRLHF `actor.adam.lr`", Foreign: []string{"lr", "actor_learning_rate", "actor_lr"}},
+	"ppo.learning_rate":       {Doc: "Adam's learning rate of the policy.", Elsewhere: "OpenRLHF `actor.adam.lr`", Foreign: []string{"lr", "actor_learning_rate"}},
 	"ppo.value_learning_rate": {Doc: "Adam's learning rate of the value head.", Elsewhere: "OpenRLHF `critic_learning_rate`", Foreign: []string{"critic_learning_rate", "critic_lr", "value_lr", "vf_lr"}},
 	"ppo.lr_scheduler_type":   {Doc: "\"constant\", or \"linear\" to 0.", Elsewhere: "CleanRL `anneal_lr`", Foreign: []string{"anneal_lr", "lr_scheduler", "scheduler"}},
-	"ppo.max_grad_norm":       {Doc: "Largest gradient norm of policy and value each; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm", "gradient_clipping", "max_norm"}},
+	"ppo.max_grad_norm":       {Doc: "Largest gradient norm of policy and value each; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm"}},
 
 	"dpo":                   {Doc: "Direct Preference Optimization."},
 	"dpo.beta":              {Doc: "β of the implicit reward; objective.beta unless set.", Elsewhere: "LlamaFactory `pref_beta`", Foreign: []string{"pref_beta", "kl_coef"}},
@@ -103,37 +102,72 @@ var fieldDocs = map[string]fieldDoc{
 	"dpo.label_smoothing":   {Doc: "ε, the assumed probability of a reversed label (conservative DPO).", Foreign: []string{"smoothing", "eps"}},
 	"dpo.learning_rate":     {Doc: "Adam's learning rate.", Foreign: []string{"lr"}},
 	"dpo.lr_scheduler_type": {Doc: "\"constant\", or \"linear\" to 0.", Foreign: []string{"lr_scheduler", "scheduler"}},
-	"dpo.num_train_epochs":  {Doc: "Passes over the pairs.", Foreign: []string{"epochs", "num_epochs", "n_epochs", "max_epochs", "total_epochs"}},
-	"dpo.batch_size":        {Doc: "Pairs in a step.", Foreign: []string{"per_device_train_batch_size", "train_batch_size"}},
-	"dpo.max_grad_norm":     {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm", "gradient_clipping", "max_norm"}},
+	"dpo.num_train_epochs":  {Doc: "Passes over the pairs.", Foreign: []string{"epochs", "num_epochs", "n_epochs"}},
+	"dpo.batch_size":        {Doc: "Pairs in a step.", Foreign: []string{"per_device_train_batch_size"}},
+	"dpo.max_grad_norm":     {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm"}},
 
 	"exact":               {Doc: "Gradient ascent on the exact objective."},
 	"exact.reward":        {Doc: "What is climbed: \"proxy\", the learned reward, or \"gold\", the true values."},
 	"exact.learning_rate": {Doc: "Adam's learning rate.", Foreign: []string{"lr"}},
 	"exact.num_steps":     {Doc: "Gradient steps.", Elsewhere: "TRL `max_steps`", Foreign: []string{"max_steps", "steps"}},
-	"exact.max_grad_norm": {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm", "gradient_clipping", "max_norm"}},
+	"exact.max_grad_norm": {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm"}},
 
 	"evaluation":       {Doc: "When the exact evaluation runs."},
-	"evaluation.every": {Doc: "Steps between records and exact evaluations.", Elsewhere: "TRL `logging_steps`, `eval_steps`", Foreign: []string{"eval_steps", "logging_steps", "eval_every", "log_every", "log_interval"}},
+	"evaluation.every": {Doc: "Steps between records and exact evaluations.", Elsewhere: "TRL `logging_steps`, `eval_steps`", Foreign: []string{"eval_steps", "logging_steps", "eval_every"}},
 }
 
 // fileDocs documents what stands outside the sections.
 var fileDocs = map[string]fieldDoc{
-	"format":       {Doc: "The version of the file format.", Allowed: "1"},
-	"extends":      {Doc: "What the file builds on: tables are merged key by key, lists replaced whole; name, title and question are not inherited.", Allowed: "an experiment that comes with the program, or a path relative to this file", Foreign: []string{"inherits", "defaults", "preset"}},
-	"name":         {Doc: "Names the run's folder.", Allowed: "letters, digits, '.', '_' and '-'", Foreign: []string{"exp_name", "run_name"}},
+	"format":       {Doc: "The version of the file format."},
+	"extends":      {Doc: "What the file builds on: tables are merged key by key, lists replaced whole; name, title and question are not inherited.", Foreign: []string{"inherits", "defaults", "preset"}},
+	"name":         {Doc: "Names the run's folder.", Foreign: []string{"exp_name", "run_name"}},
 	"title":        {Doc: "The title of tables and figures."},
 	"question":     {Doc: "What the experiment asks."},
-	"seeds":        {Doc: "How many seeds (0, 1, …), or which.", Allowed: "1 to 10000, or a list of different whole numbers", Elsewhere: "CleanRL `seed`, openrlbenchmark `num_seeds`", Foreign: []string{"num_seeds", "n_seeds", "num_runs"}},
+	"seeds":        {Doc: "How many seeds (0, 1, …), or which.", Elsewhere: "CleanRL `seed`, openrlbenchmark `num_seeds`", Foreign: []string{"num_seeds", "n_seeds", "num_runs"}},
 	"output":       {Doc: "Where results go."},
 	"output.dir":   {Doc: "The folder in which the run's folder is made.", Foreign: []string{"output_dir", "logdir", "log_dir"}},
 	"arm":          {Doc: "One way to align the SFT policy. Where a file has arms, they replace those of the file it extends."},
-	"arm.name":     {Doc: "The arm's name, which names files.", Allowed: "letters, digits, '.', '_' and '-'; different for each arm"},
+	"arm.name":     {Doc: "The arm's name, which names files."},
 	"arm.label":    {Doc: "The arm's name in tables and figures; any text."},
 	"arm.method":   {Doc: "How the arm aligns the policy."},
 	"grid":         {Doc: "Lists of values under dotted names; every combination is run.", Foreign: []string{"sweep", "sweeps"}},
 	"variant":      {Doc: "A set of fields that are varied together; every variant is run at every point of the grid."},
-	"variant.name": {Doc: "The variant's name.", Allowed: "different for each variant"},
+	"variant.name": {Doc: "The variant's name."},
+}
+
+// spellings are further names that other systems give a field, in whatever section
+// it stands.
+var spellings = map[string][]string{
+	"batch_size":            {"train_batch_size", "per_device_train_batch_size"},
+	"beta":                  {"kl_coeff", "init_kl_coef"},
+	"cliprange":             {"clip_eps_lo", "clip_eps_hi", "cliprange_policy", "clip_epsilon"},
+	"cliprange_value":       {"clip_range_value"},
+	"every":                 {"log_every", "log_interval"},
+	"kl_coef":               {"kl_coeff", "kl_loss_coef", "init_kl"},
+	"kl_estimator":          {"kl_penalty_type", "kl_loss_type"},
+	"learning_rate":         {"actor_lr"},
+	"max_grad_norm":         {"gradient_clipping", "max_norm"},
+	"max_length":            {"max_tokens", "max_len", "max_response_length"},
+	"missing_eos_penalty":   {"stop_properly_penalty_coef", "reward_penalty"},
+	"num_mini_batches":      {"num_minibatch"},
+	"num_ppo_epochs":        {"num_iterations", "num_epochs", "epochs"},
+	"num_train_epochs":      {"max_epochs", "total_epochs"},
+	"rankings":              {"num_comparisons", "num_pairs"},
+	"responses_per_ranking": {"num_generations", "num_responses"},
+	"total_episodes":        {"num_rollouts"},
+	"vf_coef":               {"vf_loss_coef"},
+}
+
+// foreignNames are all of a field's names elsewhere.
+func foreignNames(path string) []string {
+	_, name, _ := cutLast(path)
+	out := slices.Clone(docOf(path).Foreign)
+	for _, s := range spellings[name] {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // unindexed is a path as fieldDocs spells it: "world.value[2].worth" without
@@ -153,10 +187,10 @@ func foreign(section, key string) []string {
 	inArm, anywhere := section == "arm", section == "" || section == "arm" || section == "variant"
 	var hits []string
 	for _, docs := range []map[string]fieldDoc{fieldDocs, fileDocs} {
-		for path, doc := range docs {
+		for path := range docs {
 			parent, name, _ := cutLast(path)
 			switch {
-			case !slices.Contains(doc.Foreign, key):
+			case !slices.Contains(foreignNames(path), key):
 			case parent == section && !anywhere:
 				hits = append(hits, name)
 			case anywhere && (!inArm || slices.Contains(armSections(), parent)):

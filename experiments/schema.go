@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 
@@ -23,8 +22,28 @@ type fieldInfo struct {
 	IsTable bool     // a section, or a list of tables
 }
 
-// followBeta are the fields that take the value of objective.beta unless set.
-var followBeta = []string{"ppo.kl_coef", "dpo.beta"}
+// allowedTexts say what a field may hold where the checks' own words do not say it
+// best.
+var allowedTexts = map[string]string{
+	"world.words":                   "at least one group; each word once, without spaces",
+	"world.prompt.text":             "some text, different from the other prompts'",
+	"world.prompt.answers":          "words of [world.words]",
+	"world.value.count":             "a word group, \"right answer\", \"wrong answer\", \"repeat\" or \"length\"; each once",
+	"world.value.worth":             "1 to world.max_length + 1 numbers between -1e+06 and 1e+06",
+	"policy.order":                  "at least 1 and at most 64, and a table of at most 2²⁷ entries",
+	"base.weights":                  "at least 0, one above 0, under the names of word groups",
+	"sft.demonstrations":            "at least one, those of sft.file included",
+	"sft.demonstrations.completion": "words of [world.words], at most world.max_length of them",
+	"sft.file":                      "a file of at most 8 MiB; a path is relative to the file that names it",
+	"ppo.num_mini_batches":          "at least 1 and at most ppo.batch_size",
+
+	"format":       "1",
+	"extends":      "an experiment that comes with the program, or a path relative to this file",
+	"name":         "letters, digits, '.', '_' and '-'",
+	"seeds":        "1 to 10000, or a list of different whole numbers",
+	"arm.name":     "letters, digits, '.', '_' and '-'; different for each arm",
+	"variant.name": "different for each variant",
+}
 
 // fields describes every field of sim.Config, sections and tables before what
 // is in them.
@@ -49,7 +68,7 @@ func describeFields() []fieldInfo {
 			case f.value.Kind() == reflect.Struct:
 			case required[at]:
 				info.Default = "required"
-			case slices.Contains(followBeta, at):
+			case followsBeta(at):
 				info.Default = "objective.beta"
 			case isTable:
 				info.Default = "[]"
@@ -68,6 +87,36 @@ func describeFields() []fieldInfo {
 	c := oneOfEach()
 	walk("", reflect.ValueOf(&c).Elem())
 	return out
+}
+
+// strayBeta is no field's default: fields that have it follow objective.beta.
+const strayBeta = 0.123456789
+
+var followers = sync.OnceValue(func() sim.Config {
+	e, err := Load("chapter", []string{"objective.beta=" + float(strayBeta)})
+	if err != nil {
+		return sim.Default()
+	}
+	return e.Points[0].Config
+})
+
+// followsBeta says whether the field takes the value of objective.beta unless set.
+func followsBeta(path string) bool {
+	c := followers()
+	v, ok := fieldAt(&c, path)
+	return ok && path != "objective.beta" && v.Kind() == reflect.Float64 && v.Float() == strayBeta
+}
+
+// fieldAt is the field at a dotted path.
+func fieldAt(c *sim.Config, path string) (v reflect.Value, ok bool) {
+	v = reflect.ValueOf(c).Elem()
+	for _, name := range strings.Split(path, ".") {
+		inner, _ := tableIn(v)
+		if v, ok = fieldsOf(inner).get(name); !ok {
+			return v, false
+		}
+	}
+	return v, true
 }
 
 // oneOfEach is the default configuration with one element, nothing in it set, in
@@ -139,15 +188,11 @@ func allowed(path string, kind reflect.Kind) (text string, options []string) {
 	if kind == reflect.Struct || kind == reflect.Bool {
 		return "", nil
 	}
-	if doc := fieldDocs[path]; doc.Allowed != "" {
-		return doc.Allowed, nil
+	if text, ok := allowedTexts[path]; ok {
+		return text, nil
 	}
 	c := oneOfEach()
-	v := reflect.ValueOf(&c).Elem()
-	for _, name := range strings.Split(path, ".") {
-		inner, _ := tableIn(v)
-		v, _ = fieldsOf(inner).get(name)
-	}
+	v, _ := fieldAt(&c, path)
 	spoil(v)
 	for _, e := range field.All(c.Validate()) {
 		if unindexed(e.Field) == path { // the checks of a section come before those between fields

@@ -200,7 +200,7 @@ func fieldTopics() []Topic {
 	for _, f := range fields() {
 		doc, note := fieldDocs[f.Path], fieldNotes[f.Path]
 		t := Topic{Term: f.Path, Kind: kindField, Meaning: doc.Doc, Type: f.Kind, Default: f.Default, Allowed: f.Allowed,
-			Formula: note.Formula, Source: note.Source, See: note.See, UsedBy: usedBy(f.Path), Elsewhere: elsewhereText(doc), foreign: doc.Foreign}
+			Formula: note.Formula, Source: note.Source, See: note.See, UsedBy: usedBy(f.Path), Elsewhere: elsewhereText(f.Path), foreign: foreignNames(f.Path)}
 		_, name, dotted := cutLast(f.Path)
 		switch {
 		case !dotted:
@@ -214,7 +214,7 @@ func fieldTopics() []Topic {
 	}
 	for _, path := range fileFields() {
 		doc := fileDocs[path]
-		t := Topic{Term: path, Kind: kindField, Meaning: doc.Doc, Allowed: doc.Allowed, Elsewhere: elsewhereText(doc), foreign: doc.Foreign}
+		t := Topic{Term: path, Kind: kindField, Meaning: doc.Doc, Allowed: allowedTexts[path], Elsewhere: elsewhereText(path), foreign: foreignNames(path)}
 		if slices.Contains([]string{"output", "arm", "grid", "variant"}, path) {
 			t.Kind, t.also = kindSection, []string{"[" + path + "]", "[[" + path + "]]"}
 		}
@@ -235,12 +235,12 @@ func fileFields() []string {
 
 // elsewhereText is what others call a field: with their names where known, then
 // the bare spellings.
-func elsewhereText(doc fieldDoc) string {
-	parts := []string{}
+func elsewhereText(path string) string {
+	doc, parts := docOf(path), []string{}
 	if doc.Elsewhere != "" {
 		parts = append(parts, doc.Elsewhere)
 	}
-	for _, name := range doc.Foreign {
+	for _, name := range foreignNames(path) {
 		if !strings.Contains(doc.Elsewhere, "`"+name+"`") {
 			parts = append(parts, "`"+name+"`")
 		}
