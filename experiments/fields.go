@@ -145,7 +145,6 @@ var spellings = map[string][]string{
 	"every":                 {"log_every", "log_interval"},
 	"kl_coef":               {"kl_coeff", "kl_loss_coef", "init_kl"},
 	"kl_estimator":          {"kl_penalty_type", "kl_loss_type"},
-	"learning_rate":         {"actor_lr"},
 	"max_grad_norm":         {"gradient_clipping", "max_norm"},
 	"max_length":            {"max_tokens", "max_len", "max_response_length"},
 	"missing_eos_penalty":   {"stop_properly_penalty_coef", "reward_penalty"},
