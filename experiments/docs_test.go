@@ -79,7 +79,7 @@ func metricPage() string {
 			if hit(d) {
 				row := []string{code(d.Name), prose(d.Meaning), code(d.Formula), d.Unit, d.Source}
 				if stages {
-					row = append(row, strings.Join(d.stageNames(), ", "))
+					row = append(row, strings.Join(d.Stages, ", "))
 				}
 				rows = append(rows, row)
 			}
@@ -94,6 +94,7 @@ func metricPage() string {
 	}
 	rows = append(rows, []string{"swept fields", "Under their dotted names."})
 	b.WriteString("## Keys\n\n" + markdown([]string{"column", "meaning"}, rows) + "\n")
+	b.WriteString("π is any policy here; the stages \"arms\" are those of every method.\n\n")
 	exact := func(d metricDoc) bool { return strings.HasPrefix(d.Name, "exact/") }
 	estimate := func(d metricDoc) bool { return strings.HasPrefix(d.Name, "mc/") }
 	table("Exact", true, exact)
@@ -103,8 +104,14 @@ func metricPage() string {
 	}
 	table("Training: base, sft", false, trained("sft"))
 	table("Training: reward", false, trained("reward"))
-	for _, m := range sim.Methods {
-		table("Training: "+m.Name, false, trained(m.Name))
+	for _, section := range armSections()[1:] {
+		var names []string
+		for _, m := range sim.Methods {
+			if m.Section == section {
+				names = append(names, m.Name)
+			}
+		}
+		table("Training: "+strings.Join(names, ", "), false, trained(names[0]))
 	}
 	return b.String()
 }

@@ -16,12 +16,16 @@ import (
 	"rlhfsim/sim"
 )
 
-// everyMethod is a small run with one arm of each method.
+// everyMethod is a small run with one arm of a method of each section.
 func everyMethod(t *testing.T, overrides ...string) (*Run, Files) {
 	t.Helper()
 	text := head + "seeds = 1\n"
+	seen := map[string]bool{}
 	for _, m := range sim.Methods {
-		text += fmt.Sprintf("[[arm]]\nmethod = %q\n", m.Name)
+		if !seen[m.Section] {
+			text += fmt.Sprintf("[[arm]]\nmethod = %q\n", m.Name)
+		}
+		seen[m.Section] = true
 	}
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "x.toml"), []byte(text))
@@ -104,7 +108,7 @@ func TestEverythingIsExplained(t *testing.T) {
 	terms = append(terms, apart...)
 	terms = append(terms, "output.dir", "arm.name", "arm.label", "arm.method", "variant.name")
 	for _, m := range sim.Methods {
-		if methodNotes[m.Name].Formula == "" || methodNotes[m.Name].Source == "" {
+		if noteOf(m).Formula == "" || noteOf(m).Source == "" {
 			t.Errorf("method %s has no formula or source", m.Name)
 		}
 		terms = append(terms, m.Name)

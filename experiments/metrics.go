@@ -11,7 +11,7 @@ import (
 // thing in another stage (loss, entropy) has an entry for each meaning.
 type metricDoc struct {
 	Name      string   // a trailing * stands for any text: "exact/count/*"
-	Stages    []string // base, sft, reward, methods, or "arms" for every method; nil = all of them
+	Stages    []string // base, sft, reward, a section for all of its methods, or "arms" for every method; nil = all of them
 	Unit      string
 	Formula   string
 	Meaning   string
@@ -179,8 +179,11 @@ func (d metricDoc) matches(name string) bool {
 
 // in says whether the entry holds in a stage (base, sft, reward or a method).
 func (d metricDoc) in(stage string) bool {
-	isMethod := slices.ContainsFunc(sim.Methods, func(m sim.Method) bool { return m.Name == stage })
-	return d.Stages == nil || slices.Contains(d.Stages, stage) || isMethod && slices.Contains(d.Stages, "arms")
+	if d.Stages == nil || slices.Contains(d.Stages, stage) {
+		return true
+	}
+	i := slices.IndexFunc(sim.Methods, func(m sim.Method) bool { return m.Name == stage })
+	return i >= 0 && (slices.Contains(d.Stages, "arms") || slices.Contains(d.Stages, sim.Methods[i].Section))
 }
 
 // metricFor is what the metric of that name means in a stage.
@@ -191,25 +194,6 @@ func metricFor(stage, name string) (metricDoc, bool) {
 		}
 	}
 	return metricDoc{}, false
-}
-
-// stageNames are the stages that an entry holds in, spelt out.
-func (d metricDoc) stageNames() []string {
-	var out []string
-	for _, s := range allStages() {
-		if d.in(s) {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-func allStages() []string {
-	out := []string{"base", "sft", "reward"}
-	for _, m := range sim.Methods {
-		out = append(out, m.Name)
-	}
-	return out
 }
 
 // columnDoc describes one column of metrics.csv: an entry of columns.json.

@@ -53,7 +53,8 @@ type topicNote struct {
 	See                      []string
 }
 
-// methodNotes has an entry for every method.
+// methodNotes has an entry for every section that configures methods, and for
+// methods that differ from the first of their section.
 var methodNotes = map[string]topicNote{
 	"ppo": {Formula: "max E[min(ρ_t Â_t, clip(ρ_t, 1−ε, 1+ε) Â_t)], ρ_t = π/π_old, reward r − β KL", Source: "Schulman et al. 2017 (arXiv 1707.06347), equation 7; with the KL penalty Ziegler et al. 2019 (arXiv 1909.08593); fields as in TRL's PPOConfig",
 		See: []string{"reward model", "GAE", "ppo.cliprange", "ppo.kl_coef"}},
@@ -139,7 +140,7 @@ func topics() []Topic {
 		out = append(out, Topic{Term: c.Name, Kind: kindConcept, Meaning: c.Meaning, Formula: c.Formula, Source: c.Source, See: c.See, also: c.Also})
 	}
 	for _, m := range sim.Methods {
-		n := methodNotes[m.Name]
+		n := noteOf(m)
 		out = append(out, Topic{Term: m.Name, Kind: kindMethod, Meaning: m.Title + ". Its fields: [" + m.Section + "].", Formula: n.Formula, Source: n.Source, See: n.See})
 	}
 	for _, l := range dpo.Losses {
@@ -174,6 +175,14 @@ func topics() []Topic {
 	return out
 }
 
+// noteOf is the method's own note, or its section's.
+func noteOf(m sim.Method) topicNote {
+	if n, ok := methodNotes[m.Name]; ok {
+		return n
+	}
+	return methodNotes[m.Section]
+}
+
 func figureNames() []string {
 	var names []string
 	for name := range figureDocs {
@@ -186,7 +195,7 @@ func figureNames() []string {
 func (d metricDoc) topic(kind string) Topic {
 	t := Topic{Term: d.Name, Kind: kind, Meaning: d.Meaning, Formula: d.Formula, Unit: d.Unit, Source: d.Source, See: d.See, foreign: d.Elsewhere}
 	if kind == kindMetric {
-		t.Stages = d.stageNames()
+		t.Stages = d.Stages
 	}
 	if len(d.Elsewhere) > 0 {
 		t.Elsewhere = strings.Join(d.Elsewhere, ", ")
