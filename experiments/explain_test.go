@@ -164,7 +164,7 @@ func TestEveryFieldSaysWhatItMayHold(t *testing.T) {
 		"ppo.kl_coef":        {"objective.beta", "at least 0 and finite"},
 		"world.max_length":   {"required", "at least 1 and at most 64"},
 		"labels.label_noise": {"0.0", "at least 0 and below 0.5"},
-		"ppo.kl_estimator":   {`"k1"`, `"k1", "k3"`},
+		"exact.reward":       {`"proxy"`, `"proxy", "gold"`},
 	} {
 		i := slices.IndexFunc(fields(), func(f fieldInfo) bool { return f.Path == path })
 		if f := fields()[i]; f.Default != want[0] || !strings.HasPrefix(f.Allowed, want[1]) {
