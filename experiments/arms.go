@@ -206,8 +206,8 @@ func (l *loader) grid() []axis {
 	}
 	d := &decoder{out: l.out}
 	for _, key := range n.keys {
-		switch {
-		case slices.Contains(sections(), key):
+		switch section, _, _ := strings.Cut(key, "."); { // a quoted key may be dotted
+		case slices.Contains(sections(), section):
 		case slices.Contains(topKeys(), key):
 			l.out.add(codeSweep, n.under[key].at, fmt.Sprintf("`%s` cannot be swept", key), "[grid] takes fields of the sections: "+strings.Join(sections(), ", "))
 		default:
