@@ -62,4 +62,8 @@ var codeDocs = []codeDoc{
 		Cause:   "`sft.file` cannot be read, or a line of it is no JSON object with exactly the texts prompt and completion. A path is relative to the file that names it.",
 		Example: exampleHead + "[sft]\nfile = \"none.jsonl\"\n", Fixed: exampleHead + "[sft]\nfile = \"more.jsonl\" # {\"prompt\": \"i am so tired\", \"completion\": \"rest\"}\n",
 		See: []string{"sft.file", "demonstration"}},
+	{Code: codeFigure, Title: "a figure that cannot be drawn",
+		Cause:   "A [[figure]] needs a kind that exists, metrics and swept fields that the run has, and a name of its own.",
+		Example: exampleHead + "[[figure]]\nkind = \"overoptt\"\n", Fixed: exampleHead + "[[figure]]\nkind = \"frontier\"\n",
+		See: []string{"figure", "figure overopt"}},
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -49,14 +48,15 @@ func TestEveryRecordedMetricIsExplained(t *testing.T) {
 		large = append(large, fmt.Sprintf("{ count = %q, worth = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] }", count))
 	}
 	recorded := map[string]bool{}
-	for _, overrides := range [][]string{nil, {"policy.order=2", "world.max_length=9", "world.value=[" + strings.Join(large, ", ") + "]", "evaluation.every=1000"}} {
+	small := []string{"evaluation.gradient=true", "world.max_length=2", `world.value=[{ count = "polite", worth = [0, 1] }]`, `sft.demonstrations=[{ prompt = "i am so tired", completion = "rest" }]`}
+	for _, overrides := range [][]string{small, {"policy.order=2", "world.max_length=9", "world.value=[" + strings.Join(large, ", ") + "]", "evaluation.every=1000"}} {
 		r, files := everyMethod(t, overrides...)
-		for _, g := range r.Groups() {
-			for _, name := range metricNames([]Group{g}) {
-				recorded[name] = true
-				d, ok := metricFor(g.Stage, name)
+		for name, stages := range r.stagesOf() {
+			recorded[name] = true
+			for _, stage := range stages {
+				d, ok := metricFor(stage, name)
 				if !ok || d.Meaning == "" || d.Unit == "" || d.Formula == "" || d.Source == "" && !strings.HasSuffix(d.Name, "_reward") {
-					t.Errorf("stage %s records %s, which metricDocs does not explain for that stage", g.Stage, name)
+					t.Errorf("stage %s records %s, which metricDocs does not explain for that stage", stage, name)
 				}
 			}
 		}
@@ -92,7 +92,7 @@ func TestColumnsFollowTheTable(t *testing.T) {
 	}
 	r := &Run{Experiment: e}
 	var names []string
-	for _, c := range r.columns(nil) {
+	for _, c := range r.columns() {
 		names = append(names, c.Name+": "+c.Meaning)
 	}
 	if len(names) != 5 || names[4] != "labels.rankings: "+fieldDocs["labels.rankings"].Doc {
@@ -106,7 +106,7 @@ func TestEverythingIsExplained(t *testing.T) {
 	terms = append(terms, docFields()...)
 	terms = append(terms, fieldsOf(reflect.ValueOf(header{})).names()...)
 	terms = append(terms, apart...)
-	terms = append(terms, "output.dir", "arm.name", "arm.label", "arm.method", "variant.name")
+	terms = append(terms, "output.dir", "figure.kind", "arm.name", "arm.label", "arm.method", "variant.name")
 	for _, m := range sim.Methods {
 		if noteOf(m).Formula == "" || noteOf(m).Source == "" {
 			t.Errorf("method %s has no formula or source", m.Name)
@@ -151,7 +151,7 @@ func TestEverythingIsExplained(t *testing.T) {
 // The limits that are documented are those that are enforced, and none is missing.
 func TestEveryFieldSaysWhatItMayHold(t *testing.T) {
 	for _, f := range fields() {
-		section := !strings.Contains(f.Path, ".")
+		section := f.Kind == "table"
 		if f.Allowed == "" && f.Kind != "true or false" && !section {
 			t.Errorf("%s (%s) does not say what is allowed", f.Path, f.Kind)
 		}
@@ -174,22 +174,14 @@ func TestEveryFieldSaysWhatItMayHold(t *testing.T) {
 }
 
 func TestEveryFigureIsExplained(t *testing.T) {
-	r, _ := quickRun(t, t.TempDir(), 2, "seeds=2")
-	files, err := r.Figures()
-	if err != nil {
-		t.Fatal(err)
-	}
-	drawn := map[string]bool{}
-	for name := range files {
-		name, _, _ = strings.Cut(strings.TrimSuffix(path.Base(name), path.Ext(name)), "-")
-		drawn[name] = true
-		if figureDocs[name].Meaning == "" {
-			t.Errorf("figure %s is not explained", name)
+	for _, k := range FigureKinds {
+		if figureDocs[k.Name].Meaning == "" {
+			t.Errorf("figure %s is not explained", k.Name)
 		}
 	}
 	for name := range figureDocs {
-		if !drawn[name] {
-			t.Errorf("figure %s is explained and not drawn", name)
+		if !slices.ContainsFunc(FigureKinds, func(k FigureKind) bool { return k.Name == name }) {
+			t.Errorf("figure %s is explained and does not exist", name)
 		}
 	}
 }

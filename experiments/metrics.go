@@ -102,6 +102,16 @@ var metricDocs = []metricDoc{
 	{Name: "exact/accuracy_ceiling", Stages: inReward, Unit: "share", Formula: "E[max(p, 1−p)], p = P(label prefers y to y′)",
 		Meaning: "The accuracy of a judge who knows gold: no reward model does better on average, because raters themselves are noisy. Last step.", Source: ours, See: []string{"eval_accuracy", "exact/rater_agreement"}},
 
+	{Name: "exact/gradient_norm", Stages: inArms, Unit: "reward", Formula: "‖∇J‖ with respect to the logits; for dpo ‖∇L‖ of the population",
+		Meaning: "The norm of the exact gradient, with evaluation.gradient = true.", Source: ours, See: []string{"evaluation.gradient", "exact/gradient_cosine"}},
+	{Name: "exact/gradient_cosine", Stages: inArms, Unit: "cosine", Formula: "mean of cos(ĝ, ∇J) over 32 rollouts; for dpo between the data's gradient and ∇L",
+		Meaning: "How well the learner's gradient points: 1 is the direction of the exact one.", Source: ours, See: []string{"evaluation.gradient", "exact/gradient_bias"}},
+	{Name: "exact/gradient_bias", Stages: inArms, Unit: "share", Formula: "‖mean ĝ − ∇J‖/‖∇J‖; for dpo ‖data's − ∇L‖/‖∇L‖",
+		Meaning: "How far the mean of the learner's gradients is from the exact one; compare with mc/gradient_bias_unbiased.", Source: ours, See: []string{"evaluation.gradient", "mc/gradient_bias_unbiased"}},
+	{Name: "exact/population_loss", Stages: inDPO, Unit: "nats", Formula: "E[−log σ(βh)] over endless pairs",
+		Meaning: "The sigmoid loss on endless pairs, in worlds of up to 1,000 responses, with evaluation.gradient = true.", Source: ours, See: []string{"evaluation.gradient", "loss"}},
+	{Name: "mc/gradient_cosine_se", Stages: inArms, Unit: "cosine", Formula: "s/√n", Meaning: "The standard error of exact/gradient_cosine over rollouts.", Source: ours, See: []string{"exact/gradient_cosine"}},
+	{Name: "mc/gradient_bias_unbiased", Stages: inArms, Unit: "share", Formula: "√(variance of ĝ/n)/‖∇J‖", Meaning: "The bias that an unbiased estimate of this noise would show.", Source: ours, See: []string{"exact/gradient_bias"}},
 	{Name: "mc/win_rate", Stages: inPolicies, Unit: "share", Formula: "mean over 20 000 sampled pairs", Meaning: "An estimate of exact/win_rate, in worlds where the exact one would need too large a lattice of counts.", Source: ours, See: []string{"exact/win_rate", "mc/win_rate_se"}},
 	{Name: "mc/win_rate_se", Stages: inPolicies, Unit: "share", Formula: "s/√n", Meaning: "The standard error of mc/win_rate.", Source: ours, See: []string{"mc/win_rate"}},
 	{Name: "mc/rater_agreement", Stages: inReward, Unit: "share", Formula: "mean over 20 000 sampled pairs", Meaning: "An estimate of exact/rater_agreement, in worlds too large for the exact one.", Source: ours, See: []string{"exact/rater_agreement"}},
@@ -208,7 +218,7 @@ type columnDoc struct {
 
 // columns describes every column of the run's metrics.csv, in its order; one
 // that means different things in different stages comes once for each.
-func (r *Run) columns(groups []Group) []columnDoc {
+func (r *Run) columns() []columnDoc {
 	var out []columnDoc
 	add := func(name string, d metricDoc, stages []string) {
 		out = append(out, columnDoc{name, stages, d.Meaning, d.Unit, d.Formula, d.Source})
@@ -220,15 +230,8 @@ func (r *Run) columns(groups []Group) []columnDoc {
 		}
 		add(name, d, nil)
 	}
-	recorded := map[string][]string{} // stages of each metric
-	for _, g := range groups {
-		for _, name := range metricNames([]Group{g}) {
-			if !slices.Contains(recorded[name], g.Stage) {
-				recorded[name] = append(recorded[name], g.Stage)
-			}
-		}
-	}
-	for _, name := range metricNames(groups) {
+	recorded := r.stagesOf()
+	for _, name := range r.metricNames() {
 		for _, d := range metricDocs {
 			if !d.matches(name) {
 				continue
@@ -241,6 +244,29 @@ func (r *Run) columns(groups []Group) []columnDoc {
 			}
 			if len(stages) > 0 {
 				add(name, d, stages)
+			}
+		}
+	}
+	return out
+}
+
+// stagesOf are the stages that record each metric, in the order of the tables.
+func (r *Run) stagesOf() map[string][]string {
+	out := map[string][]string{}
+	for point, p := range r.Experiment.Points {
+		for arm := -1; arm < len(p.Arms); arm++ {
+			for seed := range r.Experiment.Seeds {
+				cell := r.names[cellID{point, arm, seed}]
+				if cell == nil {
+					continue
+				}
+				for _, stage := range cell.stages {
+					for _, name := range cell.names[stage] {
+						if !slices.Contains(out[name], stage) {
+							out[name] = append(out[name], stage)
+						}
+					}
+				}
 			}
 		}
 	}

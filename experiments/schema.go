@@ -35,6 +35,13 @@ var allowedTexts = map[string]string{
 	"sft.demonstrations":            "at least one, those of sft.file included",
 	"sft.demonstrations.completion": "words of [world.words], at most world.max_length of them",
 	"sft.file":                      "a file of at most 8 MiB; a path is relative to the file that names it",
+	"world.random.groups":           "at least 1 and at most 64, and at most world.random.words",
+	"world.random.prompts":          "at least 1 and at most 65536",
+	"world.random.demonstrations":   "at least 1 and at most 100000",
+	"world.random.seed":             "at least 0 and at most 2147483647",
+	"figure.kind":                   "a figure's name: rlhfsim plot --help lists them",
+	"figure.x":                      "a swept field",
+	"figure.y":                      "metrics, or one metric",
 	"ppo.num_mini_batches":          "at least 1 and at most ppo.batch_size",
 
 	"format":       "1",
@@ -251,6 +258,7 @@ func JSONSchema() any {
 	}}, "seeds")
 	properties["arm"] = describe(schemaNode{"type": "array", "items": s.armNode()}, "arm")
 	properties["variant"] = describe(schemaNode{"type": "array", "items": s.sections(sections(), "variant.name")}, "variant")
+	properties["figure"] = describe(schemaNode{"type": "array", "items": s.figureNode()}, "figure")
 	swept := schemaNode{}
 	for _, f := range fieldsOf(reflect.ValueOf(&c).Elem()) {
 		swept[f.name] = s.swept(f.name, f.value)
@@ -374,4 +382,14 @@ func (s schemaWriter) armNode() schemaNode {
 	n["properties"].(schemaNode)["method"].(schemaNode)["enum"] = methods
 	n["required"] = []string{"method"}
 	return n
+}
+
+func (s schemaWriter) figureNode() schemaNode {
+	properties := schemaNode{}
+	for _, f := range fieldsOf(reflect.ValueOf(FigureSpec{})) {
+		properties[f.name] = s.node(join("figure", f.name), f.value)
+	}
+	properties["kind"].(schemaNode)["enum"] = figureKindNames()
+	properties["y"] = describe(schemaNode{"anyOf": []any{schemaNode{"type": "string"}, schemaNode{"type": "array", "items": schemaNode{"type": "string"}}}}, "figure.y")
+	return closed(properties)
 }

@@ -71,12 +71,18 @@ var lossNotes = map[string]topicNote{
 
 // figureDocs has an entry for every figure that a run draws.
 var figureDocs = map[string]topicNote{
-	"pipeline": {Meaning: "The whole loop as a diagram, with this run's numbers in its boxes and what each stage most likely answers to the first prompt.", Source: "after Ouyang et al. 2022 (arXiv 2203.02155), figure 2", See: []string{"RLHF"}},
-	"curves":   {Meaning: "The exact metrics of each arm over its steps: mean and 95 % interval over seeds.", See: []string{"exact/gold_reward", "exact/kl", "interval"}},
-	"overopt":  {Meaning: "Gold and proxy over distance from SFT, √KL: where the proxy rises and gold falls the reward model is being hacked. Dotted: the exact frontiers, which no run can pass.", Source: "Gao et al. 2022 (arXiv 2210.10760), figure 1", See: []string{"over-optimisation", "frontier"}},
-	"reward":   {Meaning: "How good the reward model is: accuracy on held-out rankings over training, between a perfect judge and another rater, and calibration.", See: []string{"eval_accuracy", "exact/accuracy_ceiling"}},
-	"counts":   {Meaning: "How likely each stage is to say any word of each kind that people care about.", See: []string{"exact/any/*", "world.value.count"}},
-	"gap":      {Meaning: "What each arm loses against the best possible gold objective, and to what: the reward model, the policy class, the optimiser.", See: []string{"exact/gold_gap"}},
+	"pipeline":  {Meaning: "The whole loop as a diagram, with this run's numbers in its boxes and what each stage most likely answers to the first prompt.", Source: "after Ouyang et al. 2022 (arXiv 2203.02155), figure 2", See: []string{"RLHF"}},
+	"curves":    {Meaning: "The exact metrics of each arm over its steps: mean and 95 % interval over seeds.", See: []string{"exact/gold_reward", "exact/kl", "interval"}},
+	"overopt":   {Meaning: "Gold and proxy over distance from SFT, √KL: where the proxy rises and gold falls the reward model is being hacked. Dotted: the exact frontiers, which no run can pass.", Source: "Gao et al. 2022 (arXiv 2210.10760), figure 1", See: []string{"over-optimisation", "frontier"}},
+	"reward":    {Meaning: "How good the reward model is: accuracy on held-out rankings over training, between a perfect judge and another rater, and calibration.", See: []string{"eval_accuracy", "exact/accuracy_ceiling"}},
+	"counts":    {Meaning: "How likely each stage is to say any word of each kind that people care about.", See: []string{"exact/any/*", "world.value.count"}},
+	"curve":     {Meaning: "Any metrics of the arms over training (y), a panel each."},
+	"frontier":  {Meaning: "Where the arms end in reward and KL, under the exact frontiers, which no policy can pass.", Source: "Rafailov et al. 2023 (arXiv 2305.18290), figure 2", See: []string{"frontier", "pi*"}},
+	"winrate":   {Meaning: "Win rate against the SFT policy of every stage and of the optima.", See: []string{"win rate", "exact/win_rate"}},
+	"margins":   {Meaning: "Implicit rewards of chosen and rejected responses, and their log-probabilities, over training.", See: []string{"rewards/margins", "likelihood displacement"}},
+	"best-of-n": {Meaning: "Best of n: reward and KL over n, chosen by the judge and by gold (evaluation.best_of_n).", Source: "Gao et al. 2022 (arXiv 2210.10760), figure 1", See: []string{"over-optimisation"}},
+	"sweep":     {Meaning: "Final metrics (y) over a swept field (x), a line for each arm.", See: []string{"grid"}},
+	"gap":       {Meaning: "What each arm loses against the best possible gold objective, and to what: the reward model, the policy class, the optimiser.", See: []string{"exact/gold_gap"}},
 }
 
 // countDocs are what a [[world.value]] can count.
@@ -224,7 +230,7 @@ func fieldTopics() []Topic {
 	for _, path := range fileFields() {
 		doc := fileDocs[path]
 		t := Topic{Term: path, Kind: kindField, Meaning: doc.Doc, Allowed: allowedTexts[path], Elsewhere: elsewhereText(path), foreign: foreignNames(path)}
-		if slices.Contains([]string{"output", "arm", "grid", "variant"}, path) {
+		if slices.Contains([]string{"output", "arm", "grid", "variant", "figure"}, path) {
 			t.Kind, t.also = kindSection, []string{"[" + path + "]", "[[" + path + "]]"}
 		}
 		out = append(out, t)
