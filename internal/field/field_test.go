@@ -8,10 +8,10 @@ import (
 )
 
 func TestNearest(t *testing.T) {
-	known := []string{"cliprange", "cliprange_value", "kl_coef", "lam"}
+	known := []string{"cliprange", "cliprange_value", "kl_coef", "lam", "beta", "delta"}
 	for name, want := range map[string]string{
 		"cliprang": "cliprange", "clprange": "cliprange", "clirpange": "cliprange", "cliprange_valeu": "cliprange_value",
-		"kl_coeff": "kl_coef", "lm": "lam", "xyz": "", "": "", "temperature": "",
+		"kl_coeff": "kl_coef", "lm": "lam", "deta": "delta", "xyz": "", "": "", "temperature": "",
 	} {
 		if got := Nearest(name, known); got != want {
 			t.Errorf("nearest to %q is %q, want %q", name, got, want)
@@ -24,8 +24,8 @@ func TestDistance(t *testing.T) {
 		a, b string
 		want int
 	}{{"", "", 0}, {"", "ab", 2}, {"ab", "ba", 1}, {"abc", "abd", 1}, {"kitten", "sitting", 3}, {"β", "b", 1}} {
-		if got := distance(c.a, c.b); got != c.want {
-			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
+		if got := Distance(c.a, c.b); got != c.want {
+			t.Errorf("Distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
 }
