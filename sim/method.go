@@ -37,7 +37,7 @@ func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {
 }
 
 func buildDPO(s *Shared, c Config, pi *policy.Softmax) learner {
-	t := dpo.New(c.DPO, pi, s.SFT, policy.Pairs(s.Rankings))
+	t := dpo.NewFrom(c.DPO, pi, s.SFT, dpo.Data{Pairs: policy.Pairs(s.Rankings), Rankings: s.Rankings, Scorer: s.Reward})
 	return newLearner(t.Steps(), t.Step)
 }
 
