@@ -170,7 +170,7 @@ func (t *Trainer) baselines(pairs []int) {
 		}
 	}
 	if t.needs&NeedDelta != 0 {
-		b.Delta = t.delta.Add(b.MeanReward(t.cfg.Beta))
+		b.Delta = t.delta.Add(b.MeanReward(t.cfg.Beta), 2*len(pairs))
 	}
 	if t.needs&NeedKL != 0 {
 		t.fillKL(pairs)

@@ -53,17 +53,17 @@ func BCO(u, beta, delta float64, desirable bool) (loss, slope float64) {
 	return -num.LogSigmoid(-z), float64(beta * num.Sigmoid(z))
 }
 
-// RunningMean is the mean of all values so far: the shift δ of BCO, whose values
-// are the mean rewards of the batches (TRL's RunningMoments, in float64).
+// RunningMean is the mean of all rewards so far: the shift δ of BCO, told the mean
+// of a batch at a time (TRL's RunningMoments, in float64).
 type RunningMean struct {
 	Mean float64
 	n    float64
 }
 
-// Add takes in one more value and returns the mean with it.
-func (m *RunningMean) Add(x float64) float64 {
-	m.n++
-	m.Mean += (x - m.Mean) / m.n
+// Add takes in n more rewards by their mean, and returns the mean with them.
+func (m *RunningMean) Add(mean float64, n int) float64 {
+	m.n += float64(n)
+	m.Mean += float64((mean - m.Mean) * (float64(n) / m.n))
 	return m.Mean
 }
 
