@@ -145,8 +145,7 @@ func (c Config) checkLossType(k *field.Checker) {
 // checkUnused reports fields that differ from their default and change nothing.
 func (c Config) checkUnused(k *field.Checker, parts []Loss) {
 	value, standard := reflect.ValueOf(c), reflect.ValueOf(Default())
-	for i := range value.NumField() {
-		name := value.Type().Field(i).Tag.Get("toml")
+	for i, name := range fieldNames() {
 		set := !reflect.DeepEqual(value.Field(i).Interface(), standard.Field(i).Interface())
 		if !set || slices.Contains(everyLoss, name) || name == "ld_alpha" {
 			continue
@@ -157,16 +156,23 @@ func (c Config) checkUnused(k *field.Checker, parts []Loss) {
 	}
 }
 
+// fieldNames lists the fields of Config in order.
+func fieldNames() (names []string) {
+	of := reflect.TypeFor[Config]()
+	for i := range of.NumField() {
+		names = append(names, of.Field(i).Tag.Get("toml"))
+	}
+	return names
+}
+
 // unused says why a field changes nothing; "" when it does change something.
 func (c Config) unused(name string, parts []Loss) string {
 	switch {
 	case !slices.ContainsFunc(parts, func(l Loss) bool { return l.uses(name) }):
-		var uses []string
-		for _, l := range parts {
-			uses = append(uses, l.Uses...)
-		}
-		slices.Sort(uses)
-		if uses = slices.Compact(uses); len(uses) == 0 {
+		uses := slices.DeleteFunc(fieldNames(), func(name string) bool {
+			return !slices.ContainsFunc(parts, func(l Loss) bool { return l.uses(name) })
+		})
+		if len(uses) == 0 {
 			return c.LossType + " uses no optional field"
 		}
 		return c.LossType + " does not use it; it uses " + strings.Join(uses, ", ")

@@ -3,6 +3,8 @@ package dpo
 import (
 	"slices"
 	"strings"
+
+	"rlhfsim/internal/num"
 )
 
 // Loss is a preference loss, a pure function: Of reads the log-probabilities of
@@ -145,7 +147,7 @@ func Find(name string) (Loss, bool) {
 type Mixture struct {
 	Parts   []Loss
 	Weights []float64
-	own     Batch // one part's loss and derivatives
+	sum     *Batch // of the parts' losses and derivatives so far
 }
 
 // NewMixture is the loss that a valid Config names, for batches of up to n pairs.
@@ -160,7 +162,7 @@ func NewMixture(c Config, n int) *Mixture {
 		m.Weights = append(m.Weights, 1)
 	}
 	if !m.simple() {
-		m.own = *NewBatch(n)
+		m.sum = NewBatch(n)
 	}
 	return m
 }
@@ -185,18 +187,17 @@ func (m *Mixture) Of(b *Batch, c *Config) {
 		m.part(0, b, c)
 		return
 	}
-	b.clear()
-	loss, dc, dr := m.own.Loss[:len(b.Loss)], m.own.DChosen[:len(b.Loss)], m.own.DRejected[:len(b.Loss)]
+	m.sum.resize(len(b.Loss))
+	m.sum.clear()
 	for k, weight := range m.Weights {
-		inner := *b
-		inner.Loss, inner.DChosen, inner.DRejected = loss, dc, dr
-		m.part(k, &inner, c)
-		for i := range loss {
-			b.Loss[i] += float64(weight * loss[i])
-			b.DChosen[i] += float64(weight * dc[i])
-			b.DRejected[i] += float64(weight * dr[i])
-		}
+		m.part(k, b, c)
+		num.Axpy(m.sum.Loss, weight, b.Loss)
+		num.Axpy(m.sum.DChosen, weight, b.DChosen)
+		num.Axpy(m.sum.DRejected, weight, b.DRejected)
 	}
+	copy(b.Loss, m.sum.Loss)
+	copy(b.DChosen, m.sum.DChosen)
+	copy(b.DRejected, m.sum.DRejected)
 }
 
 func (m *Mixture) part(k int, b *Batch, c *Config) {
