@@ -49,42 +49,45 @@ func ranked(rankings []policy.Ranking) []list {
 // pair is one row of a batch as paths through the table, with the reference's
 // log-probabilities.
 type pair struct {
-	list                             // as words
-	chosen, rejected       []int32   // the first and the last response of the list
-	rows                   []int32   // the rows that all its responses visit
-	shared                 int       // tokens that both have: the shorter one's length (LD-DPO)
-	refChosen, refRejected float64   // changed by syncReference only
-	scores                 float64   // r(x,y_w) − r(x,y_l)
-	all                    [][]int32 // the paths of a whole ranking; nil for a pair
-	ref                    []float64 // and its log-probabilities under π_ref
+	chosen, rejected       []int32 // the first and the last response of the list
+	rows                   []int32 // the rows that all its responses visit
+	shared                 int     // tokens that both have: the shorter one's length (LD-DPO)
+	refChosen, refRejected float64 // changed by syncReference only
+	scores                 float64 // r(x,y_w) − r(x,y_l), where REBEL asks for it
 }
 
-// paths lays all paths side by side, so that a batch stays in the cache. LD-DPO's
-// shared length is that of whole responses where α = 1.
-func (t *Trainer) paths(lists []list) []pair {
+// paths is a whole ranking in the same form.
+type paths struct {
+	all [][]int32
+	ref []float64
+}
+
+// layPaths lays all paths side by side, so that a batch stays in the cache.
+func (t *Trainer) layPaths() {
 	pi, responses := t.trainer.Policy, 0
-	for _, l := range lists {
+	for _, l := range t.lists {
 		responses += len(l.responses)
 	}
 	flat, rows := make([]int32, 0, pi.MaxLength*responses), make([]int32, 0, pi.MaxLength*responses)
-	pairs := make([]pair, len(lists))
-	for i, l := range lists {
-		start, all := len(flat), make([][]int32, len(l.responses))
-		for k, y := range l.responses {
+	t.pairs = make([]pair, len(t.lists))
+	var all [][]int32
+	for i, l := range t.lists {
+		start := len(flat)
+		all = all[:0]
+		for _, y := range l.responses {
 			at := len(flat)
 			flat = pi.Path(flat, l.prompt, y)
-			all[k] = flat[at:len(flat):len(flat)]
+			all = append(all, flat[at:len(flat):len(flat)])
 		}
 		for _, at := range flat[start:] {
 			rows = append(rows, at/int32(pi.Outcomes()))
 		}
 		chosen, rejected := all[0], all[len(all)-1]
-		pairs[i] = pair{list: l, chosen: chosen, rejected: rejected, rows: rows[start:len(rows):len(rows)], shared: min(len(chosen), len(rejected))}
+		t.pairs[i] = pair{chosen: chosen, rejected: rejected, rows: rows[start:len(rows):len(rows)], shared: min(len(chosen), len(rejected))}
 		if t.needs&NeedRankings != 0 {
-			pairs[i].all, pairs[i].ref = all, make([]float64, len(all))
+			t.ranked = append(t.ranked, paths{slices.Clone(all), make([]float64, len(all))})
 		}
 	}
-	return pairs
 }
 
 // lookUpReference takes the reference's log-probabilities of all responses.
@@ -95,8 +98,10 @@ func (t *Trainer) lookUpReference() {
 	for i := range t.pairs {
 		p := &t.pairs[i]
 		p.refChosen, p.refRejected = sumLogP(t.ref.LogP, p.chosen, p.shared, t.cfg.LDAlpha), sumLogP(t.ref.LogP, p.rejected, p.shared, t.cfg.LDAlpha)
-		for k, path := range p.all {
-			p.ref[k] = t.ref.SumLogP(path)
+	}
+	for _, r := range t.ranked {
+		for k, path := range r.all {
+			r.ref[k] = t.ref.SumLogP(path)
 		}
 	}
 }
@@ -121,16 +126,16 @@ func (t *Trainer) syncReference() {
 
 func (t *Trainer) scorePairs(scorer Scorer) {
 	for i := range t.pairs {
-		p := &t.pairs[i]
-		p.scores = scorer.Score(p.prompt, p.responses[0]) - scorer.Score(p.prompt, p.responses[1])
+		l := t.lists[i]
+		t.pairs[i].scores = scorer.Score(l.prompt, l.responses[0]) - scorer.Score(l.prompt, l.responses[1])
 	}
 }
 
 // newLists has room for the n longest rankings.
-func newLists(pairs []pair, n int) []List {
+func newLists(ranked []paths, n int) []List {
 	longest := 0
-	for _, p := range pairs {
-		longest = max(longest, len(p.all))
+	for _, r := range ranked {
+		longest = max(longest, len(r.all))
 	}
 	lists := make([]List, n)
 	for i := range lists {
@@ -142,11 +147,11 @@ func newLists(pairs []pair, n int) []List {
 func (t *Trainer) gatherLists(pairs []int) {
 	t.batch.Lists = t.batch.Lists[:len(pairs)]
 	for k, i := range pairs {
-		p, l := &t.pairs[i], &t.batch.Lists[k]
-		n := len(p.all)
+		r, l := t.ranked[i], &t.batch.Lists[k]
+		n := len(r.all)
 		l.LogP, l.Ref, l.D = l.LogP[:n], l.Ref[:n], l.D[:n]
-		copy(l.Ref, p.ref)
-		for j, path := range p.all {
+		copy(l.Ref, r.ref)
+		for j, path := range r.all {
 			l.LogP[j] = t.trainer.Policy.SumLogP(path)
 		}
 	}
@@ -154,7 +159,7 @@ func (t *Trainer) gatherLists(pairs []int) {
 
 func (t *Trainer) scatterLists(pairs []int, scale float64) {
 	for k, i := range pairs {
-		for j, path := range t.pairs[i].all {
+		for j, path := range t.ranked[i].all {
 			spread(t.trainer.G, path, len(path), 1, float64(t.batch.Lists[k].D[j]*scale))
 		}
 	}
@@ -225,14 +230,14 @@ func (t *Trainer) fillKL(pairs []int) {
 	pi, b := t.trainer.Policy, t.batch
 	if t.cfg.KLEstimate == "exact" {
 		for k, i := range pairs {
-			b.KL[k] = t.kl.evaluator.ExpectPrompt(&pi.Chain, &t.ref.Chain, nil, t.pairs[i].prompt).KL
+			b.KL[k] = t.kl.evaluator.ExpectPrompt(&pi.Chain, &t.ref.Chain, nil, t.lists[i].prompt).KL
 		}
 		return
 	}
 	logp, ref := t.kl.logp[:0], t.kl.ref[:0]
 	for k, i := range pairs {
-		x := t.pairs[i].prompt
-		for _, y := range t.pairs[pairs[(k+1)%len(pairs)]].responses {
+		x := t.lists[i].prompt
+		for _, y := range t.lists[pairs[(k+1)%len(pairs)]].responses {
 			logp, ref = append(logp, pi.LogProb(x, y)), append(ref, t.ref.LogProb(x, y))
 		}
 	}

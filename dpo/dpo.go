@@ -73,7 +73,9 @@ type Trainer struct {
 	needs   Need
 	trainer *policy.Trainer
 	ref     *policy.Softmax
+	lists   []list // what the pairs are made of
 	pairs   []pair
+	ranked  []paths // of whole rankings
 	batches policy.Batches
 	step    int
 	batch   *Batch
@@ -103,9 +105,10 @@ func NewFrom(cfg Config, pi, ref *policy.Softmax, data Data) *Trainer {
 	t.loss, t.batch = NewMixture(cfg, n), NewBatch(n)
 	t.needs = t.loss.Needs(&t.cfg)
 	t.batches = policy.NewBatches(len(lists), cfg.BatchSize)
-	t.pairs = t.paths(lists)
+	t.lists = lists
+	t.layPaths()
 	if t.needs&NeedRankings != 0 {
-		t.batch.Lists = newLists(t.pairs, n)
+		t.batch.Lists = newLists(t.ranked, n)
 	}
 	if t.needs&NeedScores != 0 {
 		t.scorePairs(data.Scorer)
@@ -159,14 +162,11 @@ func (t *Trainer) gather(pairs []int) {
 // the two responses share weigh α.
 func sumLogP(logp []float64, path []int32, shared int, alpha float64) float64 {
 	sum, tail := 0.0, 0.0
+	if alpha == 1 { // one sum in order
+		shared = len(path)
+	}
 	for _, i := range path[:shared] {
 		sum += logp[i]
-	}
-	if alpha == 1 { // one sum in order
-		for _, i := range path[shared:] {
-			sum += logp[i]
-		}
-		return sum
 	}
 	for _, i := range path[shared:] {
 		tail += logp[i]
@@ -177,6 +177,9 @@ func sumLogP(logp []float64, path []int32, shared int, alpha float64) float64 {
 // spread is the derivative of sumLogP: each decision of a response has the
 // derivative d of the response's log-probability, times α in the tail.
 func spread(g []float64, path []int32, shared int, alpha, d float64) {
+	if alpha == 1 {
+		shared = len(path)
+	}
 	for _, at := range path[:shared] {
 		g[at] += d
 	}

@@ -153,11 +153,13 @@ func (n *node) number(key string, otherwise float64) float64 {
 }
 
 // index is a whole number from 0 to below limit.
-func (n *node) index(key string, limit int) int {
-	v := n.number(key, -1)
-	if v < 0 || v >= float64(limit) || v != math.Trunc(v) {
-		n.doc.fail(n.at(key), "%v is not a whole number from 0 to %d", v, limit-1)
-		return 0
+func (n *node) index(key string, limit int) int { return n.whole(key, n.number(key, -1), 0, limit) }
+
+// whole is v, a number under key, if it is a whole number from low to below high.
+func (n *node) whole(key string, v float64, low, high int) int {
+	if !(v >= float64(low) && v < float64(high)) || v != math.Trunc(v) {
+		n.doc.fail(n.at(key), "%v is not a whole number from %d to %d", v, low, high-1)
+		return low
 	}
 	return int(v)
 }
@@ -178,6 +180,9 @@ func (n *node) floats(key string, size int) []float64 {
 			n.doc.fail(n.at(key), "not an array of numbers")
 		}
 	})
+	if size < 0 && len(out) == 0 {
+		n.doc.fail(n.at(key), "no numbers")
+	}
 	if size >= 0 && len(out) != size {
 		n.doc.fail(n.at(key), "%d numbers, not %d", len(out), size)
 		return make([]float64, size)
@@ -225,22 +230,24 @@ func (n *node) put(key string, tolerance float64, got ...float64) {
 	var want []float64
 	scale := 0.0
 	flatten(recorded, func(v any) {
-		if f, ok := v.(float64); ok {
-			want = append(want, f)
-			scale = max(scale, math.Abs(f))
+		f, ok := v.(float64)
+		if there && !ok {
+			n.doc.fail(n.at(key), "not a number or an array of numbers")
 		}
+		want = append(want, f)
+		scale = max(scale, math.Abs(f))
 	})
 	if there && len(want) != len(got) {
 		n.doc.fail(n.at(key), "%d numbers, computed %d", len(want), len(got))
+	}
+	if n.doc.err != nil {
 		return
 	}
-	array := !there
-	if _, isNumber := recorded.(float64); !isNumber && there {
-		array = true
-	}
+	_, single := recorded.(float64)
+	single = single || !there && len(got) == 1
 	for i, v := range got {
 		number := Number{Path: n.at(key), Got: v, Want: math.NaN(), Tolerance: tolerance}
-		if array && len(got) > 1 || there && array {
+		if !single {
 			number.Path = fmt.Sprintf("%s[%d]", n.at(key), i)
 		}
 		if there {
@@ -248,15 +255,11 @@ func (n *node) put(key string, tolerance float64, got ...float64) {
 		}
 		n.doc.Numbers = append(n.doc.Numbers, number)
 	}
-	switch {
-	case !there && len(got) == 1:
-		n.m[key] = got[0]
-	case !there:
-		n.m[key] = got
-	default:
-		next := 0
-		n.m[key] = replaced(recorded, got, &next)
+	if !there && !single {
+		recorded = make([]any, len(got))
 	}
+	next := 0
+	n.m[key] = replaced(recorded, got, &next)
 }
 
 // replaced is v with its numbers replaced in order.

@@ -69,8 +69,8 @@ func (d *Document) config(r *node) Config {
 		c.AverageLogProb, c.RunningDelta = false, true
 	}
 	for _, name := range strings.Split(c.LossType, "+") {
-		if _, known := Find(name); !known {
-			d.fail(r.path, "unknown loss %q", name)
+		if l, known := Find(name); !known || l.Needs&^NeedDelta != 0 {
+			d.fail(r.path, "loss %q is unknown, or needs more than pairs", name)
 		}
 	}
 	return c
@@ -127,12 +127,16 @@ func (d *Document) perToken(r *node) {
 	rejectedLen := in.floats("rejected_len", n)
 	policy := in.floats("policy_token_logps", -1)
 	ref, logSq := in.floats("ref_token_logps", len(policy)), in.floats("log_sum_sq_probs", len(policy))
-	if d.err != nil || n == 0 {
+	lengths := append(append([]float64(nil), chosenLen...), rejectedLen...)
+	for _, length := range lengths {
+		in.whole("chosen_len", length, 1, len(policy)/max(1, 2*n)+1)
+	}
+	if d.err != nil || len(policy)%(2*n) != 0 {
+		d.fail(in.at("policy_token_logps"), "not %d rows", 2*n)
 		return
 	}
-	b := NewBatch(n)
+	b, rows := NewBatch(n), tokenRows(len(policy), 2*n)
 	b.ChosenLen, b.RejectedLen = chosenLen, rejectedLen
-	rows, lengths := tokenRows(len(policy), 2*n), append(append([]float64(nil), chosenLen...), rejectedLen...)
 	// The padding at a row's end has log-probability 0 and counts as its last token.
 	shared := func(i int) int {
 		if short := min(chosenLen[i%n], rejectedLen[i%n]); short < lengths[i] {
@@ -332,6 +336,16 @@ func (d *Document) fromLogits(r *node) {
 	}
 	n, width := len(rows)/2, len(labels)/len(rows)
 	words := len(logits) / len(labels)
+	if width*len(rows) != len(labels) || words*len(labels) != len(logits) {
+		d.fail(in.path, "not logits [2B][T][V] and labels [2B][T]")
+	}
+	for i := range labels {
+		in.whole("labels", max(labels[i], 0), 0, words)
+		in.whole("input_ids", ids[i], 0, words)
+	}
+	if d.err != nil {
+		return
+	}
 	c.Beta, c.CPOAlpha, c.SimPOGamma = r.number("beta", c.Beta), r.number("cpo_alpha", 1), r.number("simpo_gamma", c.SimPOGamma)
 	c.LabelSmoothing, c.Alpha = r.number("label_smoothing", 0), r.number("alpha", 0)
 	p, logp := make([]float64, len(logits)), make([]float64, len(logits))
@@ -459,12 +473,12 @@ func (d *Document) logitMetrics(m *node, b *Batch, c Config, nll float64, logits
 // by its formula ("large").
 func (d *Document) textbook(top *node) {
 	for _, in := range top.list("small") {
-		words := in.index("V", math.MaxInt32)
+		words := in.index("V", 1<<22)
 		z, ref := in.floats("policy_logits", 2*words), in.floats("ref_logits", 2*words)
 		in.textbookResults(z, ref, words)
 	}
 	for _, in := range top.list("large") {
-		words := in.index("V", math.MaxInt32)
+		words := in.index("V", 1<<22)
 		z, ref := in.formulaLogits(words)
 		in.textbookResults(z, ref, words)
 	}
@@ -475,7 +489,7 @@ func (d *Document) textbook(top *node) {
 // ¾ amp·cos(c(i+1) + d q₂).
 func (n *node) formulaLogits(words int) (z, ref []float64) {
 	amp, a, b, c, d := n.number("amp", 1), n.number("a", 0), n.number("b", 0), n.number("c", 0), n.number("d", 0)
-	m1, m2 := n.index("m1", math.MaxInt32), n.index("m2", math.MaxInt32)
+	m1, m2 := n.whole("m1", n.number("m1", 0), 1, math.MaxInt32), n.whole("m2", n.number("m2", 0), 1, math.MaxInt32)
 	z, ref = make([]float64, 2*words), make([]float64, 2*words)
 	for i := range 2 * words {
 		row, j := float64(i/words+1), i%words
@@ -489,6 +503,10 @@ func (n *node) formulaLogits(words int) (z, ref []float64) {
 }
 
 func (n *node) textbookResults(z, ref []float64, words int) {
+	if n.doc.err != nil || words == 0 {
+		n.doc.fail(n.at("V"), "no words")
+		return
+	}
 	policyRows, refRows := [][]float64{z[:words], z[words:]}, [][]float64{ref[:words], ref[words:]}
 	for _, r := range n.list("results") {
 		loss := ComputeDPOLoss(policyRows, refRows, r.number("beta", Default().Beta))
@@ -513,7 +531,7 @@ func (n *node) textbookResults(z, ref []float64, words int) {
 		if r.has("grad_index") {
 			picked := map[string][]float64{}
 			for _, at := range r.floats("grad_index", -1) {
-				j := min(int(at), words-1)
+				j := r.whole("grad_index", at, 0, words)
 				for key, v := range map[string]float64{"grad_row0": g[j], "grad_row1": g[words+j], "logit_policy_row0": z[j], "logit_policy_row1": z[words+j], "logit_ref_row0": ref[j], "logit_ref_row1": ref[words+j]} {
 					picked[key] = append(picked[key], v)
 				}

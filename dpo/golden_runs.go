@@ -23,19 +23,19 @@ func (d *Document) bandit(run *node) {
 	for i := range cells {
 		cells[i] = (i/n*s.Contexts()+s.Start())*n + i%n
 	}
-	response := func(w float64) policy.Response {
-		if int(w) == n-1 {
+	response := func(w int) policy.Response {
+		if w == n-1 {
 			return nil
 		}
 		return policy.Response{policy.Token(w)}
 	}
 	var pairs []policy.Pair
 	for p := range slices.Chunk(run.floats("pairs", -1), 3) {
-		if len(p) != 3 || !(p[0] >= 0 && p[0] < float64(s.Prompts) && p[1] >= 0 && p[1] < float64(n) && p[2] >= 0 && p[2] < float64(n)) {
+		if len(p) != 3 {
 			d.fail(run.at("pairs"), "not [prompt, chosen, rejected]: %v", p)
 			return
 		}
-		pairs = append(pairs, policy.Pair{Prompt: policy.Prompt(p[0]), Chosen: response(p[1]), Rejected: response(p[2])})
+		pairs = append(pairs, policy.Pair{Prompt: policy.Prompt(run.whole("pairs", p[0], 0, s.Prompts)), Chosen: response(run.whole("pairs", p[1], 0, n)), Rejected: response(run.whole("pairs", p[2], 0, n))})
 	}
 	d.replay(run, s, pairs, cells)
 }
@@ -55,14 +55,15 @@ func (d *Document) bigram(run *node) {
 		cells[i] = (x*n+(context+s.Words)%n)*n + i%n
 	}
 	response := func(p *node, key string) (y policy.Response) {
-		for _, w := range p.floats(key, -1) {
-			switch {
-			case int(w) == s.Words:
+		for _, v := range p.floats(key, -1) {
+			w := p.whole(key, v, 0, s.Outcomes())
+			if w == s.Words {
 				return y
-			case w < 0 || int(w) > s.Words || len(y) == s.MaxLength:
-				d.fail(p.at(key), "not a response")
 			}
 			y = append(y, policy.Token(w))
+		}
+		if len(y) > s.MaxLength {
+			d.fail(p.at(key), "more than %d tokens", s.MaxLength)
 		}
 		return y
 	}

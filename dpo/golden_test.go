@@ -1,8 +1,13 @@
 package dpo
 
 import (
+	"encoding/json"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -49,5 +54,138 @@ func TestGolden(t *testing.T) {
 			}
 			t.Logf("%d numbers, the worst at %.2g of its tolerance", recorded, worst)
 		})
+	}
+}
+
+// trimmed is a golden document with its first case and result only.
+func trimmed(t *testing.T, path string) map[string]any {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree map[string]any
+	if err := json.Unmarshal(data, &tree); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"cases", "results", "sequences", "runs", "small", "large"} {
+		if list, ok := tree[key].([]any); ok {
+			tree[key] = list[:1]
+		}
+	}
+	if large, ok := tree["large"].([]any); ok { // without the slow vocabulary of 50257
+		first := large[0].(map[string]any)
+		first["V"], first["results"] = 50.0, []any{map[string]any{"beta": 0.1}}
+	}
+	return tree
+}
+
+func compute(t *testing.T, tree map[string]any) (*Document, error) {
+	t.Helper()
+	data, err := json.Marshal(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Compute(data)
+}
+
+// A document without recorded results is computed all the same, and what comes out
+// is a document that passes.
+func TestComputeFillsInResults(t *testing.T) {
+	tree := trimmed(t, "../testdata/golden/dpo_sigmoid.json")
+	result := tree["results"].([]any)[0].(map[string]any)
+	want := result["loss"].(float64)
+	for _, key := range []string{"loss", "per_sequence_loss", "grad_policy_chosen_logps", "grad_policy_rejected_logps", "reward_chosen", "reward_rejected"} {
+		delete(result, key)
+	}
+	d, err := compute(t, tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range d.Numbers {
+		if n.Recorded() || !n.OK() {
+			t.Errorf("%+v", n)
+		}
+	}
+	same(t, d.Numbers[0].Path, d.Numbers[0].Got, want, 1e-12)
+	data, err := d.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Compute(data)
+	if err != nil || len(again.Numbers) != len(d.Numbers) {
+		t.Fatalf("%d numbers, then %d, %v", len(d.Numbers), len(again.Numbers), err)
+	}
+	for _, n := range again.Numbers {
+		if !n.Recorded() || n.Deviation() != 0 {
+			t.Errorf("%+v", n)
+		}
+	}
+}
+
+// A wrong number is found, wherever it stands.
+func TestComputeFindsAWrongNumber(t *testing.T) {
+	for _, path := range goldenFiles(t) {
+		d, err := compute(t, trimmed(t, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range d.Numbers {
+			n.Got += 20 * n.Tolerance * max(n.Scale, 100*n.Tolerance)
+			if n.Recorded() && n.OK() {
+				t.Errorf("%s: %+v passes", filepath.Base(path), n)
+			}
+		}
+		if (Number{Got: math.NaN(), Want: 1, Tolerance: 1}).OK() {
+			t.Error("NaN passes")
+		}
+	}
+}
+
+func TestComputeRefusesWhatItDoesNotUnderstand(t *testing.T) {
+	for document, says := range map[string]string{
+		"{":               "golden document",
+		"[]":              "golden document",
+		`{"kind":"grpo"}`: "unknown kind",
+		`{"kind":"dpo"}`:  "results: not a list",
+		`{"kind":"dpo","loss_type":"dpq","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":0}]}`:                     `"dpq" is unknown`,
+		`{"kind":"dpo","loss_type":"hinge","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":0,"temperature":0.5}]}`: "results[0].temperature: unknown field",
+		`{"kind":"dpo","loss_type":"hinge","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":1}]}`:                   "results[0].case",
+		`{"kind":"dpo","loss_type":"hinge","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1,2],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":0}]}`:                 "cases[0].policy_rejected_logps: 2 numbers",
+	} {
+		if _, err := Compute([]byte(document)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %s", document, err, says)
+		}
+	}
+}
+
+// Whatever is done to a document, Compute answers or refuses: it never panics.
+func TestComputeSurvivesMalformedDocuments(t *testing.T) {
+	spoils := []any{nil, "x", -1.0, 0.0, 0.5, 1e300, []any{}, []any{1.0}, []any{"x"}, []any{[]any{}, []any{-1.0, 1e9}}, map[string]any{}, true}
+	for _, path := range goldenFiles(t) {
+		var spoil func(tree, at map[string]any)
+		spoil = func(tree, at map[string]any) {
+			for _, key := range slices.Sorted(maps.Keys(at)) {
+				whole := at[key]
+				for _, bad := range spoils {
+					at[key] = bad
+					_, _ = compute(t, tree)
+				}
+				delete(at, key)
+				_, _ = compute(t, tree)
+				at[key] = whole
+				if list, ok := whole.([]any); ok && len(list) > 0 {
+					at[key] = list[1:]
+					_, _ = compute(t, tree)
+					at[key] = whole
+					whole = list[0]
+				}
+				if inner, ok := whole.(map[string]any); ok {
+					spoil(tree, inner)
+				}
+			}
+		}
+		tree := trimmed(t, path)
+		spoil(tree, tree)
 	}
 }
