@@ -203,7 +203,7 @@ const maxExponent = 80
 
 // FScore is f′(t) of a divergence D_f(π‖π_ref) at the ratio t = e^u, and its
 // derivative with respect to u: the reward, over β, of a policy that is optimal
-// under that leash (Wang et al. 2024, arXiv 2309.16240, table 1).
+// under that leash (Wang et al. 2024, arXiv 2309.16240).
 //
 //	reverse_kl        u                        1
 //	forward_kl        1 − e^−u                 e^−u

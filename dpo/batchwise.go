@@ -8,7 +8,7 @@ import (
 )
 
 // aot is alignment via optimal transport on pairs (Melnyk et al. 2024, arXiv
-// 2406.05882, equation 7): the distribution of the policy's margins over the batch
+// 2406.05882): the distribution of the policy's margins over the batch
 // should dominate that of the reference's, quantile by quantile. With u(k) and
 // v(k) the k-th smallest of u_i = log π(y_w,i) − log π(y_l,i) and of v_i, the same under π_ref,
 //
@@ -27,8 +27,8 @@ func aot(b *Batch, c *Config) {
 	}
 }
 
-// aotUnpaired is the same between the chosen and the rejected log-ratios (equation
-// 6): u_i = log π/π_ref(y_w,i), v_i = log π/π_ref(y_l,i).
+// aotUnpaired is the same between the chosen and the rejected log-ratios:
+// u_i = log π/π_ref(y_w,i), v_i = log π/π_ref(y_l,i).
 func aotUnpaired(b *Batch, c *Config) {
 	for i := range b.Chosen {
 		b.left[i], b.right[i] = b.LogRatios(i)
@@ -63,7 +63,7 @@ type List struct {
 }
 
 // PlackettLuce is list-wise DPO (Rafailov et al. 2023, arXiv 2305.18290, appendix
-// A.3, equation 20): the likelihood of the ranking y_1 ≻ … ≻ y_K when each choice
+// A.3): the likelihood of the ranking y_1 ≻ … ≻ y_K when each choice
 // among those left is a softmax of s_k = β log π/π_ref(y_k),
 //
 //	ℓ       = −Σ_k [s_k − log Σ_{j≥k} e^{s_j}]

@@ -31,7 +31,7 @@ type Config struct {
 	// What belongs to one loss.
 	AverageLogProb    bool    `toml:"average_log_prob"` // ipo: log-ratios per token (TRL), not per response (the paper)
 	DiscoPOPTau       float64 `toml:"discopop_tau"`     // τ
-	RunningDelta      bool    `toml:"running_delta"`    // bco_pair: shift by the running mean of the rewards (TRL until 0.25)
+	RunningDelta      bool    `toml:"running_delta"`    // bco_pair: shift by the running mean of the rewards (as TRL 0.24)
 	KLEstimate        string  `toml:"kl_estimate"`      // kto: z₀ from "mismatched" pairs, or "exact" for each prompt
 	DesirableWeight   float64 `toml:"desirable_weight"`
 	UndesirableWeight float64 `toml:"undesirable_weight"`

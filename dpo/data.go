@@ -107,7 +107,7 @@ func (t *Trainer) lookUpReference() {
 }
 
 // syncReference is the soft update of trust-region DPO (Gorbatovski et al. 2024,
-// arXiv 2404.09656, equation 6): every ref_model_sync_steps steps
+// arXiv 2404.09656): every ref_model_sync_steps steps
 //
 //	z_ref ← α z_θ + (1−α) z_ref
 func (t *Trainer) syncReference() {

@@ -158,7 +158,7 @@ func (t *Trainer) gather(pairs []int) {
 }
 
 // sumLogP is the log-probability of a response, the sum over its path. In LD-DPO
-// (Liu et al. 2024, arXiv 2409.06411, equation 9) the tokens beyond the length that
+// (Liu et al. 2024, arXiv 2409.06411) the tokens beyond the length that
 // the two responses share weigh α.
 func sumLogP(logp []float64, path []int32, shared int, alpha float64) float64 {
 	sum, tail := 0.0, 0.0

@@ -3,6 +3,7 @@ package dpo
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"rlhfsim/internal/num"
@@ -127,7 +128,7 @@ func (d *Document) perToken(r *node) {
 	rejectedLen := in.floats("rejected_len", n)
 	policy := in.floats("policy_token_logps", -1)
 	ref, logSq := in.floats("ref_token_logps", len(policy)), in.floats("log_sum_sq_probs", len(policy))
-	lengths := append(append([]float64(nil), chosenLen...), rejectedLen...)
+	lengths := slices.Concat(chosenLen, rejectedLen)
 	for _, length := range lengths {
 		in.whole("chosen_len", length, 1, len(policy)/max(1, 2*n)+1)
 	}
@@ -509,11 +510,11 @@ func (n *node) textbookResults(z, ref []float64, words int) {
 	}
 	policyRows, refRows := [][]float64{z[:words], z[words:]}, [][]float64{ref[:words], ref[words:]}
 	for _, r := range n.list("results") {
-		loss := ComputeDPOLoss(policyRows, refRows, r.number("beta", Default().Beta))
-		g := append(append([]float64(nil), loss.GradChosen...), loss.GradRejected...)
-		r.put("loss", ofValues, loss.Loss)
+		loss, gradient := ComputeDPOLossGradient(policyRows, refRows, r.number("beta", Default().Beta))
+		g := slices.Concat(gradient[0], gradient[1])
+		r.put("loss", ofValues, loss)
 		if r.has("loss_float32") {
-			r.put("loss_float32", ofSingle, loss.Loss)
+			r.put("loss_float32", ofSingle, loss)
 		}
 		r.put("policy_chosen", ofValues, MeanLogProb(policyRows[0]))
 		r.put("policy_rejected", ofValues, MeanLogProb(policyRows[1]))

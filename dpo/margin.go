@@ -20,8 +20,8 @@ func Sigmoid(h, beta, epsilon float64) (loss, slope float64) {
 	return float64(epsilon*z) - num.LogSigmoid(z), float64(-beta * (num.Sigmoid(-z) - epsilon))
 }
 
-// Robust is the loss of robust DPO (Ray Chowdhury et al. 2024, arXiv 2403.00409,
-// equation 12), unbiased when each label is reversed with probability ε:
+// Robust is the loss of robust DPO (Ray Chowdhury et al. 2024, arXiv 2403.00409),
+// unbiased when each label is reversed with probability ε:
 //
 //	ℓ(h)  = [−(1−ε) log σ(z) + ε log σ(−z)] / (1−2ε) = −log σ(z) − ε/(1−2ε) z
 //	ℓ′(h) = −β [σ(−z) + ε/(1−2ε)]
@@ -31,7 +31,7 @@ func Robust(h, beta, epsilon float64) (loss, slope float64) {
 }
 
 // Hinge is the loss of SLiC and RSO on the normalised likelihood (Liu et al. 2024,
-// arXiv 2309.06657, equation 9):
+// arXiv 2309.06657):
 //
 //	ℓ(h) = max(0, 1 − βh),  ℓ′(h) = −β where βh < 1, else 0
 func Hinge(h, beta float64) (loss, slope float64) {
@@ -85,7 +85,7 @@ func DiscoPOP(h, beta, tau float64) (loss, slope float64) {
 }
 
 // RDPO is DPO with the lengths taken out of the reward (Park et al. 2024, arXiv
-// 2403.19159, equation 9):
+// 2403.19159):
 //
 //	ℓ(h) = −log σ(βh + α(|y_w| − |y_l|)),  ℓ′(h) = −β σ(−βh − α(|y_w| − |y_l|))
 func RDPO(h, longer, beta, alpha float64) (loss, slope float64) {
@@ -94,8 +94,7 @@ func RDPO(h, longer, beta, alpha float64) (loss, slope float64) {
 }
 
 // RaoKupper is DPO under the Rao-Kupper model of preferences with ties, of which
-// this is the likelihood of a clear preference (Chen et al. 2024, arXiv 2409.17431,
-// section 3):
+// this is the likelihood of a clear preference (Chen et al. 2024, arXiv 2409.17431):
 //
 //	P(y_w ≻ y_l) = e^{r_w} / (e^{r_w} + ν e^{r_l}) = σ(z − log ν),  ν ≥ 1
 //	ℓ(h) = −log σ(z − log ν),  ℓ′(h) = −β σ(log ν − z)
@@ -105,7 +104,7 @@ func RaoKupper(h, beta, nu float64) (loss, slope float64) {
 }
 
 // Davidson is DPO under Davidson's model of preferences with ties, again the
-// likelihood of a clear preference (Chen et al. 2024, arXiv 2409.17431, section 3):
+// likelihood of a clear preference (Chen et al. 2024, arXiv 2409.17431):
 //
 //	P(y_w ≻ y_l) = 1 / (1 + e^−z + 2ν e^−z/2),  ν ≥ 0
 //	ℓ(h)  = log(1 + e^−z + 2ν e^−z/2)
@@ -125,7 +124,7 @@ func Davidson(h, beta, nu float64) (loss, slope float64) {
 }
 
 // REBEL is the regression to relative rewards (Gao et al. 2024, arXiv 2404.16767,
-// algorithm 1, with β = 1/η and π_ref the policy that wrote the responses):
+// with β = 1/η and π_ref the policy that wrote the responses):
 //
 //	ℓ(h) = (βh − (r(x,y_w) − r(x,y_l)))²,  ℓ′(h) = 2β (βh − (r_w − r_l))
 func REBEL(h, rewardDifference, beta float64) (loss, slope float64) {

@@ -5,8 +5,8 @@ import "rlhfsim/internal/num"
 // Losses that know no reference policy. w and l are the log-probabilities of the
 // chosen and the rejected response, sums or means over their tokens.
 
-// OddsRatio is the preference term of ORPO (Hong et al. 2024, arXiv 2403.07691,
-// equation 7) on mean log-probabilities, with odds(y) = p/(1−p), p = e^{mean log π}:
+// OddsRatio is the preference term of ORPO (Hong et al. 2024, arXiv 2403.07691)
+// on mean log-probabilities, with odds(y) = p/(1−p), p = e^{mean log π}:
 //
 //	ℓ     = −β log σ(o),  o = log odds(y_w) − log odds(y_l)
 //	∂ℓ/∂w = −β σ(−o) / (1−e^w),  ∂ℓ/∂l = β σ(−o) / (1−e^l)
@@ -21,8 +21,8 @@ func LogOddsRatio(w, l float64) float64 {
 	return (w - l) - (num.Log(-num.Expm1(w)) - num.Log(-num.Expm1(l)))
 }
 
-// SimPO is simple preference optimisation (Meng et al. 2024, arXiv 2405.14734,
-// equation 6) on mean log-probabilities, with a target margin γ and TRL's label
+// SimPO is simple preference optimisation (Meng et al. 2024, arXiv 2405.14734)
+// on mean log-probabilities, with a target margin γ and TRL's label
 // smoothing ε:
 //
 //	ℓ     = −(1−ε) log σ(m) − ε log σ(−m),  m = β(w − l) − γ
@@ -33,7 +33,7 @@ func SimPO(w, l, beta, gamma, epsilon float64) (loss, dw, dl float64) {
 }
 
 // AlphaPO is SimPO with another shape of reward (Gupta et al. 2025, arXiv
-// 2501.03884, equation 8): r(w) = (1 − e^{−αw})/α in place of w, which it becomes
+// 2501.03884): r(w) = (1 − e^{−αw})/α in place of w, which it becomes
 // as α → 0.
 //
 //	m = β(r(w) − r(l)) − γ,  ∂m/∂w = β e^{−αw},  ∂m/∂l = −β e^{−αl}
@@ -54,7 +54,7 @@ func AlphaReward(w, alpha float64) (reward, slope float64) {
 }
 
 // SLiC is the calibration loss of sequence likelihood calibration from human
-// feedback with its regulariser (Zhao et al. 2023, arXiv 2305.10425, equation 1),
+// feedback with its regulariser (Zhao et al. 2023, arXiv 2305.10425),
 // the chosen response standing for the reference text:
 //
 //	ℓ = max(0, δ − w + l) − λ w,  ∂ℓ/∂w = −1[w − l < δ] − λ,  ∂ℓ/∂l = 1[w − l < δ]

@@ -6,7 +6,7 @@ import "rlhfsim/internal/num"
 // which do not reduce to their difference. Each returns ℓ, ∂ℓ/∂c and ∂ℓ/∂r.
 
 // NCAPair is noise-contrastive alignment of a pair (Chen et al. 2024, arXiv
-// 2402.05369, section 3.3), which also holds up the likelihood of the chosen response:
+// 2402.05369), which also holds up the likelihood of the chosen response:
 //
 //	ℓ     = −log σ(βc) − ½ log σ(−βc) − ½ log σ(−βr)
 //	∂ℓ/∂c = β [½ σ(βc) − σ(−βc)],  ∂ℓ/∂r = ½ β σ(βr)
@@ -17,8 +17,8 @@ func NCAPair(c, r, beta float64) (loss, dc, dr float64) {
 }
 
 // BCOPair is binary classifier optimisation on a pair (Jung et al. 2024, arXiv
-// 2404.04656, equation 12). The shift δ is the running mean of the rewards, or 0
-// as in TRL since 0.26:
+// 2404.04656). The shift δ is the running mean of the rewards, as in TRL 0.24, or 0,
+// as in TRL 1.16:
 //
 //	ℓ     = −log σ(βc − δ) − log σ(−(βr − δ))
 //	∂ℓ/∂c = −β σ(δ − βc),  ∂ℓ/∂r = β σ(βr − δ)
@@ -61,7 +61,7 @@ func APODown(c, r, beta float64) (loss, dc, dr float64) {
 	return up + lose, float64(beta * (float64(up*num.Sigmoid(-zc)) - s)), float64(beta * s)
 }
 
-// DPOP is DPO-Positive (Pal et al. 2024, arXiv 2402.13228, equation 3), which
+// DPOP is DPO-Positive (Pal et al. 2024, arXiv 2402.13228), which
 // charges a chosen response that became less likely than under π_ref:
 //
 //	ℓ     = −log σ(m),  m = β(c − r − λ max(0, −c))
@@ -76,8 +76,8 @@ func DPOP(c, r, beta, lambda float64) (loss, dc, dr float64) {
 	return -num.LogSigmoid(m), dc, dr
 }
 
-// ChiPO is χ²-preference optimisation (Huang et al. 2024, arXiv 2407.13399,
-// algorithm 1): DPO with the link φ(t) = t + log t in place of log t, so that the
+// ChiPO is χ²-preference optimisation (Huang et al. 2024, arXiv 2407.13399):
+// DPO with the link φ(t) = t + log t in place of log t, so that the
 // policy pays the χ²-divergence as well as the KL and stays where there are data.
 //
 //	ℓ     = −log σ(m),  m = clip(β φ(e^c) − β φ(e^r), ±2R_max)

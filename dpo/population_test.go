@@ -66,9 +66,9 @@ func (w world) fit(t *testing.T, c Config) (ratio, logp []float64) {
 }
 
 // With all pairs judged equally often, the optimum of DPO is π* ∝ π_ref exp(r/β)
-// (Rafailov et al. 2023, theorem 1), and under another leash D_f it is where the
+// (Rafailov et al. 2023, section 4), and under another leash D_f it is where the
 // f-scores differ as the rewards: β(f′(π/π_ref)(y) − f′(π/π_ref)(y′)) = r(y) − r(y′)
-// (Wang et al. 2024, theorem 1); χPO's link is φ(t) = t + log t.
+// (Wang et al. 2024); χPO's link is φ(t) = t + log t.
 func TestPopulationOptimumHasTheRewardsDifferences(t *testing.T) {
 	w := newWorld(t)
 	chi := func(u float64) float64 { return num.Exp(u) + u }
@@ -127,7 +127,7 @@ func TestPopulationOptimumOfIPO(t *testing.T) {
 	}
 }
 
-// χPO's optimum is π = π_ref W₀(exp((r − Z)/β)) (Huang et al. 2024, section 3), W₀
+// χPO's optimum is π = π_ref W₀(exp((r − Z)/β)) (Huang et al. 2024), W₀
 // Lambert's function and Z what makes it a distribution.
 func TestPopulationOptimumOfChiPO(t *testing.T) {
 	w := newWorld(t)

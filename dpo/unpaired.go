@@ -7,7 +7,7 @@ import "rlhfsim/internal/num"
 // the mean of the two, so that the batch's is the mean over its examples.
 
 // KTO is Kahneman-Tversky optimisation (Ethayarajh et al. 2024, arXiv 2402.01306,
-// equation 8) of a response with log-ratio u = log π/π_ref; weight is λ_D or λ_U and
+// equation 7) of a response with log-ratio u = log π/π_ref; weight is λ_D or λ_U and
 // z₀ the reference point, see MismatchedKL. No gradient runs through z₀.
 //
 //	desirable:   ℓ = λ_D (1 − σ(β(u − z₀))),  ∂ℓ/∂u = −λ_D β σ(v) σ(−v),  v = β(u − z₀)
@@ -25,7 +25,7 @@ func KTO(u, beta, z0, weight float64, desirable bool) (loss, slope float64) {
 }
 
 // MismatchedKL is KTO's estimate of the reference point z₀ = KL(π‖π_ref) from
-// responses that belong to other prompts (arXiv 2402.01306, section 4.1):
+// responses that belong to other prompts (arXiv 2402.01306):
 //
 //	ẑ₀ = max(0, mean_i [log π(y′_i|x_i) − log π_ref(y′_i|x_i)])
 func MismatchedKL(logp, ref []float64) float64 {
@@ -39,8 +39,8 @@ func MismatchedKL(logp, ref []float64) float64 {
 	return max(0, sum/float64(len(logp)))
 }
 
-// BCO is binary classifier optimisation (Jung et al. 2024, arXiv 2404.04656,
-// equation 12) of a response with log-ratio u: a classifier of the reward βu that
+// BCO is binary classifier optimisation (Jung et al. 2024, arXiv 2404.04656)
+// of a response with log-ratio u: a classifier of the reward βu that
 // is shifted by δ, the running mean of the rewards. No gradient runs through δ.
 //
 //	desirable:   ℓ = −log σ(βu − δ),     ∂ℓ/∂u = −β σ(δ − βu)

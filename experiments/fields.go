@@ -111,7 +111,7 @@ var fieldDocs = map[string]fieldDoc{
 	"dpo.ref_model_mixup_alpha":   {Doc: "How far it moves: α of the policy's logits, 1 − α of its own."},
 	"dpo.average_log_prob":        {Doc: "IPO: log-ratios per token, as TRL, or of whole responses, as the paper.", Foreign: []string{"length_normalization"}},
 	"dpo.discopop_tau":            {Doc: "DiscoPOP: temperature of the blend of its two losses."},
-	"dpo.running_delta":           {Doc: "bco_pair: shift the rewards by their running mean, as TRL until 0.25."},
+	"dpo.running_delta":           {Doc: "bco_pair: shift the rewards by their running mean, as TRL 0.24."},
 	"dpo.kl_estimate":             {Doc: "KTO's reference point: from \"mismatched\" pairs of the batch, or \"exact\" for each prompt."},
 	"dpo.desirable_weight":        {Doc: "KTO: λ_D, weight of the chosen responses.", Foreign: []string{"lambda_d"}},
 	"dpo.undesirable_weight":      {Doc: "KTO: λ_U, weight of the rejected responses.", Foreign: []string{"lambda_u"}},
