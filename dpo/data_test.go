@@ -91,7 +91,7 @@ func TestWPOWeights(t *testing.T) {
 // estimate from mismatched pairs is not below 0 and is the same for the batch.
 func TestReferencePointOfKTO(t *testing.T) {
 	ref, pi := randomPolicy(t, small, 1), randomPolicy(t, small, 2)
-	pairs := randomPairs(ref, 6, 1)
+	pairs := randomPairs(pi, 6, 2)
 	all := []int{0, 1, 2, 3, 4, 5}
 	c := config(6)
 	c.LossType, c.KLEstimate = "kto", "exact"
@@ -125,8 +125,11 @@ func TestReferencePointOfKTO(t *testing.T) {
 			sum += pi.LogProb(p.Prompt, y) - ref.LogProb(p.Prompt, y)
 		}
 	}
+	if sum <= 0 {
+		t.Fatal("the estimate is 0 and tests nothing")
+	}
 	for _, z0 := range d.batch.KL {
-		same(t, "ẑ₀", z0, max(0, sum/12), 1e-13)
+		same(t, "ẑ₀", z0, sum/12, 1e-13)
 	}
 	if MismatchedKL([]float64{-3}, []float64{-1}) != 0 || MismatchedKL(nil, nil) != 0 {
 		t.Error("a negative estimate")
@@ -149,9 +152,16 @@ func TestRunningDelta(t *testing.T) {
 			t.Error("delta is not reported")
 		}
 	}
-	if _, there := metrics(New(config(4), ref.Clone(), ref, randomPairs(ref, 6, 1)).Step(r))["delta"]; there {
-		t.Error("DPO reports a delta")
+	// bco_pair has no shift unless it is asked for.
+	c.LossType = "bco_pair"
+	if _, there := metrics(New(c, ref.Clone(), ref, randomPairs(ref, 6, 1)).Step(r))["delta"]; there {
+		t.Error("bco_pair without a shift reports one")
 	}
+	b := randomBatch(3, 1, "shift")
+	NewMixture(c, 3).Of(b, &c)
+	u, v := b.LogRatios(0)
+	want, _, _ := BCOPair(u, v, c.Beta, 0)
+	same(t, "unshifted loss", b.Loss[0], want, 1e-15)
 }
 
 // Reversed comparisons reorder a ranking by wins.

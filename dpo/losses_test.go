@@ -255,6 +255,7 @@ func TestBetaToZero(t *testing.T) {
 		"exo_pair": -ln2 - (num.Log(0.9)+num.Log(0.1))/2, "discopop": ln2/2 + 0.5, "aot": ln2, "aot_unpaired": ln2, "dpop": ln2,
 		"rdpo": length, "chipo": ln2, "rao_kupper": num.Log(4), "davidson": num.Log(4), "plackett_luce": logFactorials,
 		"kto": (0.8 + 1.3) / 4, "apo_zero_unpaired": 0.5, "bco_pair": -num.LogSigmoid(-0.15) - num.LogSigmoid(0.15),
+		"bco": -(num.LogSigmoid(-0.15) + num.LogSigmoid(0.15)) / 2,
 	} {
 		c := configOf(name)
 		c.Beta = 1e-12
@@ -317,6 +318,20 @@ func TestSpecialCases(t *testing.T) {
 		for i := range want {
 			same(t, p[1].LossType+" of one token", b.Loss[i], want[i], 1e-14)
 		}
+	}
+}
+
+// Beyond ±2 R_max χPO's margin is clipped and its gradient gone.
+func TestChiPOIsClipped(t *testing.T) {
+	for _, c := range []float64{0.5, 1.6, 1.8, 4} { // margins of 0.57, 2.8, 3.4 and 28.8
+		m := 0.5 * (num.Exp(c) + c - 1)
+		loss, dc, dr := ChiPO(c, 0, 0.5, 1.5)
+		same(t, "loss", loss, -num.LogSigmoid(min(m, 3)), 1e-14)
+		if clipped := m > 3; (dc == 0) != clipped || (dr == 0) != clipped {
+			t.Errorf("margin %v: derivatives %v, %v", m, dc, dr)
+		}
+		back, _, _ := ChiPO(0, c, 0.5, 1.5)
+		same(t, "loss", back, -num.LogSigmoid(max(-m, -3)), 1e-14)
 	}
 }
 
