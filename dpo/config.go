@@ -136,6 +136,7 @@ func (c Config) checkLossType(k *field.Checker) {
 	}
 	for _, l := range parts {
 		k.Require(l.Needs&NeedRankings == 0 || len(parts) == 1, "loss_type", fmt.Sprintf("%q", c.LossType), l.Name+" on its own: it is a loss of rankings, not of pairs")
+		k.Require(l.Name != "kto" || c.KLEstimate == "exact" || c.BatchSize > 1, "batch_size", c.BatchSize, "at least 2 for kto, whose reference point comes from the other pairs of the batch")
 		k.Require(l.Name != "exo_pair" || c.LabelSmoothing > 0, "label_smoothing", c.LabelSmoothing, "above 0 for exo_pair, whose paper takes 1e-3")
 		k.Require(c.LDAlpha == 1 || l.uses("ld_alpha"), "ld_alpha", c.LDAlpha, "1, because "+l.Name+" needs the log-probabilities of whole responses")
 	}

@@ -224,7 +224,7 @@ func newReferencePoint(pi *policy.Softmax, n int) referencePoint {
 }
 
 // fillKL sets z₀ of every pair: one estimate for the batch from the responses of
-// the next pair in it, as KTO does, or the exact KL(π(·|x)‖π_ref(·|x)) of the
+// the next pair in it, as KTO does (a last batch of one has its own only), or the exact KL(π(·|x)‖π_ref(·|x)) of the
 // pair's prompt, which the estimate stands for.
 func (t *Trainer) fillKL(pairs []int) {
 	pi, b := t.trainer.Policy, t.batch

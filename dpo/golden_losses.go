@@ -3,6 +3,7 @@ package dpo
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -40,36 +41,43 @@ func scaled(v []float64, by float64) []float64 {
 
 func mean(v []float64) float64 { return num.Sum(v) / float64(len(v)) }
 
-// config reads the settings of a result, under the names of Config. TRL's sigmoid
-// knows no label smoothing.
+// config reads the settings of a result, any field of Config under its name. TRL's
+// sigmoid knows no label smoothing, and TRL 0.24 differs in two losses.
 func (d *Document) config(r *node) Config {
-	c := Default()
-	c.Beta = r.number("beta", c.Beta)
-	top := d.node("", d.tree)
-	c.LossType = r.text("loss_type")
-	if c.LossType == "" {
-		c.LossType = top.text("loss_type")
-	}
-	if r.has("loss_types") {
-		var names []string
-		flatten(r.get("loss_types"), func(v any) { names = append(names, fmt.Sprint(v)) })
-		c.LossType, c.LossWeights = strings.Join(names, "+"), r.floats("loss_weights", len(names))
-	}
-	c.LabelSmoothing = r.number("label_smoothing", 0)
-	if d.Kind == "dpo" && strings.HasPrefix(c.LossType, "sigmoid") {
-		c.LabelSmoothing = 0
-	}
-	c.DiscoPOPTau = r.number("discopop_tau", c.DiscoPOPTau)
-	if r.has("f_divergence_type") {
-		c.FDivergenceType = r.text("f_divergence_type")
-	}
-	c.FAlphaDivergenceCoef = r.number("f_alpha_divergence_coef", c.FAlphaDivergenceCoef)
-	c.LDAlpha = r.number("ld_alpha", 1)
-	c.UseWeighting = r.flag("use_weighting")
+	c, top := Default(), d.node("", d.tree)
+	c.LossType = top.text("loss_type")
 	if strings.Contains(strings.ToLower(d.Source), "trl 0.24") {
 		c.AverageLogProb, c.RunningDelta = false, true
 	}
-	for _, name := range strings.Split(c.LossType, "+") {
+	into := reflect.ValueOf(&c).Elem()
+	for i, name := range fieldNames() {
+		if !r.has(name) {
+			continue
+		}
+		switch f := into.Field(i); f.Kind() {
+		case reflect.Float64:
+			f.SetFloat(r.number(name, 0))
+		case reflect.Int:
+			f.SetInt(int64(r.index(name, math.MaxInt32)))
+		case reflect.Bool:
+			f.SetBool(r.flag(name))
+		case reflect.String:
+			f.SetString(r.text(name))
+		}
+	}
+	if r.has("loss_types") { // a mixture, with loss_weights
+		var names []string
+		flatten(r.get("loss_types"), func(v any) { names = append(names, fmt.Sprint(v)) })
+		c.LossType = strings.Join(names, "+")
+	}
+	parts := strings.Split(c.LossType, "+")
+	if r.has("loss_weights") {
+		c.LossWeights = r.floats("loss_weights", len(parts))
+	}
+	if strings.Contains(strings.ToLower(d.Source), "trl") && strings.HasPrefix(c.LossType, "sigmoid") {
+		c.LabelSmoothing = 0
+	}
+	for _, name := range parts {
 		if l, known := Find(name); !known || l.Needs&^NeedDelta != 0 {
 			d.fail(r.path, "loss %q is unknown, or needs more than pairs", name)
 		}
@@ -82,10 +90,13 @@ func (d *Document) config(r *node) Config {
 func (d *Document) pairwise(r *node) {
 	c, b := d.config(r), batchOf(r.theCase())
 	n := float64(len(b.Loss))
+	if c.UseWeighting || c.LDAlpha != 1 || c.SyncRefModel || c.ReferenceFree {
+		d.fail(r.path, "ld_alpha, use_weighting, sync_ref_model and reference_free are about more than sums of log-probabilities")
+	}
 	if d.err != nil {
 		return
 	}
-	if r.has("delta") || c.RunningDelta && c.LossType == "bco_pair" {
+	if NewMixture(c, 0).Needs(&c)&NeedDelta != 0 {
 		b.Delta = d.runningDelta(r, c)
 		r.put("delta", ofValues, b.Delta)
 	}

@@ -123,6 +123,36 @@ func TestComputeFillsInResults(t *testing.T) {
 	}
 }
 
+// A document may hold losses that no library has, and set any field of Config.
+func TestComputeKnowsEveryLossOfPairs(t *testing.T) {
+	for _, l := range Losses {
+		if l.Needs&^NeedDelta != 0 {
+			continue
+		}
+		tree := trimmed(t, "../testdata/golden/dpo_hinge.json")
+		tree["results"] = []any{map[string]any{"case": 0.0, "loss_type": l.Name, "beta": 0.3, "label_smoothing": 0.1, "dpop_lambda": 3.0}}
+		tree["source"] = "by hand"
+		d, err := compute(t, tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, b := Default(), batchOf(d.node("cases[0]", d.tree["cases"].([]any)[0]))
+		c.LossType, c.Beta, c.LabelSmoothing, c.DPOPLambda = l.Name, 0.3, 0.1, 3
+		if l.Name == "bco" { // the running mean of one batch
+			b.Delta = b.MeanReward(0.3)
+		}
+		NewMixture(c, len(b.Loss)).Of(b, &c)
+		for _, n := range d.Numbers {
+			if !n.OK() {
+				t.Errorf("%s: %+v", l.Name, n)
+			}
+			if n.Path == "results[0].loss" {
+				same(t, l.Name, n.Got, mean(b.Loss), 1e-14)
+			}
+		}
+	}
+}
+
 // A wrong number is found, wherever it stands.
 func TestComputeFindsAWrongNumber(t *testing.T) {
 	for _, path := range goldenFiles(t) {
