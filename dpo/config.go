@@ -10,8 +10,8 @@ import (
 )
 
 // Config is the training, named as in TRL's DPOConfig, KTOConfig, CPOConfig and
-// ORPOConfig. A field of the second and third group may only be set where the
-// loss uses it.
+// ORPOConfig. LabelSmoothing and the fields of the second and third group may only
+// be set where the loss uses them.
 type Config struct {
 	Beta           float64   `toml:"beta"`            // β
 	LossType       string    `toml:"loss_type"`       // a name in Losses, or several joined by "+"

@@ -22,10 +22,10 @@ func listsOf(pairs []policy.Pair) []list {
 	return lists
 }
 
-// ranked orders the responses of each ranking by the number of its comparisons
+// byWins orders the responses of each ranking by the number of its comparisons
 // that they win, ties as the rater had them: the rater's own order where label
 // noise reversed nothing.
-func ranked(rankings []policy.Ranking) []list {
+func byWins(rankings []policy.Ranking) []list {
 	lists := make([]list, len(rankings))
 	var comparisons []policy.Comparison
 	for i, r := range rankings {
@@ -185,19 +185,19 @@ func (t *Trainer) baselines(pairs []int) {
 		logSumSquares(t.logSq, pi.P, pi.Outcomes())
 		for k, i := range pairs {
 			p := &t.pairs[i]
-			b.Weight[k] = float64(sayability(pi.LogP, t.logSq, p.chosen, pi.Outcomes()) * sayability(pi.LogP, t.logSq, p.rejected, pi.Outcomes()))
+			b.Weight[k] = float64(wpoWeight(pi.LogP, t.logSq, p.chosen, pi.Outcomes()) * wpoWeight(pi.LogP, t.logSq, p.rejected, pi.Outcomes()))
 		}
 	}
 }
 
-// sayability is WPO's weight of a response, how likely the policy is to say it
+// wpoWeight is WPO's weight of a response, how likely the policy is to say it
 // against what it says on average (Zhou et al. 2024, arXiv 2406.11827, equation 2,
 // "sampled alignment"); a pair weighs the product of its two, without gradient:
 //
 //	w(y) = exp( 1/|y| Σ_t [ log π(y_t|x, y_<t) − log Σ_v π(v|x, y_<t)² ] )
 //
 // logSq holds the last term of every row of width outcomes.
-func sayability(logp, logSq []float64, path []int32, outcomes int) float64 {
+func wpoWeight(logp, logSq []float64, path []int32, outcomes int) float64 {
 	sum := 0.0
 	for _, i := range path {
 		sum += logp[i] - logSq[int(i)/outcomes]

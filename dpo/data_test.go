@@ -46,6 +46,24 @@ func TestTheReferenceIsSynchronised(t *testing.T) {
 	}
 }
 
+// The logits mix whatever parameters make them.
+func TestSynchronisingUnderTheSharedParametrisation(t *testing.T) {
+	ref, err := policy.NewSoftmax(small, policy.Shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config(5)
+	c.SyncRefModel, c.RefModelSyncSteps = true, 1
+	pi := ref.Clone()
+	d, r := New(c, pi, ref, randomPairs(ref, 5, 1)), rng.New(1)
+	d.Step(r)
+	first := slices.Clone(pi.Logits)
+	d.Step(r)
+	for i, z := range d.ref.Logits {
+		same(t, "reference logit", z, 0.6*pi.Logits[i]+0.4*0.6*first[i], 1e-14)
+	}
+}
+
 func TestReferenceFreeIsAUniformReference(t *testing.T) {
 	ref := randomPolicy(t, small, 1)
 	c := config(5)
@@ -170,7 +188,7 @@ func TestRankedByWins(t *testing.T) {
 	r := policy.Ranking{Responses: []policy.Response{a, b, c}}
 	order := func(reversed ...bool) (out []policy.Token) {
 		r.Reversed = reversed // of ab, ac, bc
-		for _, y := range ranked([]policy.Ranking{r})[0].responses {
+		for _, y := range byWins([]policy.Ranking{r})[0].responses {
 			out = append(out, y[0])
 		}
 		return out

@@ -99,7 +99,7 @@ func NewFrom(cfg Config, pi, ref *policy.Softmax, data Data) *Trainer {
 	}
 	lists := listsOf(data.Pairs)
 	if NewMixture(cfg, 0).Needs(&cfg)&NeedRankings != 0 {
-		lists = ranked(data.Rankings)
+		lists = byWins(data.Rankings)
 	}
 	n := min(cfg.BatchSize, len(lists))
 	t.loss, t.batch = NewMixture(cfg, n), NewBatch(n)

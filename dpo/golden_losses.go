@@ -160,7 +160,7 @@ func (d *Document) perToken(r *node) {
 		w, l := rows[i], rows[n+i]
 		b.Chosen[i], b.Rejected[i] = sumLogP(policy, w, shared(i), c.LDAlpha), sumLogP(policy, l, shared(n+i), c.LDAlpha)
 		b.RefChosen[i], b.RefRejected[i] = sumLogP(ref, w, shared(i), c.LDAlpha), sumLogP(ref, l, shared(n+i), c.LDAlpha)
-		b.Weight[i] = float64(sayability(policy, logSq, w[:int(chosenLen[i])], 1) * sayability(policy, logSq, l[:int(rejectedLen[i])], 1))
+		b.Weight[i] = float64(wpoWeight(policy, logSq, w[:int(chosenLen[i])], 1) * wpoWeight(policy, logSq, l[:int(rejectedLen[i])], 1))
 	}
 	NewMixture(c, n).Of(b, &c)
 	g, scale := make([]float64, len(policy)), 1/float64(n)
