@@ -123,7 +123,11 @@ func (c Config) checkLossType(k *field.Checker) {
 			}
 		}
 		if len(parts) == before {
-			k.Add(&field.Error{Field: "loss_type", Value: fmt.Sprintf("%q", c.LossType), Allowed: fmt.Sprintf("one of %q, or several joined by +", known)})
+			unknown := &field.Error{Field: "loss_type", Value: fmt.Sprintf("%q", c.LossType), Allowed: fmt.Sprintf("one of %q, or several joined by +", known)}
+			if near := field.Nearest(name, known); near != "" {
+				unknown.Help = fmt.Sprintf("did you mean %q?", near)
+			}
+			k.Add(unknown)
 			return
 		}
 	}

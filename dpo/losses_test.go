@@ -437,6 +437,14 @@ func TestAFieldThatTheLossDoesNotUseIsRefused(t *testing.T) {
 	}
 }
 
+func TestAMisspeltLossIsSuggested(t *testing.T) {
+	c := Default()
+	c.LossType = "sigmoid+sfft"
+	if problems := field.All(c.Validate()); len(problems) != 1 || problems[0].Help != `did you mean "sft"?` {
+		t.Errorf("%v", problems)
+	}
+}
+
 // Every optional field belongs to a loss, and every field that a loss names is one.
 func TestEveryFieldIsUsedByALoss(t *testing.T) {
 	used := map[string]bool{}
