@@ -56,16 +56,7 @@ func (b *Batch) LogRatios(i int) (chosen, rejected float64) {
 	return b.Chosen[i] - b.RefChosen[i], b.Rejected[i] - b.RefRejected[i]
 }
 
-// scores is the log-ratios of pair i, or their f-scores, with their slopes.
-func (b *Batch) scores(i int, c *Config) (chosen, dc, rejected, dr float64) {
-	chosen, rejected = b.LogRatios(i)
-	if c.FDivergenceType == "reverse_kl" {
-		return chosen, 1, rejected, 1
-	}
-	chosen, dc = FScore(chosen, c.FDivergenceType, c.FAlphaDivergenceCoef)
-	rejected, dr = FScore(rejected, c.FDivergenceType, c.FAlphaDivergenceCoef)
-	return chosen, dc, rejected, dr
-}
+func mean(v []float64) float64 { return num.Sum(v) / float64(len(v)) }
 
 // logProbs and meanLogProbs are the implicit rewards of losses without reference.
 func logProbs(b *Batch, i int) (chosen, rejected float64) { return b.Chosen[i], b.Rejected[i] }
@@ -78,8 +69,14 @@ func meanLogProbs(b *Batch, i int) (chosen, rejected float64) {
 // the reverse KL, h is the difference of the f-scores.
 func ofMargin(f func(h float64, c *Config) (loss, slope float64)) func(*Batch, *Config) {
 	return func(b *Batch, c *Config) {
+		other := c.FDivergenceType != "reverse_kl"
 		for i := range b.Chosen {
-			chosen, dc, rejected, dr := b.scores(i, c)
+			chosen, rejected := b.LogRatios(i)
+			dc, dr := 1.0, 1.0
+			if other {
+				chosen, dc = FScore(chosen, c.FDivergenceType, c.FAlphaDivergenceCoef)
+				rejected, dr = FScore(rejected, c.FDivergenceType, c.FAlphaDivergenceCoef)
+			}
 			loss, slope := f(chosen-rejected, c)
 			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(slope*dc), -float64(slope*dr)
 		}
@@ -91,7 +88,9 @@ func ofMargin(f func(h float64, c *Config) (loss, slope float64)) func(*Batch, *
 func ofMeanMargin(f func(h float64, c *Config) (loss, slope float64)) func(*Batch, *Config) {
 	return func(b *Batch, c *Config) {
 		for i, n := range b.ChosenLen {
-			chosen, dc, rejected, dr := b.scores(i, c)
+			chosen, rejected := b.LogRatios(i)
+			chosen, dc := FScore(chosen, c.FDivergenceType, c.FAlphaDivergenceCoef)
+			rejected, dr := FScore(rejected, c.FDivergenceType, c.FAlphaDivergenceCoef)
 			m := b.RejectedLen[i]
 			loss, slope := f(chosen/n-rejected/m, c)
 			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(slope*dc)/n, -float64(slope*dr)/m

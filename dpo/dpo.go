@@ -161,12 +161,15 @@ func (t *Trainer) gather(pairs []int) {
 // (Liu et al. 2024, arXiv 2409.06411) the tokens beyond the length that
 // the two responses share weigh α.
 func sumLogP(logp []float64, path []int32, shared int, alpha float64) float64 {
-	sum, tail := 0.0, 0.0
 	if alpha == 1 { // one sum in order
 		shared = len(path)
 	}
+	sum, tail := 0.0, 0.0
 	for _, i := range path[:shared] {
 		sum += logp[i]
+	}
+	if shared == len(path) {
+		return sum
 	}
 	for _, i := range path[shared:] {
 		tail += logp[i]
@@ -223,7 +226,6 @@ func (t *Trainer) measure(pairs []int) (s Stats) {
 		s.RewardsRejected += rewardRejected
 		s.LogpsChosen += b.Chosen[k]
 		s.LogpsRejected += b.Rejected[k]
-		s.KL += b.KL[k]
 		rows, own := t.pairs[i].rows, 0.0
 		for _, row := range rows { // a sum of its own, so that the additions of several pairs overlap
 			own += t.entropy[row]
@@ -231,12 +233,15 @@ func (t *Trainer) measure(pairs []int) (s Stats) {
 		s.Entropy += own
 		tokens += len(rows)
 	}
-	for _, sum := range []*float64{&s.Loss, &s.RewardsChosen, &s.RewardsRejected, &s.LogpsChosen, &s.LogpsRejected, &s.Accuracy, &s.KL} {
+	for _, sum := range []*float64{&s.Loss, &s.RewardsChosen, &s.RewardsRejected, &s.LogpsChosen, &s.LogpsRejected, &s.Accuracy} {
 		*sum = float64(*sum * scale)
 	}
 	s.Margin = s.RewardsChosen - s.RewardsRejected
 	s.Entropy /= float64(tokens)
 	s.Delta, s.needs = b.Delta, t.needs
+	if t.needs&NeedKL != 0 {
+		s.KL = mean(b.KL)
+	}
 	return s
 }
 

@@ -39,8 +39,6 @@ func scaled(v []float64, by float64) []float64 {
 	return out
 }
 
-func mean(v []float64) float64 { return num.Sum(v) / float64(len(v)) }
-
 // config reads the settings of a result, any field of Config under its name. TRL's
 // sigmoid knows no label smoothing, and TRL 0.24 differs in two losses.
 func (d *Document) config(r *node) Config {
