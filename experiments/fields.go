@@ -34,7 +34,8 @@ var fieldDocs = map[string]fieldDoc{
 
 	"policy":                 {Doc: "The policy class."},
 	"policy.order":           {Doc: "How many of the last words the policy sees; 1 is a bigram."},
-	"policy.parametrisation": {Doc: "How parameters make the logits: \"table\" (all free) or \"shared\" (a term for all prompts and one per prompt).", Foreign: []string{"parametrization"}},
+	"policy.parametrisation": {Doc: "How parameters make the logits: \"table\" (all free), \"shared\" (a term for all prompts and one per prompt) or \"low_rank\" (a hidden state times an output embedding).", Foreign: []string{"parametrization"}},
+	"policy.rank":            {Doc: "Dimensions of hidden state and embedding under \"low_rank\"; unused otherwise.", Elsewhere: "a language model's hidden size", Foreign: []string{"hidden_size", "d_model", "r"}},
 
 	"base":                  {Doc: "The raw text, and pre-training on it."},
 	"base.lines":            {Doc: "Lines in the corpus."},

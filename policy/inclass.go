@@ -9,6 +9,7 @@ import (
 // InClass is a stationary point of J among the policies that have one table for
 // all positions: what a perfect optimiser of the class would find from where it
 // starts. J is not concave in the table, so nothing says that it is the best.
+// The table is free, whatever the parametrisation of the policy it starts from.
 type InClass struct {
 	Policy *Softmax
 	Value  float64 // J there
@@ -33,17 +34,17 @@ const (
 // the optimal answer to the Q-values averaged over the positions that share the
 // row. A step that would lower J is halved.
 func (e *Evaluator) NewInClass(from *Softmax, o Objective) InClass {
-	out := InClass{Policy: from.Clone()}
+	out := InClass{Policy: from.Free()}
 	here, there := e.NewGradient(), e.NewGradient()
 	target, next, logits := make([]float64, e.Cells()), make([]float64, e.Cells()), make([]float64, e.Cells())
 	e.Gradient(here, &out.Policy.Chain, o)
 	out.GradientNorm = e.naturalTarget(target, here, &out.Policy.Chain, o)
-	trial, step := from.Clone(), 1.0
+	trial, step := from.Free(), 1.0
 	for out.Steps < inClassSteps && out.GradientNorm > inClassTolerance && step > 1e-12 {
 		for i, z := range out.Policy.LogP {
 			logits[i] = z + float64(step*(target[i]-z))
 		}
-		_ = trial.SetLogits(logits) // the same shape
+		_ = trial.SetLogits(logits) // a free table of the same shape
 		e.Gradient(there, &trial.Chain, o)
 		norm := e.naturalTarget(next, there, &trial.Chain, o)
 		// Close to the end the gain in J is lost in rounding: a loss within it passes.

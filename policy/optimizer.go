@@ -61,7 +61,7 @@ type Trainer struct {
 // NewTrainer trains p with Adam.
 func NewTrainer(p *Softmax, maxGradNorm float64) *Trainer {
 	t := &Trainer{Policy: p, G: make([]float64, len(p.LogP)), MaxGradNorm: maxGradNorm, adam: NewAdam(len(p.params))}
-	if p.kind == Shared {
+	if p.kind != Table {
 		t.pull = make([]float64, len(p.params))
 	}
 	return t

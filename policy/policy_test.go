@@ -113,7 +113,7 @@ func TestLogitsShiftsChangeNothing(t *testing.T) {
 func TestGradientAgainstFiniteDifferences(t *testing.T) {
 	for _, kind := range Parametrisations {
 		s := Shape{Prompts: 2, Words: 2, MaxLength: 3, Order: 1}
-		p, err := NewSoftmax(s, kind)
+		p, err := Config{Parametrisation: kind, Rank: 2}.New(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,7 +165,7 @@ func TestSharedTermReachesOtherPrompts(t *testing.T) {
 	s := Shape{Prompts: 2, Words: 2, MaxLength: 2, Order: 1}
 	after := map[Parametrisation]float64{}
 	for _, kind := range Parametrisations {
-		p, _ := NewSoftmax(s, kind)
+		p, _ := Config{Parametrisation: kind, Rank: 1}.New(s)
 		f := NewFit(FitConfig{LearningRate: 0.1, NumTrainEpochs: 1, BatchSize: 1}, p, []Demonstration{{0, Response{1}}})
 		f.Step(rng.New(1))
 		after[kind] = p.LogProb(1, Response{1})
@@ -348,12 +348,19 @@ func TestFitConfigValidate(t *testing.T) {
 }
 
 func BenchmarkStep(b *testing.B) {
-	p := randomSoftmax(b, chapterShape, 1, rng.New(1))
+	for _, kind := range Parametrisations {
+		b.Run(string(kind), func(b *testing.B) { benchmarkStep(b, kind) })
+	}
+}
+
+func benchmarkStep(b *testing.B, kind Parametrisation) {
+	writer := randomSoftmax(b, chapterShape, 1, rng.New(1))
+	p, _ := Config{Parametrisation: kind, Rank: 4}.New(chapterShape)
 	r := rng.New(2)
 	var data []Demonstration
 	for range 1000 {
 		x := Prompt(r.IntN(chapterShape.Prompts))
-		data = append(data, Demonstration{x, p.Sample(nil, x, r)})
+		data = append(data, Demonstration{x, writer.Sample(nil, x, r)})
 	}
 	f := NewFit(FitConfig{LearningRate: 0.01, NumTrainEpochs: 1, BatchSize: 64}, p, data)
 	b.ReportAllocs()
@@ -365,7 +372,7 @@ func BenchmarkStep(b *testing.B) {
 
 func TestStepAllocatesNothing(t *testing.T) {
 	for _, kind := range Parametrisations {
-		p, _ := NewSoftmax(chapterShape, kind)
+		p, _ := Config{Parametrisation: kind, Rank: 4}.New(chapterShape)
 		f := NewFit(DefaultFit(), p, []Demonstration{{0, Response{1, 2}}, {3, Response{4}}})
 		r := rng.New(1)
 		if n := testing.AllocsPerRun(20, func() { f.Step(r) }); n != 0 {

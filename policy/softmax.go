@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
 	"rlhfsim/internal/num"
 )
@@ -15,6 +16,7 @@ type Softmax struct {
 
 	params []float64 // θ; the same slice as Logits where every entry is free
 	kind   Parametrisation
+	rank   int // of LowRank
 }
 
 // Parametrisation says how parameters make the logit table.
@@ -27,28 +29,42 @@ const (
 	// z[x,c,w] = s[c,w] + d[x,c,w], so that what is learned on one prompt
 	// reaches the others.
 	Shared Parametrisation = "shared"
+	// LowRank makes every logit an inner product of a hidden state and an output
+	// embedding, see NewLowRank.
+	LowRank Parametrisation = "low_rank"
 )
 
-// Parametrisations lists what NewSoftmax accepts.
-var Parametrisations = []Parametrisation{Table, Shared}
+// Parametrisations lists what Config.New accepts.
+var Parametrisations = []Parametrisation{Table, Shared, LowRank}
 
 // Config is the policy class of an experiment.
 type Config struct {
 	Order           int             `toml:"order"`
 	Parametrisation Parametrisation `toml:"parametrisation"`
+	Rank            int             `toml:"rank"` // of "low_rank"; the others have none
 }
 
 // Default is a bigram policy with a free table.
-func Default() Config { return Config{Order: 1, Parametrisation: Table} }
+func Default() Config { return Config{Order: 1, Parametrisation: Table, Rank: 4} }
 
-// NewSoftmax returns the uniform policy (all logits 0). It reports shapes that
-// are impossible or too large, and unknown parametrisations.
+// New returns the uniform policy of the class for a shape, whose order is the
+// class's.
+func (c Config) New(s Shape) (*Softmax, error) {
+	if c.Parametrisation == LowRank {
+		return NewLowRank(s, c.Rank)
+	}
+	return NewSoftmax(s, c.Parametrisation)
+}
+
+// NewSoftmax returns the uniform policy (all logits 0) of a parametrisation that
+// has no rank. It reports shapes that are impossible or too large, and unknown
+// parametrisations.
 func NewSoftmax(s Shape, kind Parametrisation) (*Softmax, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
 	if kind != Table && kind != Shared {
-		return nil, fmt.Errorf("policy: unknown parametrisation %q (known: %v)", kind, Parametrisations)
+		return nil, fmt.Errorf("policy: parametrisation %q without a rank (known: %v)", kind, []Parametrisation{Table, Shared})
 	}
 	p := &Softmax{Chain: newChain(newGeometry(s), 1), Logits: make([]float64, s.Cells()), kind: kind}
 	p.params = p.Logits
@@ -61,9 +77,9 @@ func NewSoftmax(s Shape, kind Parametrisation) (*Softmax, error) {
 
 // Clone is an independent copy: the start of the next stage, or its frozen reference.
 func (p *Softmax) Clone() *Softmax {
-	q := &Softmax{Chain: newChain(p.geometry, 1), Logits: append([]float64(nil), p.Logits...), kind: p.kind}
+	q := &Softmax{Chain: newChain(p.geometry, 1), Logits: append([]float64(nil), p.Logits...), kind: p.kind, rank: p.rank}
 	q.params = q.Logits
-	if p.kind == Shared {
+	if p.kind != Table {
 		q.params = append([]float64(nil), p.params...)
 	}
 	copy(q.P, p.P)
@@ -79,9 +95,24 @@ func (p *Softmax) Uniform() *Softmax {
 	return q
 }
 
+// Free is the same policy with every entry of its table free: where a table is
+// to be set, or the limits of a parametrisation are not meant.
+func (p *Softmax) Free() *Softmax {
+	q := &Softmax{Chain: newChain(p.geometry, 1), Logits: slices.Clone(p.Logits), kind: Table}
+	q.params = q.Logits
+	copy(q.P, p.P)
+	copy(q.LogP, p.LogP)
+	return q
+}
+
 // SetLogits replaces the table, [prompts][contexts][words+1] flattened. Under
-// the shared parametrisation the shared term becomes 0.
+// the shared parametrisation the shared term becomes 0. Under low_rank it is
+// refused: hardly any table is a product of that rank, and the nearest one would
+// be another policy. A table that was learned under low_rank goes into a Free one.
 func (p *Softmax) SetLogits(logits []float64) error {
+	if p.kind == LowRank {
+		return fmt.Errorf("policy: a table of logits cannot be given to a low_rank policy")
+	}
 	if len(logits) != len(p.Logits) {
 		return fmt.Errorf("policy: %d logits for a table of %d", len(logits), len(p.Logits))
 	}
@@ -99,7 +130,10 @@ func (p *Softmax) sharedCells() int { return p.contexts * p.Outcomes() }
 
 // refresh recomputes logits and probabilities from the parameters.
 func (p *Softmax) refresh() {
-	if p.kind == Shared {
+	switch p.kind {
+	case LowRank:
+		p.multiply()
+	case Shared:
 		shared, own := p.params[:p.sharedCells()], p.params[p.sharedCells():]
 		for x := range p.Prompts {
 			at := x * len(shared)
@@ -114,8 +148,12 @@ func (p *Softmax) refresh() {
 // pull turns a derivative with respect to the logits into one with respect to
 // the parameters: dst has the size of θ. For the free table it is g itself.
 func (p *Softmax) pull(dst, g []float64) []float64 {
-	if p.kind == Table {
+	switch p.kind {
+	case Table:
 		return g
+	case LowRank:
+		p.pullFactors(dst, g)
+		return dst
 	}
 	n := p.sharedCells()
 	shared := dst[:n]

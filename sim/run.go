@@ -270,7 +270,7 @@ func (s *Shared) pretrain(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if s.Base, err = policy.NewSoftmax(w.Shape, c.Policy.Parametrisation); err != nil {
+	if s.Base, err = c.Policy.New(w.Shape); err != nil {
 		return err
 	}
 	if err := run("base", s.Base, c.Base.FitConfig, w.rawText(c.Base, s.stream("base", "text"))); err != nil {

@@ -273,3 +273,30 @@ func TestExactAscentClimbs(t *testing.T) {
 		t.Errorf("climbing gold leaves a gap of %v, climbing the proxy %v", ends[1], ends[0])
 	}
 }
+
+// Other policy classes and reward models run through every stage and method.
+func TestVariantsRunThroughAllStages(t *testing.T) {
+	variants := map[string]func(*Config){
+		"low_rank": func(c *Config) { c.Policy.Parametrisation, c.Policy.Rank = policy.LowRank, 3 },
+	}
+	for name, change := range variants {
+		t.Run(name, func(t *testing.T) {
+			c := smallConfig()
+			change(&c)
+			if err := c.Validate(); err != nil {
+				t.Fatal(err)
+			}
+			s := mustShared(t, c, 1)
+			for _, m := range Methods {
+				out, err := s.RunArm(context.Background(), Arm{Name: "a", Method: m.Name, Config: c})
+				if err != nil {
+					t.Fatal(err)
+				}
+				last := out.Rows[len(out.Rows)-1]
+				if !(last.Get("exact/kl") > 0.01) || !(last.Get("exact/gap") > -1e-9) {
+					t.Errorf("%s: KL %v, gap %v", m.Name, last.Get("exact/kl"), last.Get("exact/gap"))
+				}
+			}
+		})
+	}
+}

@@ -42,6 +42,7 @@ func (c Config) Validate() error {
 	c.World.validate(&k)
 	field.OneOf(&k, "policy.parametrisation", c.Policy.Parametrisation, policy.Parametrisations)
 	k.Count("policy.order", c.Policy.Order, 1, maxLength)
+	k.Count("policy.rank", c.Policy.Rank, 1, maxWords)
 	c.Base.validate(&k, c.World)
 	k.Under("sft", c.SFT.FitConfig.Validate())
 	c.validateDemonstrations(&k)
@@ -240,6 +241,10 @@ func (c Config) validateSize(k *field.Checker) {
 		}
 		k.Add(&field.Error{Field: name, Value: c.Policy.Order, Allowed: fmt.Sprintf("small enough for a table of at most %d entries (%d MB)", policy.MaxCells, policy.MaxCells*8/1_000_000),
 			Why: fmt.Sprintf("%d prompts, %d words and an order of %d need %.3g entries (%.3g MB)", c.shape().Prompts, c.shape().Words, c.Policy.Order, need, need*8/1e6)})
+		return
+	}
+	if s, r := c.shape(), c.Policy.Rank; c.Policy.Parametrisation == policy.LowRank {
+		k.Require(r*(s.Rows()+s.Outcomes()) <= policy.MaxCells, "policy.rank", r, fmt.Sprintf("small enough for at most %d parameters", policy.MaxCells))
 	}
 }
 

@@ -225,10 +225,11 @@ func TestValidateFindsEveryProblemAtOnce(t *testing.T) {
 	c.Labels.ResponseSource = "stf"
 	c.Objective.Beta = 0
 	c.Policy.Parametrisation = "tabel"
+	c.Policy.Rank = 0
 	c.Evaluation.Every = 0
 	want := []string{"world.prompt[0].answers", "world.prompt[1].text", "world.value[2].count", "world.value[0].worth", "world.value[3].worth",
 		"world.words.link", "base.weights.anser", "base.repeat", "sft.demonstrations[0].prompt", "sft.demonstrations[0].completion",
-		"labels.label_noise", "labels.responses_per_ranking", "labels.response_source", "objective.beta", "policy.parametrisation", "evaluation.every"}
+		"labels.label_noise", "labels.responses_per_ranking", "labels.response_source", "objective.beta", "policy.parametrisation", "policy.rank", "evaluation.every"}
 	found := map[string]*field.Error{}
 	for _, e := range field.All(c.Validate()) {
 		found[e.Field] = e
