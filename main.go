@@ -103,7 +103,7 @@ possible policy, the KL to the last digit.`,
 	}
 	root.SetVersionTemplate("rlhfsim {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.newCommand(), c.talkCommand(), c.compareCommand(), c.plotCommand(), c.cleanCommand(), c.explainCommand())
+	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.newCommand(), c.talkCommand(), c.compareCommand(), c.plotCommand(), c.cleanCommand(), c.explainCommand(), c.lossesCommand(), c.chapterLossCommand())
 	return root
 }
 
@@ -443,6 +443,72 @@ func (c *cli) compareCommand() *cobra.Command {
 	f.Float64Var(&o.KL, "kl", 0, "compare at this KL too (default as far as all seeds get)")
 	f.StringVarP(&dir, "output", "o", "", "where the files go (default RUN/compare)")
 	f.BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
+func (c *cli) lossesCommand() *cobra.Command {
+	var check, asJSON bool
+	tolerance := 1e-9
+	cmd := &cobra.Command{
+		Use:   "losses FILE",
+		Short: "Work out a document of losses again: is your library's loss right?",
+		Long: "Work out a document of losses, as a library made it, with the functions that train here; print it with our numbers,\n" +
+			"or with --check the largest difference of each field.\n\nKinds: " + strings.Join(experiments.LossKinds(), ", "),
+		Example: "  rlhfsim losses mine.json --check",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			data, err := os.ReadFile(args[0])
+			if err != nil {
+				return err
+			}
+			done, err := experiments.Losses(data)
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			if !check {
+				text, err := done.JSON()
+				if err != nil {
+					return &failure{err}
+				}
+				return c.write(text)
+			}
+			text, ok := done.Text(tolerance)
+			if err := c.print(asJSON, done, func() string { return text }); err != nil {
+				return err
+			}
+			if !ok {
+				return exitCode(exitMismatch)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&check, "check", false, "compare instead of printing; exit 3 where a number differs")
+	f.Float64Var(&tolerance, "tolerance", tolerance, "largest relative difference that passes")
+	f.BoolVar(&asJSON, "json", false, "with --check: print as JSON")
+	return cmd
+}
+
+func (c *cli) chapterLossCommand() *cobra.Command {
+	vocab, beta, seed := 50257, 0.1, uint64(0)
+	cmd := &cobra.Command{
+		Use:   "chapter-loss",
+		Short: "The chapter's compute_dpo_loss on random logits, and what it simplifies",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if vocab < 1 || vocab > 10_000_000 {
+				return fmt.Errorf("--vocab %d: a vocabulary has at least 1 word, here at most 10000000", vocab)
+			}
+			if !(beta > 0) {
+				return fmt.Errorf("--beta %g: beta is above 0", beta)
+			}
+			return c.write(experiments.ChapterLoss(vocab, beta, seed))
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&vocab, "vocab", vocab, "words in the vocabulary")
+	f.Float64Var(&beta, "beta", beta, "β")
+	f.Uint64Var(&seed, "seed", seed, "of the random logits")
 	return cmd
 }
 

@@ -1,0 +1,322 @@
+package experiments
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rlhfsim/dpo"
+	"rlhfsim/internal/rng"
+	"rlhfsim/ppo"
+	"rlhfsim/reward"
+)
+
+// LossCheck is a document of losses, as a reference library made it, worked out
+// again with the functions that train here.
+type LossCheck struct {
+	Kind   string      `json:"kind"`
+	Source string      `json:"source"`
+	Fields []LossField `json:"fields"` // in order of appearance
+
+	document any
+}
+
+// LossField is all numbers of one name.
+type LossField struct {
+	Name    string  `json:"name"`
+	Numbers int     `json:"numbers"`
+	Largest float64 `json:"largest_difference"` // relative
+	At      string  `json:"at"`                 // where it is
+	Of      float64 `json:"tolerance_of_1e-9"`  // what --tolerance is multiplied by: gradients 10, float32 1000 or more
+}
+
+// lossNumber is one computed number next to the recorded one.
+type lossNumber struct {
+	path                 string
+	got, want            float64 // want is NaN where none is recorded
+	difference, tolerant float64
+}
+
+// LossKinds are the documents that can be worked out.
+func LossKinds() []string {
+	return slices.Sorted(slices.Values(slices.Concat(dpo.Kinds(), ppo.Kinds, []string{"reward"})))
+}
+
+// Losses reads a document and computes every result in it.
+func Losses(document []byte) (*LossCheck, error) {
+	var head struct{ Kind, Source string }
+	var tree any
+	if err := json.Unmarshal(document, &head); err != nil {
+		return nil, Usage(fmt.Sprintf("this is no document of losses: %v", err))
+	}
+	if err := json.Unmarshal(document, &tree); err != nil {
+		return nil, Usage(fmt.Sprintf("this is no document of losses: %v", err))
+	}
+	var numbers []lossNumber
+	var err error
+	switch {
+	case slices.Contains(dpo.Kinds(), head.Kind):
+		numbers, err = preferenceNumbers(document)
+	case slices.Contains(ppo.Kinds, head.Kind):
+		numbers, err = onPolicyNumbers(document)
+	case head.Kind == "reward":
+		numbers, err = rewardNumbers(document)
+	default:
+		return nil, Usage(fmt.Sprintf("a document of kind %q%s (known kinds: %s)", head.Kind, meant(head.Kind, LossKinds()), strings.Join(LossKinds(), ", ")))
+	}
+	if err != nil {
+		return nil, Usage(err.Error())
+	}
+	c := &LossCheck{Kind: head.Kind, Source: head.Source, document: tree}
+	for _, n := range numbers {
+		if err := set(tree, n.path, n.got); err != nil {
+			return nil, err
+		}
+		c.add(n)
+	}
+	return c, nil
+}
+
+func (c *LossCheck) add(n lossNumber) {
+	name := fieldOf(n.path)
+	i := slices.IndexFunc(c.Fields, func(f LossField) bool { return f.Name == name })
+	if i < 0 {
+		i = len(c.Fields)
+		c.Fields = append(c.Fields, LossField{Name: name, Of: n.tolerant / 1e-9})
+	}
+	f := &c.Fields[i]
+	if math.IsNaN(n.want) {
+		return
+	}
+	f.Numbers++
+	// A looser number must not hide a stricter one's difference.
+	if d := n.difference / n.tolerant; f.At == "" || d > f.Largest/(f.Of*1e-9) || math.IsNaN(d) {
+		f.Largest, f.At, f.Of = n.difference, n.path, n.tolerant/1e-9
+	}
+}
+
+var indices = regexp.MustCompile(`\[\d+\]`)
+
+// fieldOf is a path's last name: "results[3].grad[1]" is "grad".
+func fieldOf(path string) string {
+	parts := strings.Split(indices.ReplaceAllString(path, ""), ".")
+	return parts[len(parts)-1]
+}
+
+func preferenceNumbers(document []byte) ([]lossNumber, error) {
+	d, err := dpo.Compute(document)
+	if err != nil {
+		return nil, err
+	}
+	var out []lossNumber
+	for _, n := range d.Numbers {
+		out = append(out, lossNumber{n.Path, n.Got, n.Want, n.Deviation(), n.Tolerance})
+	}
+	return out, nil
+}
+
+func onPolicyNumbers(document []byte) ([]lossNumber, error) {
+	values, err := ppo.Recompute(document)
+	if err != nil {
+		return nil, err
+	}
+	var out []lossNumber
+	for _, v := range values {
+		out = append(out, lossNumber{fmt.Sprintf("results[%d].%s", v.Result, v.Field), v.Got, v.Want, math.Abs(v.Got-v.Want) / max(math.Abs(v.Want), 1e-3), v.Tolerance})
+	}
+	return out, nil
+}
+
+// rewardNumbers is TRL's RewardTrainer.compute_loss: the mean over the batch.
+func rewardNumbers(document []byte) ([]lossNumber, error) {
+	var d struct {
+		Cases []struct {
+			Chosen   []float64 `json:"rewards_chosen"`
+			Rejected []float64 `json:"rewards_rejected"`
+			Margin   []float64 `json:"margin"`
+		}
+		Results []struct {
+			Case         int
+			UseMargin    bool     `json:"use_margin"`
+			Center       *float64 `json:"center_rewards_coefficient"`
+			Loss         *float64
+			Accuracy     *float64
+			GradChosen   []float64 `json:"grad_chosen"`
+			GradRejected []float64 `json:"grad_rejected"`
+		}
+	}
+	if err := json.Unmarshal(document, &d); err != nil {
+		return nil, err
+	}
+	if len(d.Results) == 0 {
+		return nil, errors.New("the document has no results")
+	}
+	var out []lossNumber
+	for k, r := range d.Results {
+		if r.Case < 0 || r.Case >= len(d.Cases) {
+			return nil, fmt.Errorf("results[%d]: there is no case %d", k, r.Case)
+		}
+		c := d.Cases[r.Case]
+		n := len(c.Chosen)
+		if n == 0 || len(c.Rejected) != n || r.UseMargin && len(c.Margin) != n || len(r.GradChosen)%n != 0 || len(r.GradRejected)%n != 0 {
+			return nil, fmt.Errorf("results[%d]: rewards, margins and gradients differ in number", k)
+		}
+		center, loss, right := 0.0, 0.0, 0.0
+		if r.Center != nil {
+			center = *r.Center
+		}
+		at := fmt.Sprintf("results[%d].", k)
+		compare := func(name string, got, want, tolerance float64) {
+			out = append(out, lossNumber{at + name, got, want, math.Abs(got-want) / max(math.Abs(want), 100*tolerance), tolerance})
+		}
+		for i := range n {
+			margin := 0.0
+			if r.UseMargin {
+				margin = c.Margin[i]
+			}
+			l, dc, dr := reward.Pairwise(c.Chosen[i], c.Rejected[i], margin, center)
+			loss += l / float64(n)
+			if c.Chosen[i] > c.Rejected[i] {
+				right += 1 / float64(n)
+			}
+			if len(r.GradChosen) > 0 {
+				compare(fmt.Sprintf("grad_chosen[%d]", i), dc/float64(n), r.GradChosen[i], 1e-8)
+			}
+			if len(r.GradRejected) > 0 {
+				compare(fmt.Sprintf("grad_rejected[%d]", i), dr/float64(n), r.GradRejected[i], 1e-8)
+			}
+		}
+		compare("loss", loss, recorded(r.Loss), 1e-9)
+		compare("accuracy", right, recorded(r.Accuracy), 1e-6) // through float32
+	}
+	return out, nil
+}
+
+func recorded(v *float64) float64 {
+	if v == nil {
+		return math.NaN()
+	}
+	return *v
+}
+
+// set writes a number into a tree of JSON at a path like "results[3].grad[1]".
+func set(tree any, path string, v float64) error {
+	wrong := fmt.Errorf("the document has no place %s", path)
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil // JSON has none; the recorded number stays, and the comparison fails
+	}
+	var steps []any
+	for _, part := range strings.Split(path, ".") {
+		name, rest, _ := strings.Cut(part, "[")
+		if name != "" {
+			steps = append(steps, name)
+		}
+		for _, index := range strings.Split(strings.TrimSuffix(rest, "]"), "][") {
+			if i, err := strconv.Atoi(index); err == nil {
+				steps = append(steps, i)
+			}
+		}
+	}
+	at := tree
+	for k, s := range steps {
+		last := k == len(steps)-1
+		switch key := s.(type) {
+		case string:
+			object, ok := at.(map[string]any)
+			if !ok {
+				return wrong
+			}
+			if last {
+				object[key] = v
+			}
+			at = object[key]
+		case int:
+			list, ok := at.([]any)
+			if !ok || key >= len(list) {
+				return wrong
+			}
+			if last {
+				list[key] = v
+			}
+			at = list[key]
+		}
+	}
+	return nil
+}
+
+// JSON is the document with our numbers in place of the recorded ones.
+func (c *LossCheck) JSON() (string, error) {
+	data, err := json.MarshalIndent(c.document, "", " ")
+	return string(data) + "\n", err
+}
+
+// Text is the largest difference of each field, and whether all are within the
+// tolerance (relative; gradients ten times it, what went through float32 more).
+func (c *LossCheck) Text(tolerance float64) (text string, ok bool) {
+	t := plainTable()
+	t.AppendHeader([]any{"field", "numbers", "largest difference", "allowed", "at"})
+	ok = true
+	total := 0
+	for _, f := range c.Fields {
+		if f.Numbers == 0 {
+			continue
+		}
+		total += f.Numbers
+		allowed := tolerance * f.Of
+		verdict := f.At
+		if !(f.Largest <= allowed) {
+			ok = false
+			verdict += "  differs"
+		}
+		t.AppendRow([]any{f.Name, f.Numbers, fmt.Sprintf("%.1e", f.Largest), fmt.Sprintf("%.0e", allowed), verdict})
+	}
+	text = fmt.Sprintf("%s, by %s\n%s\n", c.Kind, c.Source, trimRight(t.Render()))
+	if total == 0 {
+		return text + "the document has no numbers to compare with\n", true
+	}
+	if ok {
+		return text + fmt.Sprintf("all %d numbers agree\n", total), true
+	}
+	return text + "some numbers differ\n", false
+}
+
+// ChapterLoss is the chapter's own program: compute_dpo_loss on random logits of
+// two responses over a vocabulary, and beside it what DPO would compute.
+func ChapterLoss(vocab int, beta float64, seed uint64) string {
+	r := rng.New(seed, "chapter loss")
+	row := func() []float64 {
+		z := make([]float64, vocab)
+		for i := range z { // Box-Muller
+			z[i] = math.Sqrt(-2*math.Log(1-r.Float64())) * math.Cos(2*math.Pi*r.Float64())
+		}
+		return z
+	}
+	policy, reference := [][]float64{row(), row()}, [][]float64{row(), row()}
+	loss := dpo.ComputeDPOLoss(policy, reference, beta)
+	// What DPO computes of a response: the log-probability of the words that were
+	// said. Say that both responses are one word, drawn from the reference.
+	chosen, rejected := r.IntN(vocab), r.IntN(vocab)
+	logp := func(z []float64, w int) float64 {
+		top, sum := slices.Max(z), 0.0
+		for _, v := range z {
+			sum += math.Exp(v - top)
+		}
+		return z[w] - top - math.Log(sum)
+	}
+	h := logp(policy[0], chosen) - logp(reference[0], chosen) - logp(policy[1], rejected) + logp(reference[1], rejected)
+	actual, _ := dpo.Sigmoid(h, beta, 0)
+	return fmt.Sprintf(`Alignment Signal: DPO-Loss=%.4f
+
+That is compute_dpo_loss on random logits (%d words, β = %g, seed %d). It takes the mean of log softmax over the whole
+vocabulary for a response's log-probability, so it compares two distributions and not two responses; at random logits
+it is always close to log 2 = 0.6931.
+
+DPO takes the sum over the words that were said. For the one-word responses number %d (chosen) and %d (rejected):
+log π/π_ref differs by h = %.4f, the loss −log σ(βh) is %.4f
+`, loss, vocab, beta, seed, chosen, rejected, h, actual)
+}
