@@ -72,7 +72,7 @@ func TestGoldenPPO112(t *testing.T) {
 			for e, last := range c.Last {
 				n, m := last+1, min(last+2, width)
 				own := make([]float64, m)
-				TokenRewards(own[:n], c.Old[e][:n], c.Ref[e][:n], cfg.KLCoef, cfg.KLEstimator, 0)
+				TokenRewards(own[:n], penalties(t, cfg.KLEstimator, c.Old[e][:n], c.Ref[e][:n]), cfg.KLCoef, 0)
 				own[m-1] += c.Scores[e]
 				rewards, tokens, places = append(rewards, own...), append(tokens, n), append(places, m)
 			}
@@ -101,7 +101,7 @@ func TestGoldenPPO112(t *testing.T) {
 				for j := range tokens[e] {
 					near(t, "advantage", advantages[i], r.Advantages[e][j], 1e-11)
 					logRatio := c.New[e][j] - c.Old[e][j]
-					loss, slope, clipped := Clipped(math.Exp(logRatio), advantages[i], cfg.Cliprange)
+					loss, slope, clipped := Clipped(math.Exp(logRatio), advantages[i], Clip{cfg.Cliprange, cfg.Cliprange, math.Inf(1)})
 					near(t, "∂L/∂log π", perToken*slope, r.GradLogprobs[e][j], 1e-11)
 					policyLoss, policyClip = policyLoss+perToken*loss, policyClip+perToken*clipped
 					approxKL += 0.5 * logRatio * logRatio / float64(width*len(tokens))
@@ -261,7 +261,8 @@ func (run *goldenRun) check(t *testing.T) {
 		b.old[j], b.ref[j] = pi.LogP[i], ref.LogP[i]
 	}
 	var stats Stats
-	b.tokenRewards(in.KLCoef, "k1", &stats)
+	b.penalties(b.reward, pi, ref, "k1")
+	b.tokenRewards(in.KLCoef, &stats)
 	b.advantages(tr.value, in.Gamma, in.Lam, &stats)
 	run.compare(t, "old log π", b, b.old, run.Old)
 	run.compare(t, "ref log π", b, b.ref, run.Ref)

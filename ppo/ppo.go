@@ -23,6 +23,7 @@ package ppo
 
 import (
 	"iter"
+	"math"
 
 	"rlhfsim/internal/field"
 	"rlhfsim/internal/num"
@@ -75,10 +76,7 @@ func Default() Config {
 	}
 }
 
-var (
-	estimators = []string{"k1", "k3"}
-	schedulers = []string{"constant", "linear"}
-)
+var schedulers = []string{"constant", "linear"}
 
 // Validate reports every field that cannot stand.
 func (c Config) Validate() error {
@@ -206,7 +204,8 @@ func (t *Trainer) Step(r *rng.Stream) Stats {
 	b, s := t.rollout, Stats{LR: t.learningRate(t.cfg.LearningRate), KLCoef: t.kl.coef}
 	b.sample(t.policy.Policy, t.ref, t.weights, r)
 	b.score(t.reward, t.cfg.MissingEOSPenalty, &s)
-	b.tokenRewards(t.kl.coef, t.cfg.KLEstimator, &s)
+	b.penalties(b.reward, t.policy.Policy, t.ref, t.cfg.KLEstimator)
+	b.tokenRewards(t.kl.coef, &s)
 	if t.cfg.WhitenRewards {
 		Whiten(b.reward, false)
 	}
@@ -263,7 +262,7 @@ func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 		from, to := b.start[e], b.start[e+1]
 		b.ratios(t.policy.Policy, from, to)
 		for j := from; j < to; j++ {
-			loss, slope, clipped := Clipped(b.ratio[j], b.advantage[j], t.cfg.Cliprange)
+			loss, slope, clipped := Clipped(b.ratio[j], b.advantage[j], Clip{t.cfg.Cliprange, t.cfg.Cliprange, math.Inf(1)})
 			t.policy.G[b.index[j]] += float64(each * slope)
 			t.visits[b.row[j]] += each
 			s.PolicyLoss += float64(each * loss)

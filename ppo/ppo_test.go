@@ -115,8 +115,8 @@ func TestSurrogateAndValueSlopes(t *testing.T) {
 	const h = 1e-6
 	for _, a := range []float64{-1.3, 0.7} {
 		for _, logRatio := range []float64{-0.5, -0.1, 0.05, 0.4} { // away from the kinks at log 0.8, log 1.2
-			loss := func(l float64) float64 { v, _, _ := Clipped(math.Exp(l), a, 0.2); return v }
-			_, slope, clipped := Clipped(math.Exp(logRatio), a, 0.2)
+			loss := func(l float64) float64 { v, _, _ := Clipped(math.Exp(l), a, Clip{0.2, 0.2, math.Inf(1)}); return v }
+			_, slope, clipped := Clipped(math.Exp(logRatio), a, Clip{0.2, 0.2, math.Inf(1)})
 			near(t, "∂ℓ/∂log π", slope, (loss(logRatio+h)-loss(logRatio-h))/(2*h), 1e-7)
 			outside := a > 0 && logRatio > math.Log(1.2) || a < 0 && logRatio < math.Log(0.8)
 			if outside != (clipped == 1) {
@@ -133,13 +133,27 @@ func TestSurrogateAndValueSlopes(t *testing.T) {
 	}
 }
 
+// penalties are those of each token by the estimator of that name.
+func penalties(t *testing.T, name string, logp, ref []float64) []float64 {
+	t.Helper()
+	k, ok := estimator(name)
+	if !ok {
+		t.Fatalf("no estimator %q", name)
+	}
+	out := make([]float64, len(logp))
+	for i := range out {
+		out[i], _ = k.Of(logp[i], ref[i])
+	}
+	return out
+}
+
 func TestTokenRewards(t *testing.T) {
 	old, ref := []float64{-1, -2}, []float64{-1.5, -1.2}
 	got := make([]float64, 2)
-	TokenRewards(got, old, ref, 0.1, "k1", 3)
+	TokenRewards(got, penalties(t, "k1", old, ref), 0.1, 3)
 	near(t, "k1", got[0], -0.05, 1e-15)
 	near(t, "k1 and score", got[1], 0.08+3, 1e-15)
-	TokenRewards(got, old, ref, 0.1, "k3", 0)
+	TokenRewards(got, penalties(t, "k3", old, ref), 0.1, 0)
 	near(t, "k3", got[0], -0.1*(math.Exp(-0.5)-1+0.5), 1e-15)
 }
 
@@ -437,7 +451,7 @@ func TestValidate(t *testing.T) {
 	if err := Default().Validate(); err != nil {
 		t.Error(err)
 	}
-	bad := Config{KLEstimator: "k2", LRSchedulerType: "cosine", Gamma: 1.5, Lam: -1, KLCoef: math.Inf(1), EntropyCoef: math.NaN()}
+	bad := Config{KLEstimator: "k4", LRSchedulerType: "cosine", Gamma: 1.5, Lam: -1, KLCoef: math.Inf(1), EntropyCoef: math.NaN()}
 	if n := len(field.All(bad.Validate())); n != 17 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
@@ -466,9 +480,8 @@ type goldenConfig struct {
 	WhitenRewards         bool    `json:"whiten_rewards"`
 }
 
-// TRL 0.9.6, the lm-human-preferences formulas. Its "abs" and "mse" penalties
-// are not KL estimators and are not offered here; the rest of those results
-// (from the rewards on) is computed all the same.
+// TRL 0.9.6, the lm-human-preferences formulas. Its "kl" and "mse" penalties are
+// called k1 and k2 here.
 func TestGoldenPPO(t *testing.T) {
 	t.Run("ppo_trl096.json", func(t *testing.T) {
 		var g struct {
@@ -512,12 +525,11 @@ func TestGoldenPPO(t *testing.T) {
 			c := g.Cases[r.Case]
 			var rewards, gae, returns []float64
 			for e, n := range c.Length {
-				own := slices.Clone(r.TokenRewards[e][:n])
-				if r.Config.KLPenalty == "kl" {
-					TokenRewards(own, c.Old[e][:n], c.Ref[e][:n], r.Config.KLCoef, "k1", c.Scores[e])
-					for j := range own {
-						near(t, "token reward", own[j], r.TokenRewards[e][j], 1e-12)
-					}
+				own := make([]float64, n)
+				name := map[string]string{"kl": "k1", "abs": "abs", "mse": "k2"}[r.Config.KLPenalty]
+				TokenRewards(own, penalties(t, name, c.Old[e][:n], c.Ref[e][:n]), r.Config.KLCoef, c.Scores[e])
+				for j := range own {
+					near(t, "token reward", own[j], r.TokenRewards[e][j], 1e-12)
 				}
 				rewards = append(rewards, own...)
 			}
@@ -553,7 +565,7 @@ func TestGoldenPPO(t *testing.T) {
 				for k := range length {
 					near(t, "advantage", gae[j], r.Advantages[e][k], 1e-11)
 					logRatio := c.New[e][k] - c.Old[e][k]
-					loss, slope, clipped := Clipped(num.Exp(logRatio), gae[j], r.Config.Cliprange)
+					loss, slope, clipped := Clipped(num.Exp(logRatio), gae[j], Clip{r.Config.Cliprange, r.Config.Cliprange, math.Inf(1)})
 					near(t, "grad log π", slope/n, r.GradLogprobs[e][k], 1e-11)
 					s.PolicyLoss += loss / n
 					s.ClipFrac += clipped / n

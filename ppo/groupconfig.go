@@ -1,0 +1,190 @@
+package ppo
+
+import (
+	"math"
+
+	"rlhfsim/internal/field"
+)
+
+// GroupConfig is a critic-free method: which baseline, which KL, which loss. The
+// order is that of a step; names are those of TRL's GRPOConfig.
+type GroupConfig struct {
+	TotalEpisodes  int `toml:"total_episodes"`  // responses sampled in all, re-drawn groups not counted
+	BatchSize      int `toml:"batch_size"`      // responses a step
+	NumGenerations int `toml:"num_generations"` // n, responses to the same prompt
+
+	OverlongPenalty          float64 `toml:"overlong_penalty"`           // factor of the soft overlong punishment, 0 = off
+	SoftMaxLength            int     `toml:"soft_max_length"`            // L, in words; 0 = the world's max_length
+	SoftPunishCache          int     `toml:"soft_punish_cache"`          // words before L over which the punishment grows
+	MaskTruncatedCompletions bool    `toml:"mask_truncated_completions"` // responses that were cut do not count in the loss
+	DynamicSampling          bool    `toml:"dynamic_sampling"`           // groups whose rewards are all equal are drawn again
+
+	Advantage           string `toml:"advantage"`            // a key of Baselines
+	ScaleRewards        string `toml:"scale_rewards"`        // "group", "batch" or "none"
+	NormalizeAdvantages bool   `toml:"normalize_advantages"` // over the batch's responses
+	WhitenAdvantages    bool   `toml:"whiten_advantages"`    // over the batch's tokens
+
+	Beta                float64 `toml:"beta"`         // β
+	KLIn                string  `toml:"kl_in"`        // "loss", "reward" (of the response) or "token_reward"
+	KLEstimator         string  `toml:"kl_estimator"` // a key of KLEstimators, or "full"
+	UseBiasCorrectionKL bool    `toml:"use_bias_correction_kl"`
+
+	LossType                string  `toml:"loss_type"`                 // a key of GroupLosses
+	ImportanceSamplingLevel string  `toml:"importance_sampling_level"` // "token", "sequence" or "response"
+	Epsilon                 float64 `toml:"epsilon"`                   // ε of the lower bound
+	EpsilonHigh             float64 `toml:"epsilon_high"`              // and of the upper, 0 = epsilon; of cispo and gmpo see there
+	Delta                   float64 `toml:"delta"`                     // largest ratio at a negative advantage, 0 = none
+	SAPOTemperaturePos      float64 `toml:"sapo_temperature_pos"`
+	SAPOTemperatureNeg      float64 `toml:"sapo_temperature_neg"`
+	VESPOKPos               float64 `toml:"vespo_k_pos"`
+	VESPOLambdaPos          float64 `toml:"vespo_lambda_pos"`
+	VESPOKNeg               float64 `toml:"vespo_k_neg"`
+	VESPOLambdaNeg          float64 `toml:"vespo_lambda_neg"`
+	EntropyCoef             float64 `toml:"entropy_coef"`
+
+	NumIterations   int     `toml:"num_iterations"` // updates on each batch
+	LearningRate    float64 `toml:"learning_rate"`
+	LRSchedulerType string  `toml:"lr_scheduler_type"` // "constant", or "linear" to 0
+	MaxGradNorm     float64 `toml:"max_grad_norm"`     // 0 = no clipping
+}
+
+// DefaultGroup is GRPO as published, with a learning rate for tables instead of
+// networks: what the methods of GroupMethods differ from.
+func DefaultGroup() GroupConfig {
+	return GroupConfig{
+		TotalEpisodes: 25600, BatchSize: 128, NumGenerations: 8, SoftPunishCache: 1,
+		Advantage: "group_mean", ScaleRewards: "group",
+		Beta: 0.04, KLIn: "loss", KLEstimator: "k3",
+		LossType: "grpo", ImportanceSamplingLevel: "token", Epsilon: 0.2,
+		SAPOTemperaturePos: 1, SAPOTemperatureNeg: 1.05,
+		VESPOKPos: 2, VESPOLambdaPos: 3, VESPOKNeg: 3, VESPOLambdaNeg: 2,
+		NumIterations: 1, LearningRate: 0.03, LRSchedulerType: "linear", MaxGradNorm: 1,
+	}
+}
+
+var klPlaces = []string{"loss", "reward", "token_reward"}
+
+// Validate reports every field that cannot stand.
+func (c GroupConfig) Validate() error {
+	var k field.Checker
+	k.Count("total_episodes", c.TotalEpisodes, 1, 1_000_000_000)
+	k.Count("num_generations", c.NumGenerations, 1, 1_000_000)
+	k.Count("batch_size", c.BatchSize, 1, 1_000_000)
+	if n := c.NumGenerations; n > 0 && c.BatchSize%n != 0 {
+		k.Add(&field.Error{Field: "batch_size", Value: c.BatchSize, Allowed: "a multiple of num_generations", Why: "a batch is made of whole groups"})
+	}
+	if (c.Advantage == "leave_one_out" || c.Advantage == "group_mean" || c.ScaleRewards == "group") && c.NumGenerations == 1 {
+		k.Add(&field.Error{Field: "num_generations", Value: c.NumGenerations, Allowed: "at least 2", Why: "a group of one has no other response to compare with"})
+	}
+	k.NonNegative("overlong_penalty", c.OverlongPenalty)
+	k.Count("soft_max_length", c.SoftMaxLength, 0, 1_000_000)
+	k.Count("soft_punish_cache", c.SoftPunishCache, 1, 1_000_000)
+	field.OneOf(&k, "advantage", c.Advantage, names(Baselines, func(b Baseline) string { return b.Name }))
+	field.OneOf(&k, "scale_rewards", c.ScaleRewards, scales)
+	k.NonNegative("beta", c.Beta)
+	field.OneOf(&k, "kl_in", c.KLIn, klPlaces)
+	field.OneOf(&k, "kl_estimator", c.KLEstimator, estimators)
+	if c.KLEstimator == full && c.UseBiasCorrectionKL {
+		k.Add(&field.Error{Field: "use_bias_correction_kl", Value: true, Allowed: "false with kl_estimator = \"full\"", Why: "the exact KL of a state needs no correction of its samples"})
+	}
+	field.OneOf(&k, "loss_type", c.LossType, names(GroupLosses, func(l GroupLoss) string { return l.Name }))
+	field.OneOf(&k, "importance_sampling_level", c.ImportanceSamplingLevel, Levels)
+	k.Positive("epsilon", c.Epsilon)
+	k.NonNegative("epsilon_high", c.EpsilonHigh)
+	k.Require(c.Delta == 0 || c.Delta > 1+c.clip().High && !math.IsInf(c.Delta, 0), "delta", c.Delta, "0 (none), or above 1 + epsilon_high and finite")
+	if c.LossType == "cispo" {
+		k.Require(c.EpsilonHigh > 0, "epsilon_high", c.EpsilonHigh, "above 0 with loss_type = \"cispo\", where it is the largest ratio")
+	}
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{{"sapo_temperature_pos", c.SAPOTemperaturePos}, {"sapo_temperature_neg", c.SAPOTemperatureNeg},
+		{"vespo_k_pos", c.VESPOKPos}, {"vespo_lambda_pos", c.VESPOLambdaPos}, {"vespo_k_neg", c.VESPOKNeg}, {"vespo_lambda_neg", c.VESPOLambdaNeg}} {
+		k.Positive(f.name, f.value)
+	}
+	k.NonNegative("entropy_coef", c.EntropyCoef)
+	k.Count("num_iterations", c.NumIterations, 1, 1000)
+	k.Positive("learning_rate", c.LearningRate)
+	field.OneOf(&k, "lr_scheduler_type", c.LRSchedulerType, schedulers)
+	k.NonNegative("max_grad_norm", c.MaxGradNorm)
+	return k.Err()
+}
+
+// clip is the range of the clipped losses.
+func (c *GroupConfig) clip() Clip {
+	r := Clip{Low: c.Epsilon, High: c.EpsilonHigh, Delta: c.Delta}
+	if r.High == 0 {
+		r.High = r.Low
+	}
+	if r.Delta == 0 {
+		r.Delta = math.Inf(1)
+	}
+	return r
+}
+
+// GroupMethod is a published method, as what it changes in DefaultGroup.
+type GroupMethod struct {
+	Name, Idea, Paper string
+	Defaults          GroupConfig
+}
+
+func preset(change func(c *GroupConfig)) GroupConfig {
+	c := DefaultGroup()
+	change(&c)
+	return c
+}
+
+// GroupMethods is the table of critic-free methods. What their authors leave
+// open, and sizes that only make sense for networks, are DefaultGroup's. Methods
+// about ratios away from 1 take four updates on each batch, as their papers do.
+var GroupMethods = []GroupMethod{
+	{"reinforce", "the policy gradient with the batch's mean reward as baseline", "Williams 1992", preset(func(c *GroupConfig) {
+		c.NumGenerations, c.Advantage, c.ScaleRewards, c.LossType = 1, "batch_mean", "none", "reinforce"
+		c.KLIn, c.KLEstimator = "reward", "k1"
+	})},
+	{"rloo", "REINFORCE Leave-One-Out: the other responses to the same prompt are the baseline", "Ahmadian et al. 2024, arXiv 2402.14740", preset(func(c *GroupConfig) {
+		c.NumGenerations, c.Advantage, c.ScaleRewards, c.ImportanceSamplingLevel = 4, "leave_one_out", "none", "response"
+		c.KLIn, c.KLEstimator = "reward", "k1"
+	})},
+	{"grpo", "Group Relative Policy Optimization: rewards standardised within the group", "Shao et al. 2024, DeepSeekMath, arXiv 2402.03300", DefaultGroup()},
+	{"dr_grpo", "GRPO Done Right: no division by the group's deviation, nor by a response's length", "Liu et al. 2025, arXiv 2503.20783", preset(func(c *GroupConfig) {
+		c.ScaleRewards, c.LossType = "none", "dr_grpo"
+	})},
+	{"bnpo", "GRPO with the loss averaged over the batch's tokens", "TRL", preset(func(c *GroupConfig) { c.LossType = "bnpo" })},
+	{"dapo", "Decoupled clip and dynamic sampling: clip-higher, token mean, no group without a signal, overlong responses punished", "Yu et al. 2025, arXiv 2503.14476", preset(func(c *GroupConfig) {
+		c.LossType, c.EpsilonHigh, c.DynamicSampling, c.OverlongPenalty, c.NumIterations = "dapo", 0.28, true, 1, 4
+	})},
+	{"gspo", "Group Sequence Policy Optimization: one ratio, the geometric mean, for a whole response", "Zheng et al. 2025, arXiv 2507.18071", preset(func(c *GroupConfig) {
+		c.ImportanceSamplingLevel, c.Epsilon, c.EpsilonHigh, c.NumIterations = "sequence", 3e-4, 4e-4, 4
+	})},
+	{"cispo", "Clipped importance-sampling weights: every token keeps a gradient", "MiniMax-M1 2025, arXiv 2506.13585", preset(func(c *GroupConfig) {
+		c.LossType, c.EpsilonHigh, c.NumIterations = "cispo", 5, 4
+	})},
+	{"sapo", "Soft Adaptive Policy Optimization: a sigmoid gate in place of the clip", "Gao et al. 2025, arXiv 2511.20347", preset(func(c *GroupConfig) {
+		c.LossType, c.NumIterations = "sapo", 4
+	})},
+	{"gmpo", "Geometric-Mean Policy Optimization", "Zhao et al. 2025, arXiv 2507.20673", preset(func(c *GroupConfig) {
+		c.LossType, c.Epsilon, c.NumIterations = "gmpo", 0.4, 4
+	})},
+	{"luspo", "GSPO without its preference for short responses: a response counts by its length", "LUSPO, arXiv 2602.05261", preset(func(c *GroupConfig) {
+		c.LossType, c.ImportanceSamplingLevel, c.Epsilon, c.EpsilonHigh, c.NumIterations = "luspo", "sequence", 3e-4, 4e-4, 4
+	})},
+	{"vespo", "REINFORCE with a smooth weight that fades far from the sampling policy", "VESPO, arXiv 2602.10693", preset(func(c *GroupConfig) {
+		c.LossType, c.NumIterations = "vespo", 4
+	})},
+	{"reinforce_pp", "REINFORCE++: PPO's loss and token-level KL, advantages whitened over the batch, no critic", "Hu et al. 2025, arXiv 2501.03262", preset(func(c *GroupConfig) {
+		c.NumGenerations, c.Advantage, c.ScaleRewards, c.WhitenAdvantages, c.LossType = 1, "none", "none", true, "bnpo"
+		c.KLIn, c.KLEstimator = "token_reward", "k1"
+	})},
+	{"reinforce_pp_baseline", "REINFORCE++ with the group's mean taken off first, KL (k2) in the loss", "Hu et al. 2025, arXiv 2501.03262", preset(func(c *GroupConfig) {
+		c.ScaleRewards, c.WhitenAdvantages, c.LossType, c.KLEstimator = "none", true, "bnpo", "k2"
+	})},
+	{"remax", "the reward of the greedy response is the baseline", "Li et al. 2023, arXiv 2310.10505", preset(func(c *GroupConfig) {
+		c.NumGenerations, c.Advantage, c.ScaleRewards, c.LossType = 1, "greedy", "none", "reinforce"
+		c.KLIn, c.KLEstimator = "token_reward", "k1"
+	})},
+	{"opo", "On-Policy with the Optimal baseline: the group's rewards weighted by length", "Hao et al. 2025, arXiv 2505.23585", preset(func(c *GroupConfig) {
+		c.Advantage, c.ScaleRewards, c.LossType = "length_weighted", "none", "reinforce"
+		c.KLIn, c.KLEstimator = "reward", "k1"
+	})},
+}
