@@ -98,8 +98,10 @@ func (c *Chain) Tempered(temperature float64) *Chain {
 
 // Greedy is the response whose every word is the most probable one (the lowest
 // index where several are); it need not be the most probable response.
-func (c *Chain) Greedy(x Prompt) Response {
-	var y Response
+func (c *Chain) Greedy(x Prompt) Response { return c.AppendGreedy(nil, x) }
+
+// AppendGreedy appends the words of the greedy response to y, which is empty.
+func (c *Chain) AppendGreedy(y Response, x Prompt) Response {
 	context, n := c.start, c.Outcomes()
 	for t := range c.MaxLength {
 		row := c.LogP[c.Row(t, x, context):][:n]

@@ -278,24 +278,25 @@ func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 			s.ValueClipFrac += float64(each * clipped)
 		}
 	}
-	s.PolicyEntropy += t.entropyBonus()
+	s.PolicyEntropy += entropyBonus(t.policy, t.visits, t.cfg.EntropyCoef)
 	t.ratios = append(t.ratios, ratio)
 	return moved
 }
 
-// entropyBonus is the mean entropy H of the rows visited, and adds the
-// gradient of −c_e H: for a row, g_w = c_e π_w log π_w (see policy.Trainer).
-func (t *Trainer) entropyBonus() float64 {
-	pi, sum := t.policy.Policy, 0.0
+// entropyBonus is the mean entropy H of the rows visited, each by its share of
+// the visits, and adds the gradient of −c_e H: for a row, g_w = c_e π_w log π_w
+// (see policy.Trainer).
+func entropyBonus(t *policy.Trainer, visits []float64, coef float64) float64 {
+	pi, sum := t.Policy, 0.0
 	n := pi.Outcomes()
-	for row, share := range t.visits {
+	for row, share := range visits {
 		if share == 0 {
 			continue
 		}
 		p, logp := pi.P[row*n:(row+1)*n], pi.LogP[row*n:(row+1)*n]
 		sum -= float64(share * num.Dot(p, logp))
-		if t.cfg.EntropyCoef > 0 {
-			scale, g := t.cfg.EntropyCoef*share, t.policy.G[row*n:(row+1)*n]
+		if coef > 0 {
+			scale, g := coef*share, t.G[row*n:(row+1)*n]
 			for w := range g {
 				g[w] += float64(scale * float64(p[w]*logp[w]))
 			}
@@ -304,11 +305,17 @@ func (t *Trainer) entropyBonus() float64 {
 	return sum
 }
 
-func (t *Trainer) learningRate(rate float64) float64 {
-	if t.cfg.LRSchedulerType == "constant" {
+// scheduled is the learning rate of a step: constant, or falling linearly to 0
+// after the last one.
+func scheduled(kind string, rate float64, step, steps int) float64 {
+	if kind == "constant" {
 		return rate
 	}
-	return rate * max(0, 1-float64(t.step)/float64(t.Steps()))
+	return rate * max(0, 1-float64(step)/float64(steps))
+}
+
+func (t *Trainer) learningRate(rate float64) float64 {
+	return scheduled(t.cfg.LRSchedulerType, rate, t.step, t.Steps())
 }
 
 // average turns the sums over minibatches into means.

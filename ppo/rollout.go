@@ -41,14 +41,28 @@ func newRollout(episodes int, s policy.Shape) *rollout {
 // sample draws the responses at temperature 1: at any other temperature the
 // samples would come from another policy than the one in the ratio and the KL.
 func (b *rollout) sample(pi, ref *policy.Softmax, weights []float64, r *rng.Stream) {
-	b.index, b.row, b.state = b.index[:0], b.row[:0], b.state[:0]
+	b.truncate(0)
 	for e := range b.prompt {
-		x := policy.Prompt(draw(weights, r.Float64()))
-		b.prompt[e], b.start[e] = x, int32(len(b.index))
-		b.response[e] = b.episode(b.response[e][:0], x, pi, r)
+		b.respond(e, policy.Prompt(draw(weights, r.Float64())), pi, r)
 	}
+	b.finish(pi, ref)
+}
+
+// truncate forgets the tokens from the given one on.
+func (b *rollout) truncate(token int) {
+	b.index, b.row, b.state = b.index[:token], b.row[:token], b.state[:token]
+}
+
+// respond samples episode e; episodes are sampled in order.
+func (b *rollout) respond(e int, x policy.Prompt, pi *policy.Softmax, r *rng.Stream) {
+	b.prompt[e], b.start[e] = x, int32(len(b.index))
+	b.response[e] = b.episode(b.response[e][:0], x, pi, r)
+	b.start[e+1] = int32(len(b.index))
+}
+
+// finish looks up what is known of the tokens sampled.
+func (b *rollout) finish(pi, ref *policy.Softmax) {
 	tokens := len(b.index)
-	b.start[len(b.prompt)] = int32(tokens)
 	for _, f := range []*[]float64{&b.old, &b.ref, &b.reward, &b.value, &b.advantage, &b.returns, &b.logRatio, &b.ratio} {
 		*f = (*f)[:tokens]
 	}
