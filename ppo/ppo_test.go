@@ -452,7 +452,7 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 	bad := Config{KLEstimator: "k4", LRSchedulerType: "cosine", Gamma: 1.5, Lam: -1, KLCoef: math.Inf(1), EntropyCoef: math.NaN()}
-	if n := len(field.All(bad.Validate())); n != 17 {
+	if n := len(field.All(bad.Validate())); n != 19 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 	// The largest fall of an adaptive β is by 0.2 batch_size/horizon.
