@@ -19,6 +19,8 @@ type Config struct {
 	Reward     reward.Config    `toml:"reward"`
 	Objective  ObjectiveConfig  `toml:"objective"`
 	PPO        ppo.Config       `toml:"ppo"`
+	GRPO       ppo.GroupConfig  `toml:"grpo"`
+	RAFT       ppo.RaftConfig   `toml:"raft"`
 	DPO        dpo.Config       `toml:"dpo"`
 	Exact      ExactConfig      `toml:"exact"`
 	Evaluation EvaluationConfig `toml:"evaluation"`
@@ -100,6 +102,8 @@ func Default() Config {
 		Reward:     reward.Default(),
 		Objective:  ObjectiveConfig{Beta: 0.3},
 		PPO:        ppo.Default(),
+		GRPO:       ppo.DefaultGroup(),
+		RAFT:       ppo.DefaultRaft(),
 		DPO:        dpo.Default(),
 		Exact:      ExactConfig{Reward: "proxy", LearningRate: 0.05, NumSteps: 300},
 		Evaluation: EvaluationConfig{Every: 10},

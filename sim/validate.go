@@ -42,6 +42,8 @@ func (c Config) Validate() error {
 	k.Under("reward", c.Reward.Validate())
 	k.Positive("objective.beta", c.Objective.Beta)
 	k.Under("ppo", c.PPO.Validate())
+	k.Under("grpo", c.GRPO.Validate())
+	k.Under("raft", c.RAFT.Validate())
 	k.Under("dpo", c.DPO.Validate())
 	k.Under("exact", c.Exact.Validate())
 	k.Count("evaluation.every", c.Evaluation.Every, 1, 1_000_000)

@@ -8,10 +8,10 @@ import (
 )
 
 func TestNearest(t *testing.T) {
-	known := []string{"cliprange", "cliprange_value", "kl_coef", "lam"}
+	known := []string{"cliprange", "cliprange_value", "kl_coef", "lam", "beta", "delta"}
 	for name, want := range map[string]string{
 		"cliprang": "cliprange", "clprange": "cliprange", "clirpange": "cliprange", "cliprange_valeu": "cliprange_value",
-		"kl_coeff": "kl_coef", "lm": "lam", "xyz": "", "": "", "temperature": "",
+		"kl_coeff": "kl_coef", "lm": "lam", "deta": "delta", "xyz": "", "": "", "temperature": "",
 	} {
 		if got := Nearest(name, known); got != want {
 			t.Errorf("nearest to %q is %q, want %q", name, got, want)

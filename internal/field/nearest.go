@@ -1,17 +1,21 @@
 package field
 
 // Nearest is the known name within a few edits of name, "" when none is near
-// enough to be meant. The first of equally near ones wins.
+// enough to be meant. Of equally near ones the first that begins like name wins,
+// since the first letter is seldom the mistyped one; else the first.
 func Nearest(name string, known []string) string {
-	best, limit := "", 1+len([]rune(name))/4
-	limit = min(limit, 3)
+	best, limit := "", min(1+len([]rune(name))/4, 3)
 	for _, k := range known {
-		if d := distance(name, k); d <= limit {
-			best, limit = k, d-1
+		d := distance(name, k)
+		if d < limit || d == limit && (best == "" || begins(k, name) && !begins(best, name)) {
+			best, limit = k, d
 		}
 	}
 	return best
 }
+
+// begins says whether a and b share their first byte.
+func begins(a, b string) bool { return a != "" && b != "" && a[0] == b[0] }
 
 // distance is the number of insertions, deletions, substitutions and swaps of
 // neighbours between a and b (optimal string alignment).
