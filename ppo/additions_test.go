@@ -142,11 +142,17 @@ func TestPtxKeepsTheText(t *testing.T) {
 	}
 }
 
-func TestPtxStepAllocatesNothing(t *testing.T) {
+func TestPtxStep(t *testing.T) {
 	tr, r := benchmarkTrainer(t, 32), rng.New(1)
 	tr.cfg.PtxCoef, tr.cfg.KLIn, tr.cfg.KLEstimator = 1, "loss", full
 	tr.MixPretraining(someLines)
-	tr.Step(r)
+	s, names := tr.Step(r), map[string]float64{}
+	for name, value := range s.All() {
+		names[name] = value
+	}
+	if names["loss/ptx_avg"] <= 0 || names["loss/ptx_avg"] != s.PtxLoss {
+		t.Errorf("loss/ptx_avg = %v", names["loss/ptx_avg"])
+	}
 	if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
 		t.Errorf("%v allocations a step", n)
 	}

@@ -320,6 +320,13 @@ func TestGroupStats(t *testing.T) {
 	near(t, "objective/kl", s.SequenceKL, kl, 1e-12)
 	near(t, "kl", s.KL, kl/length, 1e-12)
 	near(t, "completions/mean_length", s.MeanLength, length, 1e-12)
+	ended := 0.0
+	for e, y := range b.response {
+		if b.ended(e) {
+			ended += float64(len(y)+1) / (32 * (1 - cut))
+		}
+	}
+	near(t, "completions/mean_terminated_length", s.MeanTerminated, ended, 1e-12)
 	near(t, "completions/clipped_ratio", s.ClippedRatio, cut, 1e-12)
 	near(t, "episode", s.Episode, 32, 0)
 	if s.ClipLowMean != 0 || s.ClipHighMean != 0 || s.PassRate != 1 {
@@ -332,14 +339,130 @@ func TestGroupStats(t *testing.T) {
 	}
 }
 
+// Advantages scaled over the batch: by responses, and by tokens.
+func TestAdvantagesOverTheBatch(t *testing.T) {
+	ref := randomPolicy(t, small, 7)
+	advantages := func(change func(*GroupConfig)) (*GroupTrainer, []float64) {
+		tr := NewGroup(smallGroup(change), randomPolicy(t, small, 8), ref, byPrompt{}, half)
+		var s GroupStats
+		tr.sample(rng.New(1), &s)
+		tr.advantages(&s)
+		return tr, tr.rollout.advantage
+	}
+	tr, _ := advantages(func(c *GroupConfig) { c.NormalizeAdvantages = true })
+	m, variance := average(tr.advantage)
+	near(t, "mean over responses", m, 0, 1e-12)
+	near(t, "deviation over responses", math.Sqrt(variance), 1, 1e-3) // + 1e−4 in the denominator
+	_, tokens := advantages(func(c *GroupConfig) { c.WhitenAdvantages = true })
+	m, variance = average(tokens)
+	near(t, "mean over tokens", m, 0, 1e-12)
+	near(t, "variance over tokens", variance, 1, 1e-6)
+}
+
+// What the updates measure, over several iterations, from the policies that
+// they started from: iterations are means, and levels count their own weights.
+func TestStatisticsOfIterations(t *testing.T) {
+	for _, level := range Levels {
+		c := smallGroup(func(c *GroupConfig) {
+			c.ImportanceSamplingLevel, c.NumIterations, c.LearningRate, c.Epsilon, c.EpsilonHigh, c.Beta = level, 3, 0.2, 0.05, 0.1, 0.3
+		})
+		ref := randomPolicy(t, small, 7)
+		tr := NewGroup(c, ref.Clone(), ref, byPrompt{}, half)
+		before := *tr.policy.Policy.Clone()
+		s := tr.Step(rng.New(1))
+		// The same once more, iteration by iteration.
+		again := NewGroup(c, before.Clone(), ref, byPrompt{}, half)
+		var other, want GroupStats
+		again.sample(rng.New(1), &other)
+		again.advantages(&other)
+		b := again.rollout
+		for range 3 {
+			lowMin, highMax, n := 1.0, 0.0, 0.0
+			var low, high, kl float64
+			for e := range b.prompt {
+				from, to := b.start[e], b.start[e+1]
+				y := again.tokens(from, to)
+				y.Weigh(level)
+				ownLow, ownHigh := 0.0, 0.0
+				for i, w := range y.Weight {
+					if y.Advantage[i] < 0 && w < 0.95 {
+						ownLow++
+					}
+					if y.Advantage[i] > 0 && w > 1.1 {
+						ownHigh++
+					}
+					kl += math.Exp(y.Ref[i]-y.LogP[i]) - 1 - (y.Ref[i] - y.LogP[i])
+				}
+				k := float64(to - from)
+				lowMin, highMax = min(lowMin, ownLow/k), max(highMax, ownHigh/k)
+				if level != "token" {
+					ownLow, ownHigh, k = ownLow/k, ownHigh/k, 1
+				}
+				low, high, n = low+ownLow, high+ownHigh, n+k
+			}
+			want.ClipLowMean += low / n / 3
+			want.ClipHighMean += high / n / 3
+			want.ClipLowMin += lowMin / 3
+			want.ClipHighMax += highMax / 3
+			want.KL += kl / float64(len(b.index)) / 3
+			again.backward(again.size(), &other)
+			want.GradNorm += again.policy.Update(0.2) / 3
+		}
+		near(t, level+": clip_ratio/low_mean", s.ClipLowMean, want.ClipLowMean, 1e-12)
+		near(t, level+": clip_ratio/high_mean", s.ClipHighMean, want.ClipHighMean, 1e-12)
+		near(t, level+": clip_ratio/low_min", s.ClipLowMin, want.ClipLowMin, 1e-12)
+		near(t, level+": clip_ratio/high_max", s.ClipHighMax, want.ClipHighMax, 1e-12)
+		near(t, level+": kl", s.KL, want.KL, 1e-12)
+		near(t, level+": grad_norm", s.GradNorm, want.GradNorm, 1e-12)
+		near(t, level+": loss", s.Loss, other.Loss/3, 1e-12)
+		if want.ClipLowMean == 0 || want.ClipHighMean == 0 {
+			t.Errorf("%s: nothing was clipped", level)
+		}
+	}
+}
+
+// GMPO by its formula, with tokens beyond each bound.
+func TestGMPO(t *testing.T) {
+	c := smallGroup(func(c *GroupConfig) { c.LossType, c.Epsilon, c.EpsilonHigh = "gmpo", 0.4, 0.3 })
+	for _, a := range []float64{0.7, -1.3} {
+		y := tokens([]float64{-1, -2, -0.5}, []float64{-1.5, -1.2, -0.6}, nil, a) // log ρ = 0.5, −0.8, 0.1
+		gmpo(y, &c)
+		clipped := []float64{0.3, -0.8, 0.1}
+		if a < 0 {
+			clipped = []float64{0.5, -0.4, 0.1}
+		}
+		w := math.Exp((clipped[0] + clipped[1] + clipped[2]) / 3)
+		slopes := []float64{0, -w * a, -w * a}
+		if a < 0 {
+			slopes = []float64{-w * a, 0, -w * a}
+		}
+		for i := range y.Loss {
+			near(t, "ℓ", y.Loss[i], -w*a, 1e-14)
+			near(t, "∂Σℓ/∂log π", y.Slope[i], slopes[i], 1e-14)
+		}
+		if y.Low+y.High != 1 {
+			t.Errorf("%d and %d cut off", y.Low, y.High)
+		}
+	}
+}
+
 // Dynamic sampling leaves no group without a signal where there is one to find,
 // and gives up where there is none.
 func TestDynamicSampling(t *testing.T) {
 	ref := randomPolicy(t, small, 4)
 	c := smallGroup(func(c *GroupConfig) { c.DynamicSampling, c.NumGenerations = true, 2 })
-	s := NewGroup(c, ref.Clone(), ref, words{1, 1, 0}, half).Step(rng.New(1))
+	tr := NewGroup(c, ref.Clone(), ref, words{1, 1, 0}, half)
+	s := tr.Step(rng.New(1))
 	if s.FracZeroStd != 0 || s.PassRate == 1 || s.PassRate < 0.3 {
 		t.Errorf("%v of the groups are constant, pass rate %v", s.FracZeroStd, s.PassRate)
+	}
+	for e, y := range tr.rollout.response { // nothing is left of the groups drawn again
+		if path := ref.Path(nil, tr.rollout.prompt[e], y); !slices.Equal(path, tr.rollout.index[tr.rollout.start[e]:tr.rollout.start[e+1]]) {
+			t.Errorf("response %d is not what its tokens say", e)
+		}
+	}
+	if n := int(tr.rollout.start[32]); n != len(tr.rollout.index) || tr.rollout.start[0] != 0 {
+		t.Errorf("%d tokens, the responses end at %d", len(tr.rollout.index), n)
 	}
 	s = NewGroup(c, ref.Clone(), ref, words{0, 0, 0}, half).Step(rng.New(1))
 	if s.FracZeroStd != 1 || s.PassRate != 0.1 || s.GradNorm != 0 {
@@ -365,6 +488,15 @@ func TestMaskTruncatedCompletions(t *testing.T) {
 			tokens += int(b.start[e+1] - b.start[e])
 		} else if want := (words{1, 0, -1}).Score(0, b.response[e]) - 1; b.total[e] != want {
 			t.Errorf("score of a cut response %v, want %v", b.total[e], want)
+		}
+	}
+	for i, g := range tr.policy.G {
+		said := false
+		for e := range b.prompt {
+			said = said || b.ended(e) && slices.Contains(b.index[b.start[e]:b.start[e+1]], int32(i))
+		}
+		if g != 0 && !said {
+			t.Errorf("only cut responses said entry %d, and it has a gradient", i)
 		}
 	}
 	if size.Tokens != tokens || tokens == len(b.index) || size.Responses != 32 {

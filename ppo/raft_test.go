@@ -93,14 +93,23 @@ func TestRaftValidateAndStats(t *testing.T) {
 	c.BatchSize = 32
 	tr, r := NewRaft(c, like.policy.Policy, like.ref, like.reward, like.weights), rng.New(1)
 	s := tr.Step(r)
-	b, kept, n := tr.rollout, 0.0, 0.0
+	b, kept, n, entropy, loss := tr.rollout, 0.0, 0.0, 0.0, 0.0
+	pi := like.ref // what tr started from
 	for e := 0; e < 32; e += 4 {
 		kept += slices.Max(b.total[e:e+4]) / 8
 	}
 	near(t, "reward/kept", s.Kept, kept, 1e-12)
 	for _, e := range tr.kept {
 		n += float64(b.start[e+1] - b.start[e])
+		for j := b.start[e]; j < b.start[e+1]; j++ {
+			loss -= pi.LogP[b.index[j]]
+			for k := int(b.row[j]) * pi.Outcomes(); k < (int(b.row[j])+1)*pi.Outcomes(); k++ {
+				entropy -= pi.P[k] * pi.LogP[k]
+			}
+		}
 	}
+	near(t, "entropy", s.Entropy, entropy/n, 1e-12)
+	near(t, "loss", s.Loss, loss/n, 1e-12)
 	if len(tr.kept) != 8 || s.Kept <= s.Reward || n == 0 {
 		t.Errorf("%+v", s)
 	}
