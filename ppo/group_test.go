@@ -369,11 +369,11 @@ func TestStatisticsOfIterations(t *testing.T) {
 		ref := randomPolicy(t, small, 7)
 		tr := NewGroup(c, ref.Clone(), ref, byPrompt{}, half)
 		before := *tr.policy.Policy.Clone()
-		s := tr.Step(rng.New(1))
+		s := tr.Step(rng.New(5))
 		// The same once more, iteration by iteration.
 		again := NewGroup(c, before.Clone(), ref, byPrompt{}, half)
 		var other, want GroupStats
-		again.sample(rng.New(1), &other)
+		again.sample(rng.New(5), &other)
 		again.advantages(&other)
 		b := again.rollout
 		for range 3 {
