@@ -293,6 +293,9 @@ func (l *loader) config(tree *node, method string) sim.Config {
 	if tree.get("grpo", "beta") == nil {
 		doc.GRPO.Beta = doc.Objective.Beta
 	}
+	if tree.get("online", "beta") == nil {
+		doc.Online.Beta = doc.Objective.Beta
+	}
 	if tree.get("dpo", "beta") == nil {
 		doc.DPO.Beta = doc.Objective.Beta
 	}

@@ -94,7 +94,7 @@ func (l *loader) resolved(e *Experiment, arms []armTree) []byte {
 	quiet := decoder{out: &reporter{}}
 	quiet.decode(l.root, "", reflect.ValueOf(&c).Elem())
 	derived := map[string]string{}
-	for _, path := range []string{"ppo.kl_coef", "grpo.beta", "dpo.beta"} {
+	for _, path := range []string{"ppo.kl_coef", "grpo.beta", "online.beta", "dpo.beta"} {
 		if l.root.get(strings.Split(path, ".")...) == nil {
 			derived[path] = float(c.Objective.Beta) + ", as objective.beta"
 		}
@@ -121,7 +121,7 @@ func (l *loader) resolved(e *Experiment, arms []armTree) []byte {
 
 // presetSections hold defaults that depend on the arm's method. What nobody wrote
 // there is resolved in the arms, where the method is known.
-var presetSections = []string{"grpo", "raft"}
+var presetSections = []string{"grpo", "raft", "online"}
 
 const omitted = "\x00"
 

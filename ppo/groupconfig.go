@@ -58,7 +58,7 @@ func DefaultGroup() GroupConfig {
 		LossType: "grpo", ImportanceSamplingLevel: "token", Epsilon: 0.2,
 		SAPOTemperaturePos: 1, SAPOTemperatureNeg: 1.05,
 		VESPOKPos: 2, VESPOLambdaPos: 3, VESPOKNeg: 3, VESPOLambdaNeg: 2,
-		NumIterations: 1, LearningRate: 0.03, LRSchedulerType: "linear", MaxGradNorm: 1,
+		NumIterations: 1, LearningRate: 0.05, LRSchedulerType: "linear", MaxGradNorm: 1,
 	}
 }
 

@@ -21,6 +21,7 @@ type Config struct {
 	PPO        ppo.Config       `toml:"ppo"`
 	GRPO       ppo.GroupConfig  `toml:"grpo"`
 	RAFT       ppo.RaftConfig   `toml:"raft"`
+	Online     ppo.OnlineConfig `toml:"online"`
 	DPO        dpo.Config       `toml:"dpo"`
 	Exact      ExactConfig      `toml:"exact"`
 	Evaluation EvaluationConfig `toml:"evaluation"`
@@ -104,6 +105,7 @@ func Default() Config {
 		PPO:        ppo.Default(),
 		GRPO:       ppo.DefaultGroup(),
 		RAFT:       ppo.DefaultRaft(),
+		Online:     ppo.DefaultOnline(),
 		DPO:        dpo.Default(),
 		Exact:      ExactConfig{Reward: "proxy", LearningRate: 0.05, NumSteps: 300},
 		Evaluation: EvaluationConfig{Every: 10},

@@ -22,7 +22,7 @@ var Methods = slices.Concat([]Method{
 	{"ppo", "Proximal Policy Optimization against the reward model, with a KL penalty", "ppo", func(c Config) any { return c.PPO }, buildPPO},
 	{"dpo", "Direct Preference Optimization on the rankings' pairs, no reward model", "dpo", func(c Config) any { return c.DPO }, buildDPO},
 	{"exact", "Gradient ascent on the exact objective: what PPO would do without sampling", "exact", func(c Config) any { return c.Exact }, buildExact},
-}, groupMethods(), raftMethods)
+}, groupMethods(), raftMethods, onlineMethods())
 
 func methodByName(name string) (Method, bool) {
 	for _, m := range Methods {

@@ -21,6 +21,21 @@ var raftMethods = []Method{
 	{"best_of_n", "Best-of-n, distilled: learn the best of n samples of the SFT policy", "raft", func(c Config) any { return c.RAFT }, buildRaft},
 }
 
+// onlineMethods are the presets of ppo.OnlineMethods, configured by [online]. The
+// judge is the reward model, as for the other on-policy methods.
+func onlineMethods() []Method {
+	var out []Method
+	for _, m := range ppo.OnlineMethods {
+		out = append(out, Method{m.Name, m.Idea, "online", func(c Config) any { return c.Online }, buildOnline})
+	}
+	return out
+}
+
+func buildOnline(s *Shared, c Config, pi *policy.Softmax) learner {
+	t := ppo.NewOnline(c.Online, pi, s.SFT, s.Reward, s.World.Weights)
+	return newLearner(t.Steps(), t.Step)
+}
+
 func buildGroup(s *Shared, c Config, pi *policy.Softmax) learner {
 	t := ppo.NewGroup(c.GRPO, pi, s.SFT, s.Reward, s.World.Weights)
 	return newLearner(t.Steps(), t.Step)
@@ -40,6 +55,11 @@ func DefaultFor(method string) Config {
 			c.GRPO = m.Defaults
 		}
 	}
+	for _, m := range ppo.OnlineMethods {
+		if m.Name == method {
+			c.Online = m.Defaults
+		}
+	}
 	if method == "best_of_n" {
 		c.RAFT.SampleFrom = "reference"
 	}
@@ -53,6 +73,8 @@ func (m Method) Updates(c Config) int {
 		return c.PPO.NumPPOEpochs * c.PPO.NumMiniBatches
 	case "grpo":
 		return c.GRPO.NumIterations
+	case "online":
+		return c.Online.NumIterations
 	case "raft":
 		return c.RAFT.NumTrainEpochs
 	}

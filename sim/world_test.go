@@ -31,6 +31,7 @@ func smallConfig() Config {
 	c.PPO.TotalEpisodes, c.PPO.BatchSize = 320, 32
 	c.GRPO.TotalEpisodes, c.GRPO.BatchSize = 320, 32
 	c.RAFT.TotalEpisodes, c.RAFT.BatchSize = 320, 32
+	c.Online.TotalEpisodes, c.Online.BatchSize = 320, 32
 	c.DPO.NumTrainEpochs = 2
 	return c
 }
