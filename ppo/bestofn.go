@@ -24,7 +24,7 @@ func Best(rewards []float64) int {
 //	π_n(y) = p(y)/P(R = r_y) · [F(r_y)ⁿ − F(r_y−)ⁿ]
 //
 // with F the distribution function of the reward under p (Beirami et al. 2024,
-// arXiv 2401.01879, lemma 1; ties as if broken at random).
+// arXiv 2401.01879, section 2; ties as if broken at random).
 func BestOfN(dst, p, reward []float64, n int) {
 	for y, r := range reward {
 		below, tied := 0.0, 0.0
@@ -46,14 +46,14 @@ func BestOfN(dst, p, reward []float64, n int) {
 func power(x float64, n int) float64 {
 	product := 1.0
 	for range n {
-		product *= x
+		product = float64(product * x)
 	}
 	return product
 }
 
 // BestOfNKL is log n − (n−1)/n, an upper bound on the KL of best-of-n to the
 // policy it samples from, reached where no two responses tie and none has much
-// probability (Beirami et al. 2024, theorem 1).
+// probability (Beirami et al. 2024, theorem 3.1).
 func BestOfNKL(n int) float64 {
 	return num.Log(math.Max(float64(n), 1)) - float64(n-1)/float64(n)
 }

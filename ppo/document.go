@@ -32,7 +32,7 @@ const (
 )
 
 // Kinds are the kinds of documents that Recompute reads.
-var Kinds = []string{"grpo", "rloo", "group_advantages"}
+var Kinds = []string{"ppo", "ppo_trl112", "grpo", "rloo", "group_advantages"}
 
 // Recompute reads a document of golden values (its schema is described in
 // testdata/golden/README.md) and computes every result again with the functions
@@ -43,6 +43,8 @@ func Recompute(document []byte) ([]Value, error) {
 		return nil, err
 	}
 	switch head.Kind {
+	case "ppo", "ppo_trl112":
+		return recompute(document, ppoResult.of)
 	case "grpo":
 		return recompute(document, groupResult.of)
 	case "rloo":

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"testing"
 
@@ -469,123 +468,6 @@ func TestValidate(t *testing.T) {
 	if err := short.Validate(); err != nil {
 		t.Error(err)
 	}
-}
-
-type goldenConfig struct {
-	Gamma, Lam, Cliprange float64
-	KLCoef                float64 `json:"kl_coef"`
-	KLPenalty             string  `json:"kl_penalty"`
-	CliprangeValue        float64 `json:"cliprange_value"`
-	VFCoef                float64 `json:"vf_coef"`
-	WhitenRewards         bool    `json:"whiten_rewards"`
-}
-
-// TRL 0.9.6, the lm-human-preferences formulas. Its "kl" and "mse" penalties are
-// called k1 and k2 here.
-func TestGoldenPPO(t *testing.T) {
-	t.Run("ppo_trl096.json", func(t *testing.T) {
-		var g struct {
-			Cases []struct {
-				Length    []int
-				Old       [][]float64 `json:"old_logprobs"`
-				Ref       [][]float64 `json:"ref_logprobs"`
-				New       [][]float64 `json:"new_logprobs"`
-				Values    [][]float64
-				NewValues [][]float64 `json:"new_values"`
-				Scores    []float64
-			}
-			Results []struct {
-				Case         int
-				Config       goldenConfig
-				TokenRewards [][]float64 `json:"token_rewards"`
-				GAE          [][]float64 `json:"gae_before_whitening"`
-				Returns      [][]float64
-				Advantages   [][]float64
-				PolicyLoss   float64     `json:"policy_loss"`
-				ValueLoss    float64     `json:"value_loss"`
-				PolicyClip   float64     `json:"policy_clipfrac"`
-				ValueClip    float64     `json:"value_clipfrac"`
-				ApproxKL     float64     `json:"approxkl"`
-				PolicyKL     float64     `json:"policykl"`
-				GradLogprobs [][]float64 `json:"grad_new_logprobs"`
-				GradValues   [][]float64 `json:"grad_new_values"`
-			}
-		}
-		data, err := os.ReadFile("../testdata/golden/ppo_trl096.json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(data, &g); err != nil {
-			t.Fatal(err)
-		}
-		if len(g.Results) == 0 {
-			t.Fatal("no results")
-		}
-		for _, r := range g.Results {
-			c := g.Cases[r.Case]
-			var rewards, gae, returns []float64
-			for e, n := range c.Length {
-				own := make([]float64, n)
-				name := map[string]string{"kl": "k1", "abs": "abs", "mse": "k2"}[r.Config.KLPenalty]
-				TokenRewards(own, penalties(t, name, c.Old[e][:n], c.Ref[e][:n]), r.Config.KLCoef, c.Scores[e])
-				for j := range own {
-					near(t, "token reward", own[j], r.TokenRewards[e][j], 1e-12)
-				}
-				rewards = append(rewards, own...)
-			}
-			// TRL 0.9.6 whitens the zeros of the padding too, and lets them flow
-			// back into the advantages; here padding does not exist, so the test
-			// adds it.
-			padding := 0.0
-			if r.Config.WhitenRewards {
-				mean, variance := moments(rewards)
-				padding = mean - mean/math.Sqrt(variance+1e-8)
-				Whiten(rewards, false)
-			}
-			at := 0
-			for e, n := range c.Length {
-				own, padded := make([]float64, len(c.Values[e])), slices.Clone(rewards[at:at+n])
-				for len(padded) < len(own) {
-					padded = append(padded, padding)
-				}
-				GAE(own, padded, c.Values[e], r.Config.Gamma, r.Config.Lam)
-				own = own[:n]
-				for j := range own {
-					near(t, "gae", own[j], r.GAE[e][j], 1e-11)
-					near(t, "return", own[j]+c.Values[e][j], r.Returns[e][j], 1e-11)
-					returns = append(returns, own[j]+c.Values[e][j])
-				}
-				gae = append(gae, own...)
-				at += n
-			}
-			Whiten(gae, true)
-			var s Stats
-			moved, n, j := 0.0, float64(len(gae)), 0
-			for e, length := range c.Length {
-				for k := range length {
-					near(t, "advantage", gae[j], r.Advantages[e][k], 1e-11)
-					logRatio := c.New[e][k] - c.Old[e][k]
-					loss, slope, clipped := Clipped(num.Exp(logRatio), gae[j], Clip{r.Config.Cliprange, r.Config.Cliprange, math.Inf(1)})
-					near(t, "grad log π", slope/n, r.GradLogprobs[e][k], 1e-11)
-					s.PolicyLoss += loss / n
-					s.ClipFrac += clipped / n
-					s.ApproxKL += 0.5 * logRatio * logRatio / n
-					moved -= logRatio / n
-					loss, slope, clipped = ClippedValue(c.NewValues[e][k], c.Values[e][k], returns[j], r.Config.CliprangeValue)
-					near(t, "grad V", r.Config.VFCoef*slope/n, r.GradValues[e][k], 1e-11)
-					s.ValueLoss += loss / n
-					s.ValueClipFrac += clipped / n
-					j++
-				}
-			}
-			near(t, "policy_loss", s.PolicyLoss, r.PolicyLoss, 1e-11)
-			near(t, "value_loss", s.ValueLoss, r.ValueLoss, 1e-11)
-			near(t, "policy_clipfrac", s.ClipFrac, r.PolicyClip, 1e-12)
-			near(t, "value_clipfrac", s.ValueClipFrac, r.ValueClip, 1e-12)
-			near(t, "approxkl", s.ApproxKL, r.ApproxKL, 1e-12)
-			near(t, "policykl", moved, r.PolicyKL, 1e-12)
-		}
-	})
 }
 
 func benchmarkTrainer(b testing.TB, episodes int) *Trainer {
