@@ -104,8 +104,10 @@ func (r *Run) lines() []line {
 		if len(p.Values) > 0 {
 			l.label += ", " + strings.Join(p.Values, ", ")
 		}
-		if m, known := sim.MethodNamed(l.arm.Method); known {
-			l.scale = float64(m.Updates(l.arm.Config))
+		for _, m := range sim.Methods {
+			if m.Name == l.arm.Method {
+				l.scale = float64(m.Updates(l.arm.Config))
+			}
 		}
 		for seed := range r.Experiment.Seeds {
 			if c := r.arms[cellID{g.Point, g.Arm, seed}]; c != nil {

@@ -150,10 +150,10 @@ func (l *loader) writePreset(b *bytes.Buffer, a armTree, derived map[string]stri
 	for _, v := range l.variants() {
 		v.own.leaves("", func(path string, _ *node) { swept[path] = true })
 	}
-	method, _ := sim.MethodNamed(a.method)
+	i := slices.IndexFunc(sim.Methods, func(m sim.Method) bool { return m.Name == a.method })
 	own := sim.DefaultFor(a.method)
 	for _, section := range fieldsOf(reflect.ValueOf(&own).Elem()) {
-		if section.name != method.Section || !slices.Contains(presetSections, section.name) {
+		if section.name != sim.Methods[i].Section || !slices.Contains(presetSections, section.name) {
 			continue
 		}
 		for _, f := range fieldsOf(section.value) {

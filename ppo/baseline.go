@@ -59,8 +59,13 @@ func perGroup(f func(dst, reward, length []float64)) func([]float64, Groups) {
 // groupMean is b = (1/n) Σ_j R_j.
 func groupMean(dst, reward, _ []float64) { fill(dst, mean(reward)) }
 
-// leaveOneOut is b_i = (1/(n−1)) Σ_{j≠i} R_j.
+// leaveOneOut is b_i = (1/(n−1)) Σ_{j≠i} R_j; alone, a response is its own
+// baseline, as in TRL.
 func leaveOneOut(dst, reward, _ []float64) {
+	if len(reward) == 1 {
+		dst[0] = reward[0]
+		return
+	}
 	sum := num.Sum(reward)
 	for i, r := range reward {
 		dst[i] = (sum - r) / float64(len(reward)-1)

@@ -238,7 +238,7 @@ func (r groupResult) of(in groupCase, out *comparison) error {
 		return err
 	}
 	var ys []*Tokens
-	size := Size{Responses: len(in.Mask), Items: int(in.Items), MaxLength: in.MaxLength}
+	size := Size{Responses: len(in.Mask), Items: in.Items, MaxLength: in.MaxLength}
 	for i, mask := range in.Mask {
 		y := tokens(under(mask, in.LogP[i]), under(mask, in.Old[i]), under(mask, in.Ref[i]), in.Advantages[i])
 		size.Tokens += len(y.LogP)
@@ -287,9 +287,10 @@ func (r rlooResult) of(in rlooCase, out *comparison) error {
 	var ys []*Tokens
 	for i, mask := range in.Mask {
 		logp, old := under(mask, in.LogP[i]), under(mask, nil)
-		if len(old) > 0 {
-			old[0] = in.OldLogps[i] // only their sum matters
+		if len(old) == 0 {
+			logp, old = make([]float64, 1), make([]float64, 1) // counts in the mean, with a sum of 0
 		}
+		old[0] = in.OldLogps[i] // only their sum matters
 		ys = append(ys, tokens(logp, old, old, in.Advantages[i]))
 	}
 	loss, grad, _, _ := batchLoss(NewGroupObjective(c), ys, Size{Responses: len(ys)})

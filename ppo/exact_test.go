@@ -44,7 +44,7 @@ func expectedGradient(t *GroupTrainer, weights []float64) []float64 {
 		var s GroupStats
 		put(t, x, ys...)
 		t.advantages(&s)
-		t.backward(t.size(), &s)
+		t.backward(0, t.cfg.BatchSize, &s)
 		pi.LogitGradient(t.policy.G)
 		num.Axpy(sum, -probability, t.policy.G)
 		clear(t.policy.G)
@@ -249,7 +249,7 @@ func TestSampledGradientsAreUnbiased(t *testing.T) {
 			var s GroupStats
 			tr.sample(r, &s)
 			tr.advantages(&s)
-			tr.backward(tr.size(), &s)
+			tr.backward(0, tr.cfg.BatchSize, &s)
 			pi.LogitGradient(tr.policy.G)
 			for i, g := range tr.policy.G {
 				sum[i] -= g

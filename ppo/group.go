@@ -64,12 +64,15 @@ func (t *GroupTrainer) Step(r *rng.Stream) GroupStats {
 	t.sample(r, &s)
 	t.measure(&s)
 	t.advantages(&s)
-	size := t.size()
+	groups, parts := t.cfg.BatchSize/t.cfg.NumGenerations, t.cfg.StepsPerGeneration
 	for range t.cfg.NumIterations {
-		t.backward(size, &s)
-		s.GradNorm += t.policy.Update(s.LearningRate)
+		for k := range parts { // groups are independent draws, so their order needs no shuffle
+			from, to := k*groups/parts*t.cfg.NumGenerations, (k+1)*groups/parts*t.cfg.NumGenerations
+			t.backward(from, to, &s)
+			s.GradNorm += t.policy.Update(s.LearningRate)
+		}
 	}
-	s.average(t.cfg.NumIterations)
+	s.average(t.cfg.NumIterations * parts)
 	t.step++
 	s.Episode = float64(t.step * t.cfg.BatchSize)
 	return s
@@ -132,7 +135,7 @@ func (t *GroupTrainer) advantages(s *GroupStats) {
 	copy(t.rewards, b.total)
 	if c.KLIn != "loss" {
 		b.penalties(penalty, t.policy.Policy, t.ref, c.KLEstimator)
-		s.KL = mean(penalty) * float64(c.NumIterations) // a mean over iterations in the end, like what is in the loss
+		s.KL = mean(penalty) * float64(c.NumIterations*c.StepsPerGeneration) // a mean over updates in the end, like what is in the loss
 	}
 	for e := range b.prompt {
 		from, to := b.start[e], b.start[e+1]
@@ -176,27 +179,32 @@ func (t *GroupTrainer) counts(e int) bool {
 	return !t.cfg.MaskTruncatedCompletions || t.rollout.ended(e)
 }
 
-// size is what the aggregation divides by: here one batch is all there is, so
-// "dapo" and "bnpo" are the same.
-func (t *GroupTrainer) size() Size {
-	size := Size{Responses: len(t.rollout.prompt), MaxLength: t.policy.Policy.MaxLength}
-	for e := range t.rollout.prompt {
-		if t.counts(e) {
-			size.Tokens += int(t.rollout.start[e+1] - t.rollout.start[e])
-		}
-	}
-	size.Items = size.Tokens
+// size is what the aggregation of an update on responses from..to divides by.
+func (t *GroupTrainer) size(from, to int) Size {
+	size := Size{Responses: to - from, Tokens: t.tokensIn(from, to), MaxLength: t.policy.Policy.MaxLength}
+	size.Items = float64(t.tokensIn(0, len(t.rollout.prompt))) / float64(t.cfg.StepsPerGeneration)
 	return size
 }
 
-// backward adds the gradient of L on the whole batch, ∂L/∂log π, to that of the
-// policy, and what it measured on the way to the statistics.
-func (t *GroupTrainer) backward(size Size, s *GroupStats) {
-	b, share := t.rollout, 1/float64(max(1, size.Tokens))
+// tokensIn is the number of tokens that count in the loss.
+func (t *GroupTrainer) tokensIn(from, to int) (n int) {
+	for e := from; e < to; e++ {
+		if t.counts(e) {
+			n += int(t.rollout.start[e+1] - t.rollout.start[e])
+		}
+	}
+	return n
+}
+
+// backward adds the gradient of L on responses first..end, ∂L/∂log π, to that of
+// the policy, and what it measured on the way to the statistics.
+func (t *GroupTrainer) backward(first, end int, s *GroupStats) {
+	b, size := t.rollout, t.size(first, end)
+	share := 1 / float64(max(1, size.Tokens))
 	clear(t.visits)
 	clear(t.weighted)
 	lowMin, highMax := math.Inf(1), 0.0
-	for e := range b.prompt {
+	for e := first; e < end; e++ {
 		if !t.counts(e) {
 			continue
 		}
@@ -263,7 +271,7 @@ func fullPenalty(t *policy.Trainer, ref *policy.Softmax, weights, shares []float
 }
 
 // GroupStats of one step. Those of the samples are over the batch, those of the
-// updates means over its iterations.
+// updates means over all updates on it.
 type GroupStats struct {
 	Loss         float64 // loss: what is minimised, entropy bonus included
 	Reward       float64 // reward: mean score, overlong punishment included, KL not
@@ -346,9 +354,9 @@ func (t *GroupTrainer) measureLengths(s *GroupStats) {
 	}
 }
 
-// average turns the sums over iterations into means.
-func (s *GroupStats) average(iterations int) {
-	n := float64(iterations)
+// average turns the sums over updates into means.
+func (s *GroupStats) average(updates int) {
+	n := float64(updates)
 	for _, v := range []*float64{&s.Loss, &s.KL, &s.Entropy, &s.ClipLowMean, &s.ClipLowMin, &s.ClipHighMean, &s.ClipHighMax, &s.GradNorm} {
 		*v /= n
 	}

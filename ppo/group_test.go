@@ -52,7 +52,7 @@ func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
 			tr.Step(r) // leave the reference and the sampling policy
 		}
 		pi := tr.policy.Policy
-		size := tr.size()
+		size := tr.size(0, 32)
 		fixed := frozenCoefficients(tr)
 		loss := func() float64 { return groupLossByDefinition(tr, size, fixed) }
 		z, want := slices.Clone(pi.Logits), make([]float64, len(pi.Logits))
@@ -75,7 +75,7 @@ func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
 			t.Errorf("%s: a gradient of %v is too small to test anything", name, norm)
 		}
 		var s GroupStats
-		tr.backward(size, &s)
+		tr.backward(0, 32, &s)
 		pi.LogitGradient(tr.policy.G)
 		for i := range want {
 			if math.Abs(tr.policy.G[i]-want[i]) > 2e-8 {
@@ -405,7 +405,7 @@ func TestStatisticsOfIterations(t *testing.T) {
 			want.ClipLowMin += lowMin / 3
 			want.ClipHighMax += highMax / 3
 			want.KL += kl / float64(len(b.index)) / 3
-			again.backward(again.size(), &other)
+			again.backward(0, 32, &other)
 			want.GradNorm += again.policy.Update(0.2) / 3
 		}
 		near(t, level+": clip_ratio/low_mean", s.ClipLowMean, want.ClipLowMean, 1e-12)
@@ -417,6 +417,40 @@ func TestStatisticsOfIterations(t *testing.T) {
 		near(t, level+": loss", s.Loss, other.Loss/3, 1e-12)
 		if want.ClipLowMean == 0 || want.ClipHighMean == 0 {
 			t.Errorf("%s: nothing was clipped", level)
+		}
+	}
+}
+
+// A pass in several updates: the mean of dapo's gradients over the parts is that
+// of the whole batch, since all divide by the same number; bnpo's is not.
+func TestStepsPerGeneration(t *testing.T) {
+	for _, loss := range []string{"dapo", "bnpo"} {
+		ref := randomPolicy(t, small, 7)
+		c := smallGroup(func(c *GroupConfig) { c.LossType, c.NumGenerations, c.StepsPerGeneration = loss, 4, 4 })
+		tr := NewGroup(c, randomPolicy(t, small, 8), ref, byPrompt{}, half)
+		var s GroupStats
+		tr.sample(rng.New(1), &s)
+		tr.advantages(&s)
+		whole := make([]float64, len(tr.policy.G))
+		tr.backward(0, 32, &s)
+		num.Axpy(whole, 0.25, tr.policy.G) // divided by a part's share of the tokens
+		if loss == "bnpo" {
+			num.Axpy(whole, 0.75, tr.policy.G)
+		}
+		clear(tr.policy.G)
+		for k := range 4 {
+			tr.backward(8*k, 8*k+8, &s)
+		}
+		same := true
+		for i, g := range tr.policy.G {
+			same = same && math.Abs(g/4-whole[i]) < 1e-14
+		}
+		if same != (loss == "dapo") {
+			t.Errorf("%s: parts and whole agree: %v", loss, same)
+		}
+		s = tr.Step(rng.New(2))
+		if s.GradNorm == 0 {
+			t.Error("no gradient")
 		}
 	}
 }
@@ -479,8 +513,8 @@ func TestMaskTruncatedCompletions(t *testing.T) {
 	r := rng.New(1)
 	tr.sample(r, &s)
 	tr.advantages(&s)
-	size := tr.size()
-	tr.backward(size, &s)
+	size := tr.size(0, 32)
+	tr.backward(0, 32, &s)
 	tokens := 0
 	b := tr.rollout
 	for e := range b.prompt {
@@ -506,7 +540,7 @@ func TestMaskTruncatedCompletions(t *testing.T) {
 
 func TestValidateGroup(t *testing.T) {
 	bad := GroupConfig{Advantage: "x", ScaleRewards: "x", KLIn: "x", KLEstimator: "x", LossType: "x", ImportanceSamplingLevel: "x", LRSchedulerType: "x", Beta: -1, Delta: 0.5}
-	if n := len(field.All(bad.Validate())); n != 22 {
+	if n := len(field.All(bad.Validate())); n != 23 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 	for name, change := range map[string]func(*GroupConfig){

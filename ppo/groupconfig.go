@@ -42,10 +42,11 @@ type GroupConfig struct {
 	VESPOLambdaNeg          float64 `toml:"vespo_lambda_neg"`
 	EntropyCoef             float64 `toml:"entropy_coef"`
 
-	NumIterations   int     `toml:"num_iterations"` // updates on each batch
-	LearningRate    float64 `toml:"learning_rate"`
-	LRSchedulerType string  `toml:"lr_scheduler_type"` // "constant", or "linear" to 0
-	MaxGradNorm     float64 `toml:"max_grad_norm"`     // 0 = no clipping
+	NumIterations      int     `toml:"num_iterations"`       // passes over each batch
+	StepsPerGeneration int     `toml:"steps_per_generation"` // updates in a pass, each on a part of the groups
+	LearningRate       float64 `toml:"learning_rate"`
+	LRSchedulerType    string  `toml:"lr_scheduler_type"` // "constant", or "linear" to 0
+	MaxGradNorm        float64 `toml:"max_grad_norm"`     // 0 = no clipping
 }
 
 // DefaultGroup is GRPO as published, with a learning rate for tables instead of
@@ -58,7 +59,7 @@ func DefaultGroup() GroupConfig {
 		LossType: "grpo", ImportanceSamplingLevel: "token", Epsilon: 0.2,
 		SAPOTemperaturePos: 1, SAPOTemperatureNeg: 1.05,
 		VESPOKPos: 2, VESPOLambdaPos: 3, VESPOKNeg: 3, VESPOLambdaNeg: 2,
-		NumIterations: 1, LearningRate: 0.05, LRSchedulerType: "linear", MaxGradNorm: 1,
+		NumIterations: 1, StepsPerGeneration: 1, LearningRate: 0.05, LRSchedulerType: "linear", MaxGradNorm: 1,
 	}
 }
 
@@ -104,6 +105,7 @@ func (c GroupConfig) Validate() error {
 	}
 	k.NonNegative("entropy_coef", c.EntropyCoef)
 	k.Count("num_iterations", c.NumIterations, 1, 1000)
+	k.Count("steps_per_generation", c.StepsPerGeneration, 1, max(1, c.BatchSize/max(1, c.NumGenerations)))
 	k.Positive("learning_rate", c.LearningRate)
 	field.OneOf(&k, "lr_scheduler_type", c.LRSchedulerType, schedulers)
 	k.NonNegative("max_grad_norm", c.MaxGradNorm)
@@ -135,7 +137,8 @@ func preset(change func(c *GroupConfig)) GroupConfig {
 }
 
 // GroupMethods is the table of critic-free methods. What their authors leave
-// open, and sizes that only make sense for networks, are DefaultGroup's. Methods
+// open, and sizes that only make sense for networks (GSPO's ε of 3e−4, learning
+// rates), are DefaultGroup's. Methods
 // about ratios away from 1 take four updates on each batch, as their papers do.
 var GroupMethods = []GroupMethod{
 	{"reinforce", "the policy gradient with the batch's mean reward as baseline", "Williams 1992", preset(func(c *GroupConfig) {
@@ -155,7 +158,7 @@ var GroupMethods = []GroupMethod{
 		c.LossType, c.EpsilonHigh, c.DynamicSampling, c.OverlongPenalty, c.NumIterations = "dapo", 0.28, true, 1, 4
 	})},
 	{"gspo", "Group Sequence Policy Optimization: one ratio, the geometric mean, for a whole response", "Zheng et al. 2025, arXiv 2507.18071", preset(func(c *GroupConfig) {
-		c.ImportanceSamplingLevel, c.Epsilon, c.EpsilonHigh, c.NumIterations = "sequence", 3e-4, 4e-4, 4
+		c.ImportanceSamplingLevel, c.NumIterations = "sequence", 4
 	})},
 	{"cispo", "Clipped importance-sampling weights: every token keeps a gradient", "MiniMax-M1 2025, arXiv 2506.13585", preset(func(c *GroupConfig) {
 		c.LossType, c.EpsilonHigh, c.NumIterations = "cispo", 5, 4
@@ -167,7 +170,7 @@ var GroupMethods = []GroupMethod{
 		c.LossType, c.Epsilon, c.NumIterations = "gmpo", 0.4, 4
 	})},
 	{"luspo", "GSPO without its preference for short responses: a response counts by its length", "LUSPO, arXiv 2602.05261", preset(func(c *GroupConfig) {
-		c.LossType, c.ImportanceSamplingLevel, c.Epsilon, c.EpsilonHigh, c.NumIterations = "luspo", "sequence", 3e-4, 4e-4, 4
+		c.LossType, c.ImportanceSamplingLevel, c.NumIterations = "luspo", "sequence", 4
 	})},
 	{"vespo", "REINFORCE with a smooth weight that fades far from the sampling policy", "VESPO, arXiv 2602.10693", preset(func(c *GroupConfig) {
 		c.LossType, c.NumIterations = "vespo", 4

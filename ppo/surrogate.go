@@ -1,10 +1,6 @@
 package ppo
 
-import (
-	"math"
-
-	"rlhfsim/internal/num"
-)
+import "rlhfsim/internal/num"
 
 // Tokens is one response as a loss term sees it: what is known of each token,
 // and room for what the term returns.
@@ -165,18 +161,19 @@ var sapo = ofWeight(func(w, a float64, c *GroupConfig) (loss, slope float64, sid
 	return -float64(s * 4 / tau * a), -float64(4 * float64(s*(1-s)) * float64(w*a)), 0
 })
 
+var vespoFloor = num.Log(1e-8)
+
 // vespo weighs −Â log π with a gamma-shaped function of the response's weight,
 // cut off at e^20 and 1e−8 (VESPO, arXiv 2602.10693; TRL's get_gamma_weights):
 //
 //	φ(w) = e^λ w^k e^(−λw),   w = Π_t ρ_t,   (k, λ) for each sign of Â
 func vespo(y *Tokens, c *GroupConfig) {
 	const top = 20
-	floor := num.Log(1e-8)
 	logw := 0.0
 	for t := range y.LogP {
 		logw += min(max(y.LogP[t]-y.Old[t], -top), top)
 	}
-	logw = min(max(logw, floor), top)
+	logw = min(max(logw, vespoFloor), top)
 	y.Low, y.High = 0, 0
 	for t, a := range y.Advantage {
 		k, lambda := c.VESPOKNeg, c.VESPOLambdaNeg
@@ -255,10 +252,10 @@ func (y *Tokens) AddKL(k KLEstimator, beta float64, correct bool) (sum float64) 
 
 // Size is what an aggregation may divide by.
 type Size struct {
-	Responses int // B
-	Tokens    int // N, those that count in the loss
-	Items     int // tokens of the whole accumulated batch; N where there is one batch
-	MaxLength int // longest response possible, in tokens
+	Responses int     // B
+	Tokens    int     // N, those that count in the loss
+	Items     float64 // those of the whole batch sampled, per update; N where one update takes it all
+	MaxLength int     // longest response possible, in tokens
 }
 
 // Aggregation says what each token of a response of n tokens weighs in the loss:
@@ -275,8 +272,8 @@ func tokenMean(_ int, b Size) float64 { return 1 / float64(max(b.Tokens, 1)) }
 // maxLengthMean is 1/(B·MaxLength): a constant, so that lengths are not rewarded.
 func maxLengthMean(_ int, b Size) float64 { return 1 / (float64(b.Responses) * float64(b.MaxLength)) }
 
-// itemMean is 1/Items: every token of the accumulated batch counts the same.
-func itemMean(_ int, b Size) float64 { return 1 / math.Max(float64(b.Items), 1) }
+// itemMean is 1/Items: every token counts the same, in whichever update it is.
+func itemMean(_ int, b Size) float64 { return 1 / max(b.Items, 1) }
 
 // responseSum is 1/B: a response counts by its length, as in the policy gradient theorem.
 func responseSum(_ int, b Size) float64 { return 1 / float64(b.Responses) }
@@ -293,7 +290,7 @@ var GroupLosses = []GroupLoss{
 	{"grpo", "clipped, the mean over responses of their means", "Shao et al. 2024, arXiv 2402.03300, equation 3", ppoClip, responseMean},
 	{"bnpo", "clipped, the mean over the batch's tokens", "TRL", ppoClip, tokenMean},
 	{"dr_grpo", "clipped, the sum over tokens by a constant", "Liu et al. 2025, arXiv 2503.20783", ppoClip, maxLengthMean},
-	{"dapo", "clipped, the mean over the accumulated batch's tokens", "Yu et al. 2025, arXiv 2503.14476, equation 8", ppoClip, itemMean},
+	{"dapo", "clipped, the mean over the tokens of all updates", "Yu et al. 2025, arXiv 2503.14476, equation 8", ppoClip, itemMean},
 	{"luspo", "clipped, the mean over responses of their sums", "Liu et al. 2026, LUSPO, arXiv 2602.05261", ppoClip, responseSum},
 	{"cispo", "REINFORCE with a capped importance weight", "MiniMax-M1 2025, arXiv 2506.13585", cispo, itemMean},
 	{"sapo", "a soft gate in place of the clip", "Gao et al. 2025, arXiv 2511.20347", sapo, responseMean},

@@ -72,7 +72,7 @@ func (m Method) Updates(c Config) int {
 	case "ppo":
 		return c.PPO.NumPPOEpochs * c.PPO.NumMiniBatches
 	case "grpo":
-		return c.GRPO.NumIterations
+		return c.GRPO.NumIterations * c.GRPO.StepsPerGeneration
 	case "online":
 		return c.Online.NumIterations
 	case "raft":
@@ -80,6 +80,3 @@ func (m Method) Updates(c Config) int {
 	}
 	return 1
 }
-
-// MethodNamed is the entry of Methods with that name.
-func MethodNamed(name string) (Method, bool) { return methodByName(name) }

@@ -1,0 +1,56 @@
+package sim
+
+import (
+	"context"
+	"math"
+	"testing"
+
+	"rlhfsim/ppo"
+)
+
+// A preset decides its section of the defaults and nothing else.
+func TestDefaultFor(t *testing.T) {
+	for _, m := range Methods {
+		c := DefaultFor(m.Name)
+		c.GRPO, c.RAFT, c.Online = Default().GRPO, Default().RAFT, Default().Online
+		a, b := Arm{Method: "ppo", Config: c}, Arm{Method: "ppo", Config: Default()}
+		if a.OwnPart() != b.OwnPart() {
+			t.Errorf("%s changes other sections", m.Name)
+		}
+		if m.Updates(DefaultFor(m.Name)) < 1 {
+			t.Errorf("%s takes no updates", m.Name)
+		}
+	}
+	if c := DefaultFor("rloo").GRPO; c.Advantage != "leave_one_out" {
+		t.Errorf("rloo: %+v", c)
+	}
+	if n := len(ppo.GroupMethods) + len(ppo.OnlineMethods) + 5; len(Methods) < n {
+		t.Errorf("%d methods, want %d", len(Methods), n)
+	}
+}
+
+// PPO-ptx mixes in the corpus that the base was trained on, line by line.
+func TestPtxUsesTheCorpusOfTheBase(t *testing.T) {
+	c := smallConfig()
+	c.PPO.PtxCoef, c.PPO.PtxBatchSize, c.PPO.NumPPOEpochs = 1, c.Base.Lines, 1
+	s := mustShared(t, c, 1)
+	out, err := s.RunArm(context.Background(), Arm{Name: "a", Method: "ppo", Config: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := 0.0
+	for _, d := range s.World.rawText(c.Base, s.stream("base", "text")) {
+		want -= s.SFT.LogProb(d.Prompt, d.Response) / float64(c.Base.Lines)
+	}
+	first := math.NaN()
+	for _, r := range out.Rows {
+		if v := r.Get("loss/ptx_avg"); !math.IsNaN(v) {
+			first = v
+			break
+		}
+	}
+	// Recorded after some steps, and falling: near what the SFT policy has, and below.
+	if !(first < want && first > 0.5*want) {
+		t.Errorf("the corpus has −log π = %v after ten steps, %v at the start", first, want)
+	}
+}
