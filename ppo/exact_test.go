@@ -229,6 +229,24 @@ func TestOnlyTheRewardSeesTheWholeSequence(t *testing.T) {
 	}
 }
 
+// The exact KL of a state has its gradient in two places: in the reward it
+// teaches decisions about later states, in the loss about their own. Each alone
+// misses the other; together they are the gradient of the sequence's KL, without
+// the noise that k1 has.
+func TestFullKLNeedsBothPlaces(t *testing.T) {
+	later, tr := klGradient(t, tiny, "token_reward", full, false)
+	own, _ := klGradient(t, tiny, "loss", full, false)
+	want := exactGradient(tr.policy.Policy, tr.ref, words{0, 0}, 1, unequal)
+	for i := range want {
+		if math.Abs(later[i]+own[i]+want[i]) > 1e-14 {
+			t.Errorf("[%d] = %v + %v, want %v", i, later[i], own[i], -want[i])
+		}
+	}
+	if num.Dot(later, later) < 1e-4 || num.Dot(own, own) < 1e-4 {
+		t.Error("one of the parts is too small to tell")
+	}
+}
+
 // The same by sampling: Student's t of every entry of the gradient over 2000
 // batches of the trainer, at a fixed seed. 14 entries a prompt and context of
 // which some are never visited; |t| < 4 leaves a chance of 0.3 % for all.

@@ -546,6 +546,7 @@ func TestValidateGroup(t *testing.T) {
 	for name, change := range map[string]func(*GroupConfig){
 		"batch_size":             func(c *GroupConfig) { c.BatchSize = 12 },
 		"num_generations":        func(c *GroupConfig) { c.NumGenerations = 1 },
+		"steps_per_generation":   func(c *GroupConfig) { c.StepsPerGeneration = 5 },
 		"epsilon_high":           func(c *GroupConfig) { c.LossType = "cispo" },
 		"delta":                  func(c *GroupConfig) { c.Delta = 1.1 },
 		"use_bias_correction_kl": func(c *GroupConfig) { c.UseBiasCorrectionKL, c.KLEstimator = true, full },

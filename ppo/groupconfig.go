@@ -74,7 +74,7 @@ func (c GroupConfig) Validate() error {
 	if n := c.NumGenerations; n > 0 && c.BatchSize%n != 0 {
 		k.Add(&field.Error{Field: "batch_size", Value: c.BatchSize, Allowed: "a multiple of num_generations", Why: "a batch is made of whole groups"})
 	}
-	if (c.Advantage == "leave_one_out" || c.Advantage == "group_mean" || c.ScaleRewards == "group") && c.NumGenerations == 1 {
+	if (c.DynamicSampling || c.Advantage == "leave_one_out" || c.Advantage == "group_mean" || c.ScaleRewards == "group") && c.NumGenerations == 1 {
 		k.Add(&field.Error{Field: "num_generations", Value: c.NumGenerations, Allowed: "at least 2", Why: "a group of one has no other response to compare with"})
 	}
 	k.NonNegative("overlong_penalty", c.OverlongPenalty)

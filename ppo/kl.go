@@ -73,7 +73,8 @@ func estimator(name string) (k KLEstimator, ok bool) {
 
 // FullKL is the exact KL of one state's decision, from the whole row of
 // outcomes: Σ_w π(w) (log π(w) − log π_ref(w)), never an estimate (TRL 0.9's
-// kl_penalty "full").
+// kl_penalty "full"). In the reward it is blind to a decision's own state, whose
+// KL does not depend on what is said; in the loss, to all later ones.
 func FullKL(p, logp, ref []float64) float64 {
 	sum := 0.0
 	for w := range p {
