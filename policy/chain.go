@@ -100,7 +100,7 @@ func (c *Chain) Tempered(temperature float64) *Chain {
 // index where several are); it need not be the most probable response.
 func (c *Chain) Greedy(x Prompt) Response { return c.AppendGreedy(nil, x) }
 
-// AppendGreedy appends the words of the greedy response to y, which is empty.
+// AppendGreedy is Greedy in the room that y, which is empty, brings along.
 func (c *Chain) AppendGreedy(y Response, x Prompt) Response {
 	context, n := c.start, c.Outcomes()
 	for t := range c.MaxLength {

@@ -339,6 +339,93 @@ func TestGroupStats(t *testing.T) {
 	}
 }
 
+// The advantages of the methods that verl has and TRL has not, token by token,
+// by verl's loops (trainer/ppo/core_algos.py): token-level rewards with the KL in
+// them, returns summed from the end, then each estimator's own last step.
+func TestAdvantagesAsInVerl(t *testing.T) {
+	ref := randomPolicy(t, small, 7)
+	for _, m := range GroupMethods {
+		c := m.Defaults
+		c.BatchSize, c.Beta = 32, 0.3
+		tr := NewGroup(c, randomPolicy(t, small, 8), ref, byPrompt{}, half)
+		var s GroupStats
+		tr.sample(rng.New(1), &s)
+		tr.advantages(&s)
+		b := tr.rollout
+		sums := make([]float64, 32) // of the token-level rewards
+		var want []float64
+		for e, y := range b.response {
+			from, to := int(b.start[e]), int(b.start[e+1])
+			reward := make([]float64, to-from)
+			for j := range reward {
+				if c.KLIn != "loss" {
+					reward[j] = -0.3 * (b.old[from+j] - b.ref[from+j])
+				}
+			}
+			reward[to-from-1] += byPrompt{}.Score(b.prompt[e], y)
+			running := make([]float64, to-from)
+			for j := to - from - 1; j >= 0; j-- {
+				sums[e] += reward[j]
+				running[j] = sums[e]
+			}
+			want = append(want, running...)
+		}
+		per := func(f func(e int) float64) { // one advantage for all tokens of a response
+			want = want[:0]
+			for e := range b.response {
+				for range b.start[e+1] - b.start[e] {
+					want = append(want, f(e))
+				}
+			}
+		}
+		group := func(e int) (lo, hi int) {
+			return e / c.NumGenerations * c.NumGenerations, e/c.NumGenerations*c.NumGenerations + c.NumGenerations
+		}
+		switch m.Name {
+		case "reinforce_pp":
+			whitenByDefinition(want)
+		case "reinforce_pp_baseline":
+			per(func(e int) float64 { lo, hi := group(e); m, _ := average(sums[lo:hi]); return sums[e] - m })
+			whitenByDefinition(want)
+		case "remax":
+			for e, x := range b.prompt {
+				for j := b.start[e]; j < b.start[e+1]; j++ {
+					want[j] -= byPrompt{}.Score(x, tr.policy.Policy.Greedy(x))
+				}
+			}
+		case "opo":
+			per(func(e int) float64 {
+				lo, hi := group(e)
+				top, bottom := 0.0, 0.0
+				for k := lo; k < hi; k++ {
+					n := float64(b.start[k+1] - b.start[k])
+					top, bottom = top+n*sums[k], bottom+n
+				}
+				return sums[e] - top/bottom
+			})
+		case "rloo":
+			per(func(e int) float64 {
+				lo, hi := group(e)
+				m, _ := average(sums[lo:hi])
+				return sums[e]*4/3 - m*4/3
+			})
+		default:
+			continue
+		}
+		for j := range want {
+			near(t, m.Name+": Â_t", b.advantage[j], want[j], 1e-12)
+		}
+	}
+}
+
+// whitenByDefinition is verl's masked_whiten.
+func whitenByDefinition(xs []float64) {
+	m, variance := average(xs)
+	for i := range xs {
+		xs[i] = (xs[i] - m) / math.Sqrt(variance+1e-8)
+	}
+}
+
 // Advantages scaled over the batch: by responses, and by tokens.
 func TestAdvantagesOverTheBatch(t *testing.T) {
 	ref := randomPolicy(t, small, 7)

@@ -19,8 +19,9 @@
 //	β        KL coefficient, fixed or adaptive     H     entropy of the rows visited
 //	γ_ptx    Config.PtxCoef, 0 by default
 //
-// The methods without a value head, from REINFORCE to GRPO and its family, are
-// GroupTrainer's; BestOfN and Raft select samples instead of weighting them.
+// Three more trainers see a reward on samples of the policy and have no value
+// head: GroupTrainer weights samples against each other (REINFORCE, RLOO, GRPO and
+// their family), Raft keeps the best of them, OnlineTrainer has them compared.
 //
 // Tokens are the words of a response and its EOS decision, where it has one.
 package ppo

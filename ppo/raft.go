@@ -4,7 +4,6 @@ import (
 	"iter"
 
 	"rlhfsim/internal/field"
-	"rlhfsim/internal/num"
 	"rlhfsim/internal/rng"
 	"rlhfsim/policy"
 )
@@ -146,12 +145,4 @@ func (s RaftStats) All() iter.Seq2[string, float64] {
 		_ = yield("loss", s.Loss) && yield("reward", s.Reward) && yield("reward_std", s.RewardStd) && yield("reward/kept", s.Kept) &&
 			yield("entropy", s.Entropy) && yield("grad_norm", s.GradNorm) && yield("learning_rate", s.LearningRate) && yield("episode", s.Episode)
 	}
-}
-
-// KeptReward is the expected score of the best of n draws, the target that the
-// reward of a policy trained on them approaches: Σ_y π_n(y) r(y).
-func KeptReward(p, reward []float64, n int) float64 {
-	kept := make([]float64, len(p))
-	BestOfN(kept, p, reward, n)
-	return num.Dot(kept, reward)
 }

@@ -46,7 +46,9 @@ func TestRaft(t *testing.T) {
 		return num.Dot(p, r)
 	}
 	before := expected(ref)
-	target := KeptReward(p, r, 4)
+	kept := make([]float64, len(p))
+	BestOfN(kept, p, r, 4)
+	target := num.Dot(kept, r)
 	train := func(from string) float64 {
 		c := DefaultRaft()
 		c.SampleFrom, c.TotalEpisodes, c.BatchSize = from, 256*300, 256

@@ -87,45 +87,6 @@ func (y *Tokens) count(side int) {
 	}
 }
 
-// Clip is the range of a clipped surrogate.
-type Clip struct {
-	Low, High float64 // ε of the lower bound 1−ε and of the upper 1+ε; apart in "clip-higher" (DAPO, equation 10)
-	Delta     float64 // largest ratio where the advantage is negative, +Inf for none
-}
-
-// Clipped is the surrogate of one token as a loss, its derivative with respect
-// to log π(y_t), and 1 where the clipped term is the larger one
-// (Schulman et al. 2017, eq. 7):
-//
-//	ℓ = max(−Â min(ρ, δ), −Â clip(ρ, 1−ε_low, 1+ε_high)),   ∂ℓ/∂log π = −Â ρ, or 0 where cut off
-//
-// since ∂ρ/∂log π = ρ. The bound δ > 1+ε_high acts on negative advantages only,
-// and is the dual clip (Ye et al. 2020, arXiv 1912.09729) as well as the
-// two-sided clip (INTELLECT-2, arXiv 2505.07291): one formula, found twice.
-func Clipped(ratio, advantage float64, c Clip) (loss, slope, clipped float64) {
-	plain := -advantage * min(ratio, c.Delta)
-	bound := -advantage * min(max(ratio, 1-c.Low), 1+c.High)
-	switch {
-	case bound > plain:
-		return bound, 0, 1
-	case ratio > c.Delta:
-		return plain, 0, 0
-	}
-	return plain, plain, 0
-}
-
-// side is where TRL counts a ratio as clipped.
-func (c Clip) side(ratio, advantage float64) int {
-	ratio = min(ratio, c.Delta)
-	switch {
-	case advantage < 0 && ratio < 1-c.Low:
-		return -1
-	case advantage > 0 && ratio > 1+c.High:
-		return 1
-	}
-	return 0
-}
-
 // ppoClip is Clipped for a response.
 var ppoClip = ofWeight(func(w, a float64, c *GroupConfig) (loss, slope float64, side int) {
 	clip := c.clip()
@@ -248,62 +209,4 @@ func (y *Tokens) AddKL(k KLEstimator, beta float64, correct bool) (sum float64) 
 		}
 	}
 	return sum
-}
-
-// Size is what an aggregation may divide by.
-type Size struct {
-	Responses int     // B
-	Tokens    int     // N, those that count in the loss
-	Items     float64 // those of the whole batch sampled, per update; N where one update takes it all
-	MaxLength int     // longest response possible, in tokens
-}
-
-// Aggregation says what each token of a response of n tokens weighs in the loss:
-// L = Σ_i a(n_i) Σ_t ℓ_t. Which one is meant by "the mean" decides what long
-// responses are worth (Liu et al. 2025, arXiv 2503.20783, section 3.1).
-type Aggregation func(n int, b Size) float64
-
-// responseMean is 1/(B n): every response counts the same, a long one's tokens less.
-func responseMean(n int, b Size) float64 { return 1 / (float64(b.Responses) * float64(max(n, 1))) }
-
-// tokenMean is 1/N: every token of the batch counts the same.
-func tokenMean(_ int, b Size) float64 { return 1 / float64(max(b.Tokens, 1)) }
-
-// maxLengthMean is 1/(B·MaxLength): a constant, so that lengths are not rewarded.
-func maxLengthMean(_ int, b Size) float64 { return 1 / (float64(b.Responses) * float64(b.MaxLength)) }
-
-// itemMean is 1/Items: every token counts the same, in whichever update it is.
-func itemMean(_ int, b Size) float64 { return 1 / max(b.Items, 1) }
-
-// responseSum is 1/B: a response counts by its length, as in the policy gradient theorem.
-func responseSum(_ int, b Size) float64 { return 1 / float64(b.Responses) }
-
-// GroupLoss is a policy loss: a surrogate of the tokens, and how they add up.
-type GroupLoss struct {
-	Name, Idea, Paper string
-	Surrogate         Surrogate
-	Aggregation       Aggregation
-}
-
-// GroupLosses is the table of loss types; the names are TRL's where it has them.
-var GroupLosses = []GroupLoss{
-	{"grpo", "clipped, the mean over responses of their means", "Shao et al. 2024, arXiv 2402.03300, equation 3", ppoClip, responseMean},
-	{"bnpo", "clipped, the mean over the batch's tokens", "TRL", ppoClip, tokenMean},
-	{"dr_grpo", "clipped, the sum over tokens by a constant", "Liu et al. 2025, arXiv 2503.20783", ppoClip, maxLengthMean},
-	{"dapo", "clipped, the mean over the tokens of all updates", "Yu et al. 2025, arXiv 2503.14476, equation 8", ppoClip, itemMean},
-	{"luspo", "clipped, the mean over responses of their sums", "Liu et al. 2026, LUSPO, arXiv 2602.05261", ppoClip, responseSum},
-	{"cispo", "REINFORCE with a capped importance weight", "MiniMax-M1 2025, arXiv 2506.13585", cispo, itemMean},
-	{"sapo", "a soft gate in place of the clip", "Gao et al. 2025, arXiv 2511.20347", sapo, responseMean},
-	{"vespo", "REINFORCE with a gamma-shaped weight of the response", "VESPO, arXiv 2602.10693", vespo, itemMean},
-	{"gmpo", "the geometric mean of clipped ratios", "Zhao et al. 2025, arXiv 2507.20673", gmpo, responseMean},
-	{"reinforce", "the plain policy gradient of the samples", "Williams 1992", reinforce, responseSum},
-}
-
-func groupLoss(name string) GroupLoss {
-	for _, l := range GroupLosses {
-		if l.Name == name {
-			return l
-		}
-	}
-	panic("ppo: no loss " + name)
 }
