@@ -535,10 +535,38 @@ func TestStepsPerGeneration(t *testing.T) {
 		if same != (loss == "dapo") {
 			t.Errorf("%s: parts and whole agree: %v", loss, same)
 		}
+		// A step is one update on each part in turn.
+		clear(tr.policy.G)
+		tr, again := NewGroup(c, ref.Clone(), ref, byPrompt{}, half), NewGroup(c, ref.Clone(), ref, byPrompt{}, half)
 		s = tr.Step(rng.New(2))
-		if s.GradNorm == 0 {
-			t.Error("no gradient")
+		again.sample(rng.New(2), &s)
+		again.advantages(&s)
+		for k := range 4 {
+			again.backward(8*k, 8*k+8, &s)
+			again.policy.Update(c.LearningRate)
 		}
+		if !slices.Equal(tr.policy.Policy.Logits, again.policy.Policy.Logits) {
+			t.Errorf("%s: a step is not its four updates", loss)
+		}
+	}
+}
+
+// Groups of one: the batch is what the statistics compare; and a batch in which
+// no response ends.
+func TestStatisticsAtTheEdges(t *testing.T) {
+	ref := randomPolicy(t, small, 7)
+	c := smallGroup(func(c *GroupConfig) { c.NumGenerations, c.Advantage, c.ScaleRewards = 1, "batch_mean", "none" })
+	if s := NewGroup(c, ref.Clone(), ref, byPrompt{}, half).Step(rng.New(1)); s.FracZeroStd != 0 {
+		t.Errorf("frac_reward_zero_std = %v", s.FracZeroStd)
+	}
+	z := make([]float64, small.Cells())
+	for i := small.Words; i < len(z); i += small.Outcomes() {
+		z[i] = -50
+	}
+	must(ref.SetLogits(z))
+	s := NewGroup(c, ref.Clone(), ref, byPrompt{}, half).Step(rng.New(1))
+	if s.ClippedRatio != 1 || s.MinTerminated != 0 || s.MeanTerminated != 0 || s.MaxTerminatedLength != 0 || s.MinLength != 3 {
+		t.Errorf("%+v", s)
 	}
 }
 

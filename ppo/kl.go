@@ -1,7 +1,6 @@
 package ppo
 
 import (
-	"math"
 	"slices"
 
 	"rlhfsim/internal/num"
@@ -116,12 +115,5 @@ func ReturnsToGo(dst, k []float64, beta, score float64) {
 //
 //	0 up to L − cache,  ((L − cache) − n)/cache up to L,  −1 beyond
 func Overlong(n, longest, cache int) float64 {
-	over := n - (longest - cache)
-	switch {
-	case over <= 0:
-		return 0
-	case n > longest:
-		return -1
-	}
-	return -math.Min(1, float64(over)/float64(cache))
+	return -min(max(float64(n-(longest-cache))/float64(cache), 0), 1)
 }

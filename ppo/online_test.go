@@ -83,6 +83,64 @@ func TestOnlineSlopes(t *testing.T) {
 	}
 }
 
+// The values of the losses, written out.
+func TestOnlineLossValues(t *testing.T) {
+	c := online(func(c *OnlineConfig) { c.Beta, c.Alpha = 0.7, 0.2 })
+	d := Duel{LogP: [2]float64{-3, -2.2}, Ref: [2]float64{-2.5, -2.9}, Old: [2]float64{-2.8, -2.4}, P: 0.3}
+	h, lsg := (-3+2.5)-(-2.2+2.9), func(x float64) float64 { return -math.Log(1 + math.Exp(-x)) }
+	dpo := -0.3*lsg(0.7*h) - 0.7*lsg(-0.7*h)
+	advantage := 0.3 - 0.5 - 0.7*(-3+2.5)
+	for name, want := range map[string]float64{
+		"sigmoid": dpo, "xpo": dpo + 0.2*-2.2, "ipo": 0.3*math.Pow(h-1/1.4, 2) + 0.7*math.Pow(h+1/1.4, 2), "nash_md": advantage * 3,
+		"sppo": 0.5*math.Pow(-3+2.8-(0.3-0.5)/0.7, 2) + 0.5*math.Pow(-2.2+2.4-(0.7-0.5)/0.7, 2),
+	} {
+		l := onlineLoss(name)
+		loss, slope := l.Of(&d, &c)
+		near(t, name, loss, want, 1e-12)
+		if name == "nash_md" {
+			near(t, name+": slope", slope[0], -advantage, 1e-12)
+		}
+	}
+}
+
+// Who writes the second response, seen by a reference that says nothing.
+func TestRivals(t *testing.T) {
+	silent := randomPolicy(t, small, 1)
+	z := make([]float64, small.Cells())
+	for i := small.Words; i < len(z); i += small.Outcomes() {
+		z[i] = 50
+	}
+	must(silent.SetLogits(z))
+	for loss, want := range map[string]bool{"sigmoid": false, "ipo": false, "sppo": false, "xpo": true, "nash_md": true} {
+		tr := NewOnline(online(func(c *OnlineConfig) { c.LossType, c.MixtureCoef = loss, 1 }), randomPolicy(t, small, 2), silent, byPrompt{}, half)
+		tr.Step(rng.New(1))
+		first, second := 0, 0
+		for i := 0; i < 32; i += 2 {
+			first, second = first+len(tr.rollout.response[i]), second+len(tr.rollout.response[i+1])
+		}
+		if first == 0 || (second == 0) != want {
+			t.Errorf("%s: %d words in first responses, %d in second", loss, first, second)
+		}
+	}
+}
+
+// Updates on one batch: the loss and the norm are means over them.
+func TestOnlineIterations(t *testing.T) {
+	ref, pi := randomPolicy(t, small, 7), randomPolicy(t, small, 8)
+	c := online(func(c *OnlineConfig) { c.NumIterations = 3 })
+	s := NewOnline(c, pi.Clone(), ref, byPrompt{}, half).Step(rng.New(1))
+	tr := NewOnline(c, pi.Clone(), ref, byPrompt{}, half)
+	var other OnlineStats
+	tr.sample(rng.New(1), &other)
+	loss, norm := 0.0, 0.0
+	for range 3 {
+		loss += tr.backward(&other, false) / 3
+		norm += tr.policy.Update(c.LearningRate) / 3
+	}
+	near(t, "loss", s.Loss, loss, 1e-12)
+	near(t, "grad_norm", s.GradNorm, norm, 1e-12)
+}
+
 // At π* ∝ π_ref exp(r/β) a judge who follows Bradley-Terry leaves online DPO
 // nothing to learn, pair by pair: h β = r_1 − r_2 (Rafailov et al. 2023, section 4).
 func TestOnlineDPOStopsAtTheOptimum(t *testing.T) {

@@ -118,6 +118,11 @@ func TestRaftValidateAndStats(t *testing.T) {
 	for range s.All() {
 		break // stopping early must be possible
 	}
+	c.NumTrainEpochs = 3
+	again := benchmarkTrainer(t, 32)
+	if thrice := NewRaft(c, again.policy.Policy, again.ref, again.reward, again.weights).Step(rng.New(1)); thrice.Loss >= s.Loss || thrice.Loss < 0.8*s.Loss {
+		t.Errorf("a mean loss of %v over three epochs, %v in the first", thrice.Loss, s.Loss)
+	}
 	if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
 		t.Errorf("%v allocations a step", n)
 	}
