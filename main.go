@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -25,6 +26,7 @@ const (
 	exitDone        = 0
 	exitFailed      = 1   // something failed
 	exitUsage       = 2   // usage or configuration
+	exitMismatch    = 3   // --verify found other bytes, or a claim fails
 	exitHeld        = 73  // another process works in the folder
 	exitStopped     = 75  // stopped, and the same command goes on from there
 	exitInterrupted = 130 // interrupted twice
@@ -101,7 +103,7 @@ possible policy, the KL to the last digit.`,
 	}
 	root.SetVersionTemplate("rlhfsim {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.talkCommand())
+	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.newCommand(), c.talkCommand(), c.compareCommand(), c.plotCommand(), c.cleanCommand())
 	return root
 }
 
@@ -139,6 +141,7 @@ func flagError(cmd *cobra.Command, err error) error {
 func (c *cli) runCommand() *cobra.Command {
 	var o experiments.RunOptions
 	var seeds int
+	var grid []string
 	cmd := &cobra.Command{
 		Use:   "run EXPERIMENT [key=value ...]",
 		Short: "Run an experiment and write tables, figures and policies",
@@ -150,7 +153,11 @@ func (c *cli) runCommand() *cobra.Command {
 			if cmd.Flags().Changed("seeds") {
 				args = append(args[:len(args):len(args)], fmt.Sprintf("seeds=%d", seeds))
 			}
-			e, err := experiments.Load(args[0], args[1:])
+			sweeps, err := experiments.Sweeps(grid)
+			if err != nil {
+				return err
+			}
+			e, err := experiments.Load(args[0], append(args[1:len(args):len(args)], sweeps...))
 			if err != nil {
 				return err
 			}
@@ -164,6 +171,9 @@ func (c *cli) runCommand() *cobra.Command {
 	f.StringVarP(&o.Dir, "output", "o", "", "the run's folder (default runs/NAME)")
 	f.IntVar(&seeds, "seeds", 0, "number of seeds, as seeds=N")
 	f.IntVar(&o.Jobs, "jobs", runtime.GOMAXPROCS(0), "cells worked on at the same time; changes no result")
+	f.StringArrayVarP(&grid, "grid", "m", nil, "sweep a field: -m labels.rankings=100,400,1600")
+	f.BoolVar(&o.Verify, "verify", false, "compute everything again and compare byte by byte (exit 3 where it differs)")
+	f.BoolVar(&o.FailFast, "fail-fast", false, "stop at the first cell that fails")
 	f.BoolVar(&o.DryRun, "dry-run", false, "list the cells and stop")
 	f.BoolVar(&o.JSON, "json", false, "print the summary as JSON")
 	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print errors only")
@@ -259,6 +269,137 @@ func (c *cli) talkCommand() *cobra.Command {
 	return cmd
 }
 
+func (c *cli) newCommand() *cobra.Command {
+	from := "chapter"
+	cmd := &cobra.Command{
+		Use:     "new FILE",
+		Short:   "Begin an experiment of your own: a small file that extends another",
+		Example: "  rlhfsim new mine.toml --from hacking",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := experiments.New(args[0], from); err != nil {
+				return err
+			}
+			return c.write(fmt.Sprintf("wrote %s\nnext     rlhfsim check %s\n         rlhfsim run %s\n", args[0], args[0], args[0]))
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", from, "the experiment to extend: a name or a file")
+	_ = cmd.RegisterFlagCompletionFunc("from", completeNames)
+	return cmd
+}
+
+func (c *cli) plotCommand() *cobra.Command {
+	var o experiments.PlotOptions
+	var kinds []string
+	for _, k := range experiments.FigureKinds {
+		kinds = append(kinds, fmt.Sprintf("  %-10s %s", k.Name, k.Doc))
+	}
+	cmd := &cobra.Command{
+		Use:   "plot RUN [field=value ...]",
+		Short: "Draw a run's figures again from its records, or further ones",
+		Long:  "Draw a run's figures again from its records, or further ones.\n\nFigures:\n" + strings.Join(kinds, "\n"),
+		Example: `  rlhfsim plot runs/chapter
+  rlhfsim plot runs/chapter --figure winrate --dark
+  rlhfsim plot runs/noise --figure sweep --x labels.label_noise --y exact/gold_reward,exact/kl`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			o.Values = args[1:]
+			paths, err := experiments.Plot(args[0], o)
+			if err != nil {
+				return outcome(err)
+			}
+			return c.write(strings.Join(paths, "\n") + "\n")
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Spec.Kind, "figure", "", "which figure (default all that a run draws)")
+	f.StringVar(&o.Spec.X, "x", "", "sweep: the swept field on the x axis")
+	f.StringSliceVar(&o.Spec.Y, "y", nil, "curve, sweep: metrics, a panel each")
+	f.StringVar(&o.Spec.Name, "name", "", "name of the files (default the figure's)")
+	f.BoolVar(&o.Spec.Dark, "dark", false, "light on dark")
+	f.StringVarP(&o.Dir, "output", "o", "", "where figures/ goes (default the run's folder)")
+	_ = cmd.RegisterFlagCompletionFunc("figure", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var names []string
+		for _, k := range experiments.FigureKinds {
+			names = append(names, k.Name+"\t"+k.Doc)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	})
+	return cmd
+}
+
+func (c *cli) compareCommand() *cobra.Command {
+	var o experiments.CompareOptions
+	var asJSON bool
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "compare RUN [RUN ...] [field=value ...]",
+		Short: "Set arms side by side: what differs, paired differences, a verdict",
+		Example: `  rlhfsim compare runs/chapter
+  rlhfsim compare runs/chapter --arms ppo,dpo --kl 1
+  rlhfsim compare runs/chapter runs/hacking --arms chapter:ppo,hacking:ppo`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var runs []string
+			for _, a := range args {
+				if _, err := os.Stat(a); err != nil && strings.Contains(a, "=") {
+					o.Values = append(o.Values, a)
+				} else {
+					runs = append(runs, a)
+				}
+			}
+			if len(runs) == 0 {
+				return fmt.Errorf("which run? (see %s --help)", cmd.CommandPath())
+			}
+			if o.KL < 0 {
+				return fmt.Errorf("--kl %g: a KL is above 0", o.KL)
+			}
+			all, err := experiments.Compare(runs, o)
+			if err != nil {
+				return outcome(err)
+			}
+			if dir == "" {
+				dir = filepath.Join(runs[0], "compare")
+			}
+			paths, err := experiments.WriteComparison(dir, all)
+			if err != nil {
+				return &failure{err}
+			}
+			return c.print(asJSON, all, func() string {
+				return experiments.CompareText(all) + "\nwrote    " + strings.Join(paths, "\n         ") + "\n"
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&o.Arms, "arms", nil, "the first is compared with each other one; ARM or RUN:ARM")
+	f.StringSliceVar(&o.Metrics, "metric", nil, "which metrics (default gold, proxy, KL, win rate, objective, gap)")
+	f.StringVar(&o.Stat, "stat", "mean", "summary over seeds: mean, iqm or median")
+	f.Float64Var(&o.KL, "kl", 0, "compare at this KL too (default as far as all seeds get)")
+	f.StringVarP(&dir, "output", "o", "", "where the files go (default RUN/compare)")
+	f.BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
+func (c *cli) cleanCommand() *cobra.Command {
+	var dry, asJSON bool
+	cmd := &cobra.Command{
+		Use:     "clean RUN",
+		Short:   "Remove cells that a run's experiment no longer has",
+		Example: "  rlhfsim clean runs/chapter --dry-run",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			done, err := experiments.Clean(args[0], dry)
+			if err != nil {
+				return outcome(err)
+			}
+			return c.print(asJSON, done, func() string { return done.Text(dry) })
+		},
+	}
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "list them only")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
 func oneExperiment(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return fmt.Errorf("which experiment? (%s, or a file; see %s --help)", strings.Join(experiments.Embedded(), ", "), cmd.CommandPath())
@@ -301,6 +442,8 @@ func outcome(err error) error {
 		return errors.Join(exitCode(exitHeld))
 	case errors.As(err, new(experiments.Usage)):
 		return err
+	case errors.Is(err, experiments.ErrDiffers):
+		return exitCode(exitMismatch)
 	case errors.Is(err, experiments.ErrCells):
 		return exitCode(exitFailed)
 	}

@@ -23,6 +23,8 @@ type RunOptions struct {
 	Dir                 string
 	Jobs                int
 	DryRun, JSON, Quiet bool
+	Verify              bool // compute again and compare
+	FailFast            bool // stop at the first cell that fails
 	Stdout, Stderr      io.Writer
 	Args                []string // for run.json
 }
@@ -50,6 +52,9 @@ func RunCommand(ctx context.Context, e *Experiment, o RunOptions) error {
 	if o.DryRun {
 		return dryRun(e, o)
 	}
+	if o.Verify {
+		return verify(ctx, e, o)
+	}
 	release, err := claim(o.Dir, o.Stderr)
 	if err != nil {
 		return err
@@ -58,11 +63,18 @@ func RunCommand(ctx context.Context, e *Experiment, o RunOptions) error {
 	started := time.Now()
 	bar := newProgress(o.Stderr, o.Quiet)
 	bar.start(e, o)
-	r, err := Execute(ctx, e, Options{Dir: o.Dir, Jobs: o.Jobs, Progress: bar.update, Notice: bar.notice})
+	r, err := Execute(ctx, e, Options{Dir: o.Dir, Jobs: o.Jobs, FailFast: o.FailFast, Progress: bar.update, Notice: bar.notice})
 	bar.stop()
 	if errors.Is(err, ErrStopped) {
-		fmt.Fprintf(o.Stderr, "%d of %d cells are done and kept in %s; the same command goes on from there\n", len(r.shared)+len(r.arms), bar.total, o.Dir)
+		fmt.Fprintf(o.Stderr, "%d of %d cells are done and kept in %s; the same command goes on from there\n", len(r.keys), bar.total, o.Dir)
 		return err
+	}
+	if errors.Is(err, errFailFast) {
+		for _, f := range r.Failures {
+			fmt.Fprintf(o.Stderr, "error: %s failed: %v\n", f.Cell, f.Err)
+		}
+		fmt.Fprintf(o.Stderr, "stopped at the first failure; %d finished cells are kept in %s, nothing else was written\n", len(r.keys), o.Dir)
+		return ErrCells
 	}
 	if err != nil {
 		return err
@@ -114,10 +126,20 @@ func claim(dir string, stderr io.Writer) (release func(), err error) {
 		fmt.Fprintf(stderr, "error: another process is running an experiment in %s; wait for it, or choose another folder with -o\n", dir)
 		return nil, ErrHeld
 	}
-	if err := atomicfile.Clean(filepath.Join(dir, "cells")); err != nil {
+	if err := sweepUp(dir); err != nil {
 		return nil, refuse("%v", reason(err))
 	}
 	return func() { _ = lock.Unlock() }, nil
+}
+
+// sweepUp removes what a killed run left half written.
+func sweepUp(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		return atomicfile.Clean(path)
+	})
 }
 
 func isRun(dir string) bool {
@@ -141,30 +163,44 @@ func reason(err error) error {
 // finish writes everything but the cells, and removes what an earlier run left
 // behind that is no part of this one.
 func (r *Run) finish(o RunOptions, started time.Time) error {
-	files, err := r.Tables()
+	ours := map[string]bool{}
+	write := func(out output) error {
+		ours[out.name] = true
+		path := filepath.Join(o.Dir, filepath.FromSlash(out.name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			return err
+		}
+		return atomicfile.StreamUnsynced(path, out.write) // all of it can be made again from the cells
+	}
+	for _, out := range r.outputs() {
+		if err := write(out); err != nil {
+			return err
+		}
+	}
+	err := r.draw(func(name string, data []byte) error {
+		return write(output{name, func(w io.Writer) error {
+			_, err := w.Write(data)
+			return err
+		}})
+	})
 	if err != nil {
 		return err
 	}
-	figures, err := r.Figures()
-	if err != nil {
-		return err
-	}
-	for name, data := range figures {
-		files[name] = data
+	if r.lost != nil {
+		return r.lost
 	}
 	provenance, err := json.MarshalIndent(r.Provenance(o.Args, o.Jobs, started), "", "  ")
 	if err != nil {
 		return err
 	}
-	files["run.json"] = append(provenance, '\n')
-	if err := files.Write(o.Dir); err != nil {
+	if err := atomicfile.Write(filepath.Join(o.Dir, "run.json"), append(provenance, '\n')); err != nil {
 		return err
 	}
-	return files.prune(o.Dir, "policies", "figures")
+	return prune(o.Dir, ours, "policies", "figures")
 }
 
-// prune removes files below the given folders of dir that are not among f.
-func (f Files) prune(dir string, folders ...string) error {
+// prune removes files below the given folders of dir that are not ours.
+func prune(dir string, ours map[string]bool, folders ...string) error {
 	for _, folder := range folders {
 		err := filepath.WalkDir(filepath.Join(dir, folder), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
@@ -174,7 +210,7 @@ func (f Files) prune(dir string, folders ...string) error {
 			if err != nil {
 				return err
 			}
-			if _, ours := f[filepath.ToSlash(name)]; ours {
+			if ours[filepath.ToSlash(name)] {
 				return nil
 			}
 			if err := os.Remove(path); err != nil {

@@ -10,7 +10,7 @@ import (
 // countsFigure is how likely each stage is to say any word of each kind that
 // people care about.
 func (r *Run) countsFigure(point int) figure.Figure {
-	f := figure.Figure{Name: "counts", Title: r.Experiment.Title + ": what is said", Columns: 4, WidthCM: 24,
+	f := figure.Figure{Title: r.titled(point, "what is said"), Columns: 4, WidthCM: 24,
 		Caption: r.barCaption("Exact probability that a response has at least one event of the kind. “best” is the optimum of the learned reward at the first arm's β.")}
 	for _, v := range r.Experiment.Points[point].Config.World.Values {
 		if v.Count == "length" {
@@ -49,7 +49,7 @@ func (r *Run) countBars(point int, metric string) []figure.Bar {
 func (r *Run) atOptimum(point int, metric string) []float64 {
 	var values []float64
 	for seed := range r.Experiment.Seeds {
-		if c := r.arms[cellID{point, 0, seed}]; c != nil {
+		if c := r.cell(cellID{point, 0, seed}); c != nil {
 			row := sim.Row{Metrics: c.Optimum.Counts}
 			values = append(values, row.Get(metric))
 		}

@@ -18,6 +18,7 @@ type Experiment struct {
 	Points                []Point  // variants × grid, at least one
 	OutputDir             string
 	Changed               []Change
+	Figures               []FigureSpec // besides those that every run has
 }
 
 // Point is one combination of swept values.

@@ -15,16 +15,22 @@ type fieldDoc struct {
 
 // fieldDocs has an entry for every field of an experiment file's sections.
 var fieldDocs = map[string]fieldDoc{
-	"world":                {Doc: "The hidden world: words, prompts, and what people value."},
-	"world.max_length":     {Doc: "Words of the longest response; one that reaches it is cut, without EOS.", Elsewhere: "TRL `response_length`, `max_completion_length`", Foreign: []string{"response_length", "max_completion_length", "max_new_tokens", "length"}},
-	"world.words":          {Doc: "Groups of words; their order gives the words their indices.", Foreign: []string{"vocab", "vocabulary"}},
-	"world.prompt":         {Doc: "One prompt: its text, its right answers, its weight.", Foreign: []string{"prompts"}},
-	"world.prompt.text":    {Doc: "What the prompt says."},
-	"world.prompt.answers": {Doc: "The words that answer it."},
-	"world.prompt.weight":  {Doc: "Relative frequency of the prompt."},
-	"world.value":          {Doc: "One table of what people value.", Foreign: []string{"gold", "values"}},
-	"world.value.count":    {Doc: "What is counted: a word group, \"right answer\", \"wrong answer\", \"repeat\" or \"length\"."},
-	"world.value.worth":    {Doc: "Worth of a count of 0, 1, 2, …; the last entry holds for every higher count."},
+	"world":                       {Doc: "The hidden world: words, prompts, and what people value."},
+	"world.max_length":            {Doc: "Words of the longest response; one that reaches it is cut, without EOS.", Elsewhere: "TRL `response_length`, `max_completion_length`", Foreign: []string{"response_length", "max_completion_length", "max_new_tokens", "length"}},
+	"world.words":                 {Doc: "Groups of words; their order gives the words their indices.", Foreign: []string{"vocab", "vocabulary"}},
+	"world.prompt":                {Doc: "One prompt: its text, its right answers, its weight.", Foreign: []string{"prompts"}},
+	"world.prompt.text":           {Doc: "What the prompt says."},
+	"world.prompt.answers":        {Doc: "The words that answer it."},
+	"world.prompt.weight":         {Doc: "Relative frequency of the prompt."},
+	"world.value":                 {Doc: "One table of what people value.", Foreign: []string{"gold", "values"}},
+	"world.value.count":           {Doc: "What is counted: a word group, \"right answer\", \"wrong answer\", \"repeat\" or \"length\"."},
+	"world.random":                {Doc: "A world generated at any size, in place of words, prompts, values, base weights and demonstrations."},
+	"world.random.words":          {Doc: "Words of the random world; 0: the world is written out.", Foreign: []string{"vocab_size"}},
+	"world.random.groups":         {Doc: "Word groups; the first holds the answers."},
+	"world.random.prompts":        {Doc: "Prompts, one right answer each."},
+	"world.random.demonstrations": {Doc: "Demonstrations, written for the prompts in turn."},
+	"world.random.seed":           {Doc: "Seed of the world; the runs' seeds are others."},
+	"world.value.worth":           {Doc: "Worth of a count of 0, 1, 2, …; the last entry holds for every higher count."},
 
 	"policy":                 {Doc: "The policy class."},
 	"policy.order":           {Doc: "How many of the last words the policy sees; 1 is a bigram."},
@@ -176,8 +182,10 @@ var fieldDocs = map[string]fieldDoc{
 	"exact.num_steps":     {Doc: "Gradient steps.", Elsewhere: "TRL `max_steps`", Foreign: []string{"max_steps", "steps"}},
 	"exact.max_grad_norm": {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm"}},
 
-	"evaluation":       {Doc: "When the exact evaluation runs."},
-	"evaluation.every": {Doc: "Steps between records and exact evaluations.", Elsewhere: "TRL `logging_steps`, `eval_steps`", Foreign: []string{"eval_steps", "logging_steps", "eval_every"}},
+	"evaluation":           {Doc: "When the exact evaluation runs."},
+	"evaluation.every":     {Doc: "Steps between records and exact evaluations.", Elsewhere: "TRL `logging_steps`, `eval_steps`", Foreign: []string{"eval_steps", "logging_steps", "eval_every"}},
+	"evaluation.gradient":  {Doc: "Compare the gradients that PPO estimates with the exact one at each record; for DPO, in small worlds, the data's with the population's."},
+	"evaluation.best_of_n": {Doc: "Largest n of the exact best-of-n policies, 1, 2, 4, …, up to 1,048,576; 0 = none.", Foreign: []string{"bon", "num_samples", "n_best"}},
 }
 
 // unindexed is a path as fieldDocs spells it: "world.value[2].worth" without

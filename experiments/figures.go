@@ -3,7 +3,6 @@ package experiments
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"rlhfsim/internal/figure"
@@ -12,74 +11,15 @@ import (
 	"rlhfsim/sim"
 )
 
-// A panel never holds more lines than this; a run with more of them (many arms
-// times many swept values) gets its figures once for each point.
+// A panel never holds more lines than this, dotted references apart; a figure
+// with more is dealt out over several.
 const maxLines = 6
-
-// Figures draws every figure of the run: SVG, PNG and the numbers as CSV.
-func (r *Run) Figures() (Files, error) {
-	files := Files{}
-	all := r.lines()
-	if len(all) <= maxLines {
-		if err := r.addFigures(files, "", all); err != nil {
-			return nil, err
-		}
-	}
-	for point, p := range r.Experiment.Points {
-		suffix := strings.TrimSuffix(p.folder(r.Experiment.Swept), "/")
-		if suffix != "" {
-			suffix = "-" + suffix
-		}
-		if len(all) > maxLines {
-			own := slices.DeleteFunc(slices.Clone(all), func(l line) bool { return l.point != point })
-			if err := r.addFigures(files, suffix, own[:min(len(own), maxLines)]); err != nil {
-				return nil, err
-			}
-		}
-		if diagram, ok := r.pipeline(point); ok {
-			if err := add(files, "pipeline"+suffix, diagram); err != nil {
-				return nil, err
-			}
-		}
-		if err := add(files, "reward"+suffix, r.rewardFigure(point)); err != nil {
-			return nil, err
-		}
-		if err := add(files, "counts"+suffix, r.countsFigure(point)); err != nil {
-			return nil, err
-		}
-		if err := add(files, "gap"+suffix, r.gapFigure(point)); err != nil {
-			return nil, err
-		}
-	}
-	return files, nil
-}
-
-func (r *Run) addFigures(files Files, suffix string, lines []line) error {
-	if err := add(files, "curves"+suffix, r.curves(lines)); err != nil {
-		return err
-	}
-	return add(files, "overopt"+suffix, r.overopt(lines))
-}
 
 // drawing is a figure in its three forms.
 type drawing interface {
 	SVG() ([]byte, error)
 	PNG() ([]byte, error)
 	CSV() []byte
-}
-
-func add(files Files, name string, d drawing) error {
-	svg, err := d.SVG()
-	if err != nil {
-		return fmt.Errorf("figure %s: %w", name, err)
-	}
-	png, err := d.PNG()
-	if err != nil {
-		return fmt.Errorf("figure %s: %w", name, err)
-	}
-	path := "figures/" + name
-	files[path+".svg"], files[path+".png"], files[path+".csv"] = svg, png, d.CSV()
-	return nil
 }
 
 // line is one arm at one point, with what it takes to draw it.
@@ -93,24 +33,22 @@ type line struct {
 	scale float64     // gradient steps in a step
 }
 
-func (r *Run) lines() []line {
+func (r *Run) lines(point int) []line {
 	var lines []line
-	for _, g := range r.Groups() {
-		if g.Arm < 0 {
+	p := r.Experiment.Points[point]
+	for arm, a := range p.Arms {
+		g := r.group(point, arm, a.Method)
+		if len(g.Runs) == 0 {
 			continue
 		}
-		p := r.Experiment.Points[g.Point]
-		l := line{point: g.Point, arm: p.Arms[g.Arm], group: g, label: p.Arms[g.Arm].Label, style: figure.Style(len(lines)), scale: 1}
-		if len(p.Values) > 0 {
-			l.label += ", " + strings.Join(p.Values, ", ")
-		}
+		l := line{point: point, arm: a, group: g, label: a.Label, style: figure.Style(len(lines) % maxLines), scale: 1}
 		for _, m := range sim.Methods {
-			if m.Name == l.arm.Method {
-				l.scale = float64(m.Updates(l.arm.Config))
+			if m.Name == a.Method {
+				l.scale = float64(m.Updates(a.Config))
 			}
 		}
 		for seed := range r.Experiment.Seeds {
-			if c := r.arms[cellID{g.Point, g.Arm, seed}]; c != nil {
+			if c := r.cell(cellID{g.Point, g.Arm, seed}); c != nil {
 				l.best = append(l.best, *c.Optimum)
 			}
 		}
@@ -177,34 +115,49 @@ func (r *Run) barCaption(what string) string {
 	return strings.NewReplacer("Lines are means", "Bars are means", "bands", "whiskers").Replace(r.caption(what))
 }
 
-// curves is gold, proxy, KL and gap over policy updates.
-func (r *Run) curves(lines []line) figure.Figure {
-	panel := func(title, label, metric string, optimum func(sim.Exact) float64) figure.Panel {
-		p := figure.Panel{Title: title, XLabel: "policy updates (gradient steps)", YLabel: label}
-		seen := map[float64]bool{}
-		for _, l := range lines {
-			x, y := l.group.track(metric)
-			for i := range x {
-				x[i] *= l.scale
-			}
-			p.Series = append(p.Series, series(l.label, l.style, x, y))
-			best := mean(l.best, optimum)
-			if key := math.Round(best * 1e6); !seen[key] && len(l.best) > 0 {
-				seen[key] = true
-				p.HLines = append(p.HLines, figure.HLine{Y: best, Label: "optimum", Style: figure.Neutral})
-			}
-		}
-		if len(p.HLines) > 1 { // one optimum for each beta or each reward model: the lines would say nothing
-			p.HLines = nil
-		}
-		return p
+// titled puts a point's swept values into a figure's title.
+func (r *Run) titled(point int, what string) string {
+	title := r.Experiment.Title + ": " + what
+	if at := r.Experiment.Points[point].title(r.Experiment.Swept); at != "" {
+		title += " (" + at + ")"
 	}
-	return figure.Figure{Name: "curves", Title: r.Experiment.Title + ": training", Columns: 2, Panels: []figure.Panel{
-		panel("what people want", "gold reward", "exact/gold_reward", func(e sim.Exact) float64 { return e.Gold }),
-		panel("what the judge says", "proxy reward", "exact/proxy_reward", func(e sim.Exact) float64 { return e.Proxy }),
-		panel("distance from the SFT policy", "KL, nats per response", "exact/kl", func(e sim.Exact) float64 { return e.KL }),
-		panel("distance from the optimum", "gap, J* − J", "exact/gap", func(sim.Exact) float64 { return 0 }),
+	return title
+}
+
+// curves is gold, proxy, KL and gap over policy updates.
+func (r *Run) curves(point int, lines []line) figure.Figure {
+	return figure.Figure{Title: r.titled(point, "training"), Columns: 2, Panels: []figure.Panel{
+		curve(lines, "exact/gold_reward", "what people want", "gold reward", func(e sim.Exact) float64 { return e.Gold }),
+		curve(lines, "exact/proxy_reward", "what the judge says", "proxy reward", func(e sim.Exact) float64 { return e.Proxy }),
+		curve(lines, "exact/kl", "distance from the SFT policy", "KL, nats per response", func(e sim.Exact) float64 { return e.KL }),
+		curve(lines, "exact/gap", "distance from the optimum", "gap, J* − J", func(sim.Exact) float64 { return 0 }),
 	}, Caption: r.caption("Exact values, no sampling. Dotted: the best possible policy for the learned reward at this β.")}
+}
+
+// curve is one metric over policy updates, with its value at the optimum where
+// that is known (nil: it is not) and the same for all lines.
+func curve(lines []line, metric, title, label string, optimum func(sim.Exact) float64) figure.Panel {
+	p := figure.Panel{Title: title, XLabel: "policy updates (gradient steps)", YLabel: label}
+	seen := map[float64]bool{}
+	for _, l := range lines {
+		x, y := l.group.track(metric)
+		for i := range x {
+			x[i] *= l.scale
+		}
+		p.Series = append(p.Series, series(l.label, l.style, x, y))
+		if optimum == nil || len(l.best) == 0 {
+			continue
+		}
+		best := mean(l.best, optimum)
+		if key := math.Round(best * 1e6); !seen[key] {
+			seen[key] = true
+			p.HLines = append(p.HLines, figure.HLine{Y: best, Label: "optimum", Style: figure.Neutral})
+		}
+	}
+	if len(p.HLines) > 1 { // one optimum for each beta or each reward model: the lines would say nothing
+		p.HLines = nil
+	}
+	return p
 }
 
 func mean(all []sim.Exact, of func(sim.Exact) float64) float64 {
@@ -216,9 +169,27 @@ func mean(all []sim.Exact, of func(sim.Exact) float64) float64 {
 }
 
 // overopt is gold and proxy over √KL, with the exact frontier of the learned
-// reward (Gao et al. 2022, figure 1).
-func (r *Run) overopt(lines []line) figure.Figure {
-	p := figure.Panel{XLabel: "√KL to the SFT policy (KL in nats)", YLabel: "reward"}
+// reward (Gao et al. 2022, figure 1); more than two arms get a panel each.
+func (r *Run) overopt(point int, lines []line) figure.Figure {
+	beta, kl := r.peak(point)
+	f := figure.Figure{Title: r.titled(point, "reward against distance"), WidthCM: 17, HeightCM: 11,
+		Caption: r.caption(fmt.Sprintf("Solid: gold, what people want. Dashed: proxy, what the judge says. Dotted, exact: both for the optimum of the learned reward from a large β (left) to a small one, and gold for its own optimum. The proxy's optimum starts to hurt at β < %.2f, KL > %.2f.", beta.Mean, kl.Mean))}
+	if len(lines) <= 2 {
+		f.Panels = []figure.Panel{r.overoptPanel(point, lines, "")}
+		return f
+	}
+	f.Columns, f.WidthCM, f.HeightCM = 2, 24, 0
+	for _, l := range lines {
+		l.style = figure.Blue
+		label := l.label
+		l.label = ""
+		f.Panels = append(f.Panels, r.overoptPanel(point, []line{l}, label))
+	}
+	return f
+}
+
+func (r *Run) overoptPanel(point int, lines []line, title string) figure.Panel {
+	p := figure.Panel{Title: title, XLabel: "√KL to the SFT policy (KL in nats)", YLabel: "reward"}
 	for _, l := range lines {
 		_, kl := l.group.track("exact/kl")
 		x := make([]float64, len(kl))
@@ -227,23 +198,18 @@ func (r *Run) overopt(lines []line) figure.Figure {
 		}
 		for _, m := range []struct{ name, label string }{{"exact/gold_reward", "gold"}, {"exact/proxy_reward", "proxy"}} {
 			_, y := l.group.track(m.name)
-			s := series(l.label+" "+m.label, l.style, x, y)
+			s := series(strings.TrimSpace(l.label+" "+m.label), l.style, x, y)
 			s.Dash = m.label == "proxy"
 			p.Series = append(p.Series, s)
 		}
 	}
-	peak := ""
-	if len(lines) > 0 {
-		for _, s := range r.frontiers(lines[0].point) {
-			if len(s.X) > 0 {
-				p.Series = append(p.Series, s)
-			}
+	for _, s := range r.frontiers(point) {
+		if len(s.X) > 0 {
+			p.Series = append(p.Series, s)
 		}
-		beta, kl := r.peak(lines[0].point)
-		peak = fmt.Sprintf(" The proxy's optimum starts to hurt at β < %.2f, KL > %.2f.", beta.Mean, kl.Mean)
 	}
-	return figure.Figure{Name: "overopt", Title: r.Experiment.Title + ": reward against distance", Panels: []figure.Panel{p}, WidthCM: 17, HeightCM: 11,
-		Caption: r.caption("Solid: gold, what people want. Dashed: proxy, what the judge says. Dotted, exact: both for the optimum of the learned reward from a large β (left) to a small one, and gold for its own optimum." + peak)}
+	p.Series = append(p.Series, r.bestOfNPoints(point)...)
+	return p
 }
 
 // frontiers are the means over seeds of the exact reward-KL frontiers: gold and
@@ -251,7 +217,7 @@ func (r *Run) overopt(lines []line) figure.Figure {
 func (r *Run) frontiers(point int) []figure.Series {
 	var proxy, gold [][]sim.FrontierPoint
 	for seed := range r.Experiment.Seeds {
-		if c := r.shared[cellID{point, -1, seed}]; c != nil {
+		if c := r.cell(cellID{point, -1, seed}); c != nil {
 			proxy = append(proxy, c.Frontier.Proxy)
 			if len(c.Frontier.Gold) > 0 {
 				gold = append(gold, c.Frontier.Gold)
@@ -285,7 +251,7 @@ func frontier(label string, all [][]sim.FrontierPoint, y func(sim.FrontierPoint)
 func (r *Run) peak(point int) (beta, kl stats.Interval) {
 	var betas, kls []float64
 	for seed := range r.Experiment.Seeds {
-		if c := r.shared[cellID{point, -1, seed}]; c != nil {
+		if c := r.cell(cellID{point, -1, seed}); c != nil {
 			betas, kls = append(betas, c.Frontier.Peak.Beta), append(kls, c.Frontier.Peak.KL)
 		}
 	}
@@ -317,7 +283,7 @@ func (r *Run) rewardFigure(point int) figure.Figure {
 	zero, one := 0.0, 1.0
 	calibration := figure.Panel{Title: "calibration", XLabel: "predicted preference", YLabel: "actual preference", Diagonal: true,
 		Series: []figure.Series{r.calibration(point)}, XMin: &zero, XMax: &one, YMin: &zero, YMax: &one}
-	return figure.Figure{Name: "reward", Title: r.Experiment.Title + ": the reward model", Columns: 2, Panels: []figure.Panel{accuracy, calibration},
+	return figure.Figure{Title: r.titled(point, "the reward model"), Columns: 2, Panels: []figure.Panel{accuracy, calibration},
 		Caption: r.caption("Comparisons of held-out rankings. A perfect judge knows every true value and is wrong only where the raters' own noise decides; another rater: how often two raters give the same label.")}
 }
 
@@ -328,7 +294,7 @@ func (r *Run) calibration(point int) figure.Series {
 	for bin := range 10 {
 		var predicted, actual []float64
 		for seed := range r.Experiment.Seeds {
-			if c := r.shared[cellID{point, -1, seed}]; c != nil && bin < len(c.Calibration) && c.Calibration[bin].N > 0 {
+			if c := r.cell(cellID{point, -1, seed}); c != nil && bin < len(c.Calibration) && c.Calibration[bin].N > 0 {
 				predicted, actual = append(predicted, c.Calibration[bin].Predicted), append(actual, c.Calibration[bin].Actual)
 			}
 		}

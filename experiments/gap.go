@@ -7,7 +7,7 @@ import (
 	"rlhfsim/internal/figure"
 )
 
-// gapParts are the bars of the gap figure and the columns of its table.
+// gapParts are the pieces of the gap figure's bars and the columns of its table.
 var gapParts = []struct {
 	label, metric string
 	style         figure.Style
@@ -18,24 +18,26 @@ var gapParts = []struct {
 	{"total", "exact/gold_gap", figure.Black},
 }
 
-// gapFigure is where each arm's distance from the best possible gold comes from.
+// gapFigure is where each arm's distance from the best possible gold comes from,
+// a stack for each arm.
 func (r *Run) gapFigure(point int) figure.Figure {
-	f := figure.Figure{Name: "gap", Title: r.Experiment.Title + ": what is lost, and to what", Columns: 3, WidthCM: 20,
-		Caption: r.barCaption("Exact, in units of gold − β KL. Lost by optimising the learned reward instead of gold; by staying in the policy class; by the optimiser. The parts sum to the total; those of class and optimiser may be negative.")}
+	p := figure.Panel{YLabel: "lost gold objective, gold − β KL"}
 	arms := r.Experiment.Points[point].Arms
 	for arm, a := range arms[:min(len(arms), maxLines)] {
 		g := r.group(point, arm, a.Method)
-		p := figure.Panel{Title: a.Label, YLabel: "lost gold objective"}
-		for _, part := range gapParts {
-			if len(g.Final(part.metric)) == 0 {
-				continue
-			}
-			i := g.Interval(part.metric)
-			p.Bars = append(p.Bars, figure.Bar{Label: part.label, Value: i.Mean, Lo: i.Low, Hi: i.High, Style: part.style})
+		if len(g.Final("exact/gold_gap")) == 0 {
+			continue
 		}
-		f.Panels = append(f.Panels, p)
+		total := g.Interval("exact/gold_gap")
+		bar := figure.Bar{Label: a.Label, Value: total.Mean, Lo: total.Low, Hi: total.High}
+		for _, part := range gapParts[:len(gapParts)-1] { // the last is the total
+			i := g.Interval(part.metric)
+			bar.Parts = append(bar.Parts, figure.Part{Label: part.label, Value: i.Mean, Lo: i.Low, Hi: i.High, Style: part.style})
+		}
+		p.Bars = append(p.Bars, bar)
 	}
-	return f
+	return figure.Figure{Title: r.titled(point, "what is lost, and to what"), Panels: []figure.Panel{p}, WidthCM: 17, HeightCM: 11,
+		Caption: r.barCaption("Exact. Lost by optimising the learned reward instead of gold; by staying in the policy class; by the optimiser, its noise and its stopping. What hangs below 0 is gained. Diamond: the sum.")}
 }
 
 // gapMarkdown is the same as a table, "" where the world is too large to know.

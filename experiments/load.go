@@ -35,7 +35,7 @@ type document struct {
 }
 
 // apart are the keys that document does not decode.
-var apart = []string{"seeds", "arm", "grid", "variant"}
+var apart = []string{"seeds", "arm", "grid", "variant", "figure"}
 
 // Load reads an experiment: an embedded name or a path, and key=value overrides.
 // Its error is a Problems with everything that is wrong.
@@ -197,6 +197,47 @@ func (l *loader) commandLine(overrides []string) *node {
 	return root
 }
 
+// Sweeps turns "key=a,b,c" into overrides of [grid]. Commas inside brackets or
+// quotes do not part values.
+func Sweeps(args []string) ([]string, error) {
+	var out []string
+	for _, arg := range args {
+		key, list, ok := strings.Cut(arg, "=")
+		if !ok || key == "" || strings.TrimSpace(list) == "" {
+			return nil, Usage(fmt.Sprintf("-m %s: write key=value,value,…, as in -m labels.rankings=100,400", arg))
+		}
+		var values []string
+		for _, v := range splitValues(list) {
+			values = append(values, literal(overrideValue(strings.TrimSpace(v), place{file: commandLineName, text: arg})))
+		}
+		out = append(out, "grid."+key+"=["+strings.Join(values, ", ")+"]")
+	}
+	return out, nil
+}
+
+func splitValues(list string) []string {
+	var values []string
+	depth, quote, from := 0, rune(0), 0
+	for i, r := range list {
+		switch {
+		case quote != 0:
+			if r == quote {
+				quote = 0
+			}
+		case r == '"' || r == '\'':
+			quote = r
+		case r == '[' || r == '{':
+			depth++
+		case r == ']' || r == '}':
+			depth--
+		case r == ',' && depth == 0:
+			values = append(values, list[from:i])
+			from = i + 1
+		}
+	}
+	return append(values, list[from:])
+}
+
 const commandLineName = "command line"
 
 // overrideValue reads a value as TOML; what is none is a string, so that quotes
@@ -271,6 +312,7 @@ func (l *loader) experiment(ref string) (*Experiment, error) {
 	l.demonstrations()
 	arms := l.arms()
 	l.points(e, arms)
+	e.Figures = l.figures(e)
 	if err := l.out.err(); err != nil {
 		return nil, err
 	}
@@ -316,7 +358,10 @@ func (l *loader) config(tree *node, method string) sim.Config {
 		n := tree.find(e.Field)
 		l.out.add(codeValue, n.at, fmt.Sprintf("`%s = %v` is impossible", e.Field, e.Value), "must be "+e.Allowed, notes...)
 	}
-	return doc.Config
+	if len(l.out.all) > 0 {
+		return doc.Config
+	}
+	return doc.Config.Expanded()
 }
 
 // nameOf makes a run's name of a file's: what cannot stand in it becomes '-'.

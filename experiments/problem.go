@@ -24,6 +24,7 @@ const (
 	codeArm     Code = "E041"
 	codeSweep   Code = "E051"
 	codeData    Code = "E061"
+	codeFigure  Code = "E081"
 )
 
 // place is where something stands: in a file, or on the command line.

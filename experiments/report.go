@@ -44,6 +44,7 @@ type Summary struct {
 	Ceiling   stats.Interval        `json:"accuracy_ceiling"`
 	Accuracy  stats.Interval        `json:"reward_accuracy"`
 	Says      []Saying              `json:"says"`
+	BestOfN   string                `json:"best_of_n,omitempty"` // a sentence, where it was asked for
 	Disliked  []string              `json:"disliked_groups"`
 	Loss      map[string][2]float64 `json:"loss"` // of a stage, first and last record, mean over seeds
 }
@@ -73,11 +74,15 @@ const (
 	summaryResponses = 3
 )
 
+// maxTalking is the largest number of points of which each is asked what its
+// policies say; beyond, the summary is one line for each point and arm.
+const maxTalking = 12
+
 // Summaries is one Summary for each point.
 func (r *Run) Summaries() ([]Summary, error) {
 	var out []Summary
 	for point := range r.Experiment.Points {
-		s, err := r.summary(point)
+		s, err := r.summary(point, len(r.Experiment.Points) <= maxTalking)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +91,7 @@ func (r *Run) Summaries() ([]Summary, error) {
 	return out, nil
 }
 
-func (r *Run) summary(point int) (Summary, error) {
+func (r *Run) summary(point int, talk bool) (Summary, error) {
 	e := r.Experiment
 	p := e.Points[point]
 	s := Summary{Beta: p.Config.Objective.Beta, Seeds: len(e.Seeds), Swept: map[string]string{}, Loss: map[string][2]float64{}}
@@ -113,7 +118,7 @@ func (r *Run) summary(point int) (Summary, error) {
 		s.Lines[len(s.Lines)-1].Arm = a.Name
 		if a.Config.Objective == p.Config.Objective && best == nil {
 			for seed := range e.Seeds {
-				if c := r.arms[cellID{point, arm, seed}]; c != nil {
+				if c := r.cell(cellID{point, arm, seed}); c != nil {
 					best, golds = append(best, *c.Optimum), append(golds, *c.Gold)
 				}
 			}
@@ -123,6 +128,10 @@ func (r *Run) summary(point int) (Summary, error) {
 		s.Lines = append(s.Lines, optimumLine("optimum", best), goldLine(golds))
 	}
 	s.PeakBeta, s.PeakKL = r.peak(point)
+	s.BestOfN = r.bestOfNText(point)
+	if !talk {
+		return s, nil
+	}
 	return s, r.addSayings(&s, point)
 }
 
@@ -210,6 +219,10 @@ func (r *Run) Markdown() string {
 	if err != nil {
 		return b.String() + err.Error() + "\n"
 	}
+	if len(all) > maxTalking {
+		fmt.Fprintf(&b, "%s\n\n%s\n", r.overview(all).RenderMarkdown(), all[0].caption())
+		return b.String()
+	}
 	for i, s := range all {
 		if len(e.Swept) > 0 {
 			fmt.Fprintf(&b, "## %s\n\n", e.Points[i].title(e.Swept))
@@ -251,17 +264,16 @@ func (s Summary) caption() string {
 
 // peak says from where on a better optimiser of the proxy does harm.
 func (s Summary) peak() string {
-	return fmt.Sprintf("the proxy's own optimum starts to hurt at β < %.2f, KL > %.2f nats", s.PeakBeta.Mean, s.PeakKL.Mean)
+	text := fmt.Sprintf("the proxy's own optimum starts to hurt at β < %.2f, KL > %.2f nats", s.PeakBeta.Mean, s.PeakKL.Mean)
+	if s.BestOfN != "" {
+		text += "\n" + s.BestOfN
+	}
+	return text
 }
 
 // table is the summary's rows as text; Render and RenderMarkdown print it.
 func (s Summary) table(e *Experiment) pretty.Writer {
-	t := pretty.NewWriter()
-	style := pretty.StyleLight
-	style.Options = pretty.OptionsNoBordersAndSeparators
-	style.Format.Header = prettytext.FormatDefault
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "   "
-	t.SetStyle(style)
+	t := plainTable()
 	unwanted := "says " + strings.Join(s.Disliked, "/")
 	head := pretty.Row{"", "gold reward", "proxy reward", "KL, nats", "win rate", "of J*"}
 	if len(s.Disliked) > 0 {
@@ -283,6 +295,40 @@ func (s Summary) table(e *Experiment) pretty.Writer {
 		}
 		t.AppendRow(row)
 	}
+	return t
+}
+
+// overview is one line for each point and arm of a large sweep.
+func (r *Run) overview(all []Summary) pretty.Writer {
+	t := plainTable()
+	head := pretty.Row{}
+	for _, name := range r.Experiment.Swept {
+		head = append(head, name)
+	}
+	t.AppendHeader(append(head, "", "gold reward", "proxy reward", "KL, nats", "win rate", "of J*"))
+	for i, s := range all {
+		for _, l := range s.Lines {
+			if l.Arm == "" {
+				continue
+			}
+			row := pretty.Row{}
+			for _, v := range r.Experiment.Points[i].Values {
+				row = append(row, v)
+			}
+			t.AppendRow(append(row, l.Label, two(l.Gold), two(l.Proxy), mean2(l.KL), rate(l.WinRate), rate(l.OfJStar)))
+		}
+	}
+	return t
+}
+
+// plainTable has columns and no lines.
+func plainTable() pretty.Writer {
+	t := pretty.NewWriter()
+	style := pretty.StyleLight
+	style.Options = pretty.OptionsNoBordersAndSeparators
+	style.Format.Header = prettytext.FormatDefault
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "   "
+	t.SetStyle(style)
 	return t
 }
 
@@ -314,6 +360,10 @@ func rate(i stats.Interval) string {
 func (r *Run) Text(all []Summary) string {
 	var b strings.Builder
 	e := r.Experiment
+	if len(all) > maxTalking {
+		fmt.Fprintf(&b, "%s\n%s\n", trimRight(r.overview(all).Render()), all[0].caption())
+		return b.String()
+	}
 	for i, s := range all {
 		p := e.Points[i]
 		if i > 0 {

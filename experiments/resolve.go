@@ -116,6 +116,21 @@ func (l *loader) resolved(e *Experiment, arms []armTree) []byte {
 		writeLeaves(&b, a.own)
 		l.writePreset(&b, a, derived)
 	}
+	for _, f := range e.Figures {
+		fmt.Fprintf(&b, "\n[[figure]]\nkind = %s\n", quoted(f.Kind))
+		if f.Name != "" {
+			fmt.Fprintf(&b, "name = %s\n", quoted(f.Name))
+		}
+		if f.X != "" {
+			fmt.Fprintf(&b, "x = %s\n", quoted(f.X))
+		}
+		if len(f.Y) > 0 {
+			fmt.Fprintf(&b, "y = %s\n", goLiteral(reflect.ValueOf(f.Y)))
+		}
+		if f.Dark {
+			b.WriteString("dark = true\n")
+		}
+	}
 	return b.Bytes()
 }
 
@@ -237,7 +252,7 @@ func goLiteral(v reflect.Value) string {
 		for i := range v.Len() {
 			parts = append(parts, goLiteral(v.Index(i)))
 		}
-		if v.Type().Elem().Kind() == reflect.Struct {
+		if v.Type().Elem().Kind() == reflect.Struct && v.Len() > 0 {
 			return "[\n  " + strings.Join(parts, ",\n  ") + ",\n]"
 		}
 		return "[" + strings.Join(parts, ", ") + "]"

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
+	"slices"
+	"unique"
 
 	"rlhfsim/policy"
+	"rlhfsim/reward"
 	"rlhfsim/sim"
 )
 
@@ -15,6 +17,7 @@ import (
 type Options struct {
 	Dir      string               // the run's folder
 	Jobs     int                  // cells worked on at the same time, ≥ 1
+	FailFast bool                 // stop at the first cell that fails
 	Progress func(Progress)       // called after each cell, never concurrently; may be nil
 	Notice   func(message string) // a message worth a line (a damaged cell); may be nil
 }
@@ -31,45 +34,95 @@ type Failure struct {
 	Err  error
 }
 
-// Run is a run's cells, in memory: what all tables and figures are made from.
+// Run is a run's finished cells. They lie on disk; those of one point at a time
+// are held in memory, so that memory does not grow with the number of points.
 type Run struct {
 	Experiment *Experiment
 	Dir        string
 	Failures   []Failure
 	Reused     int // cells that were there already
 
-	shared map[cellID]*cell // Arm = −1
-	arms   map[cellID]*cell
+	keys  map[cellID]string     // of the finished cells; Arm = −1: the shared stages
+	names map[cellID]*signature // of their metrics
+	point int                   // whose cells are loaded
+	cells map[cellID]*cell
+
+	learnedKey  string // of the cell whose tensors are held
+	lastLearned []tensor
+
+	lost error // a finished cell that could not be read again
 }
 
 // cellID is a cell's place: indices into Points, Arms and Seeds.
 type cellID struct{ point, arm, seed int }
 
+// signature is the metrics of a cell, stage by stage, in order of appearance.
+type signature struct {
+	stages []string
+	names  map[string][]string
+}
+
+func newRun(e *Experiment, dir string) *Run {
+	return &Run{Experiment: e, Dir: dir, keys: map[cellID]string{}, names: map[cellID]*signature{}, cells: map[cellID]*cell{}}
+}
+
+// cell is a finished cell without its tensors, nil where there is none.
+func (r *Run) cell(id cellID) *cell {
+	key, done := r.keys[id]
+	if !done {
+		return nil
+	}
+	if id.point != r.point {
+		r.point = id.point
+		clear(r.cells)
+	}
+	c := r.cells[id]
+	if c == nil {
+		c = r.load(key, false)
+		r.cells[id] = c
+	}
+	return c
+}
+
+// tensors is what a finished cell learned, nil where there is none.
+func (r *Run) tensors(id cellID) []tensor {
+	key, done := r.keys[id]
+	if !done {
+		return nil
+	}
+	if key != r.learnedKey { // base, SFT and reward are written one after another
+		r.learnedKey, r.lastLearned = key, nil
+		if c := r.load(key, true); c != nil {
+			r.lastLearned = c.Tensors
+		}
+	}
+	return r.lastLearned
+}
+
+func (r *Run) load(key string, tensors bool) *cell {
+	c, err := loadCell(r.Dir, key, tensors)
+	if err == nil && c == nil {
+		err = os.ErrNotExist
+	}
+	if err != nil && r.lost == nil {
+		r.lost = fmt.Errorf("%s: %w", cellPath(r.Dir, key), err)
+	}
+	return c
+}
+
+// intern makes equal strings share their memory.
+func intern(s string) string { return unique.Make(s).Value() }
+
 // Execute computes every cell of the experiment that the folder does not hold
 // yet. A failing cell is listed in Failures and the others go on. When ctx ends,
 // finished cells stay and the error is context.Cause(ctx).
 func Execute(ctx context.Context, e *Experiment, o Options) (*Run, error) {
-	r := &Run{Experiment: e, Dir: o.Dir, shared: map[cellID]*cell{}, arms: map[cellID]*cell{}}
-	labs := make([]*sim.Lab, len(e.Points))
-	for i, p := range e.Points {
-		var err error
-		if labs[i], err = sim.NewLab(p.Config); err != nil {
-			return nil, err
-		}
+	r := newRun(e, o.Dir)
+	w, err := newWorker(r, o)
+	if err != nil {
+		return nil, err
 	}
-	w := &worker{run: r, options: o, labs: labs}
-	for point := len(e.Points) - 1; point >= 0; point-- {
-		for seed := len(e.Seeds) - 1; seed >= 0; seed-- {
-			w.tasks = append(w.tasks, task{id: cellID{point, -1, seed}})
-			w.total += 1 + len(e.Points[point].Arms)
-		}
-	}
-	w.wait = sync.NewCond(&w.mu)
-	var group sync.WaitGroup
-	for range max(1, o.Jobs) {
-		group.Go(func() { w.work(ctx) })
-	}
-	group.Wait()
+	w.workAll(ctx)
 	if w.err != nil {
 		return r, w.err
 	}
@@ -79,85 +132,29 @@ func Execute(ctx context.Context, e *Experiment, o Options) (*Run, error) {
 	return r, nil
 }
 
-// task is one cell to compute; arms come with the shared stages they start from.
-type task struct {
-	id     cellID
-	shared *sim.Shared
-}
-
-// worker hands tasks out, last in first out: the arms of a seed are done before
-// the next seed begins, so memory does not grow with the number of seeds.
-type worker struct {
-	run     *Run
-	options Options
-	labs    []*sim.Lab
-
-	mu          sync.Mutex
-	wait        *sync.Cond
-	tasks       []task
-	busy        int
-	done, total int
-	err         error // a failure of the run itself, such as a full disk
-}
-
-func (w *worker) work(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.wait.Broadcast()
-	})
-	defer stop()
-	for {
-		t, ok := w.take(ctx)
-		if !ok {
-			return
+// book notes a finished cell under all its places.
+func (r *Run) book(ids []cellID, key string, c *cell) {
+	s := &signature{names: map[string][]string{}}
+	for _, row := range c.Rows {
+		names, known := s.names[row.Stage]
+		if !known {
+			s.stages = append(s.stages, row.Stage)
 		}
-		more, err := w.compute(ctx, t)
-		w.finish(ctx, t, more, err)
-	}
-}
-
-func (w *worker) take(ctx context.Context) (task, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for len(w.tasks) == 0 && w.busy > 0 && ctx.Err() == nil && w.err == nil {
-		w.wait.Wait()
-	}
-	if len(w.tasks) == 0 || ctx.Err() != nil || w.err != nil {
-		return task{}, false
-	}
-	t := w.tasks[len(w.tasks)-1]
-	w.tasks = w.tasks[:len(w.tasks)-1]
-	w.busy++
-	return t, true
-}
-
-// finish books a task: its result, its failure, and the tasks it leads to.
-func (w *worker) finish(ctx context.Context, t task, more []task, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	defer w.wait.Broadcast()
-	w.busy--
-	w.tasks = append(w.tasks, more...)
-	what := w.run.name(t.id)
-	var numeric *sim.NonFiniteError
-	switch {
-	case err == nil:
-		w.done++
-	case ctx.Err() != nil:
-		return
-	case errors.As(err, &numeric):
-		w.run.Failures = append(w.run.Failures, Failure{Cell: what, Err: err})
-		w.done++
-		if t.id.arm < 0 {
-			w.done += len(w.run.Experiment.Points[t.id.point].Arms)
+		for _, m := range row.Metrics {
+			if !slices.Contains(names, m.Name) {
+				names = append(names, intern(m.Name))
+			}
 		}
-	default:
-		w.err = fmt.Errorf("%s: %w", what, err)
-		return
+		s.names[row.Stage] = names
 	}
-	if w.options.Progress != nil {
-		w.options.Progress(Progress{Done: w.done, Total: w.total, What: what})
+	for _, other := range r.names { // most cells have the same ones
+		if slices.Equal(other.stages, s.stages) && slices.EqualFunc(s.stages, s.stages, func(a, _ string) bool { return slices.Equal(s.names[a], other.names[a]) }) {
+			s = other
+			break
+		}
+	}
+	for _, id := range ids {
+		r.keys[id], r.names[id] = key, s
 	}
 }
 
@@ -176,114 +173,35 @@ func (r *Run) name(id cellID) string {
 	return text
 }
 
-// compute does one task: from disk where it is there already.
-func (w *worker) compute(ctx context.Context, t task) (more []task, err error) {
-	if t.id.arm < 0 {
-		return w.computeShared(ctx, t.id)
-	}
-	e := w.run.Experiment
-	arm := e.Points[t.id.point].Arms[t.id.arm]
-	name, err := w.armKey(t.id)
-	if err != nil {
-		return nil, err
-	}
-	result, err := t.shared.RunArm(ctx, sim.Arm{Name: arm.Name, Label: arm.Label, Method: arm.Method, Config: arm.Config})
-	if err != nil {
-		return nil, err
-	}
-	return nil, w.keep(w.run.arms, t.id, name, &cell{Rows: result.Rows, Optimum: &result.Optimum, Gold: &result.Gold, Tensors: []tensor{logits(arm.Name, result.Policy)}})
-}
-
-// computeShared loads or computes the shared stages and lists the arms to do.
-func (w *worker) computeShared(ctx context.Context, id cellID) ([]task, error) {
-	e := w.run.Experiment
-	var missing []task
-	for arm := range e.Points[id.point].Arms {
-		own := cellID{id.point, arm, id.seed}
-		name, err := w.armKey(own)
-		if err != nil {
-			return nil, err
-		}
-		if found, err := w.reuse(w.run.arms, own, name); err != nil {
-			return nil, err
-		} else if !found {
-			missing = append(missing, task{id: own})
-		}
-	}
-	name, err := key(e.Seeds[id.seed], e.Points[id.point].Config.SharedPart())
-	if err != nil {
-		return nil, err
-	}
-	found, err := w.reuse(w.run.shared, id, name)
-	if err != nil || found && len(missing) == 0 {
-		return nil, err
-	}
-	s, err := w.labs[id.point].NewShared(ctx, e.Seeds[id.seed])
-	if err != nil {
-		return nil, err
-	}
-	for i := range missing {
-		missing[i].shared = s
-	}
-	if found {
-		return missing, nil
-	}
+// sharedCell is the shared stages of a seed as a cell.
+func sharedCell(s *sim.Shared) *cell {
 	m := s.Reward
 	c := &cell{Rows: s.Rows, Calibration: s.Calibration, Frontier: &s.Frontier, Tensors: []tensor{
 		logits("base", s.Base), logits("sft", s.SFT),
 		{"weight", []int{m.Prompts, m.Words}, m.Weight}, {"bias", []int{m.Prompts}, m.Bias},
 	}}
-	return missing, w.keep(w.run.shared, id, name, c)
+	if s.BestOfN.ByProxy != nil {
+		c.BestOfN = &s.BestOfN
+	}
+	return c
 }
 
-func (w *worker) armKey(id cellID) (string, error) {
-	e := w.run.Experiment
-	p := e.Points[id.point]
-	a := p.Arms[id.arm]
-	return key(e.Seeds[id.seed], p.Config.SharedPart(), sim.Arm{Method: a.Method, Config: a.Config}.OwnPart())
+// restore rebuilds the shared stages from their cell, so that a new arm need not
+// train them again; nil where the cell does not hold all that decides them.
+func restore(l *sim.Lab, seed uint64, c *cell) (*sim.Shared, error) {
+	m := &reward.Model{Prompts: l.World.Shape.Prompts, Words: l.World.Shape.Words, Weight: c.Tensors[2].Data, Bias: c.Tensors[3].Data}
+	return l.Restore(seed, c.Tensors[0].Data, c.Tensors[1].Data, m)
 }
 
-// reuse takes a cell from disk. A damaged one is set aside, told, and redone.
-func (w *worker) reuse(into map[cellID]*cell, id cellID, name string) (bool, error) {
-	c, err := loadCell(w.run.Dir, name)
-	if errors.Is(err, errCorrupt) {
-		path := cellPath(w.run.Dir, name)
-		w.notice(fmt.Sprintf("%s (%s): %v; it is kept as %s.damaged and computed again", path, w.run.name(id), err, path))
-		return false, os.Rename(path, path+".damaged")
-	}
-	if err != nil || c == nil {
-		return false, err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	into[id] = c
-	w.run.Reused++
-	if id.arm >= 0 {
-		w.done++
-	}
-	return true, nil
-}
-
-func (w *worker) notice(message string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.options.Notice != nil {
-		w.options.Notice(message)
-	}
-}
-
-// keep writes a finished cell and books it.
-func (w *worker) keep(into map[cellID]*cell, id cellID, name string, c *cell) error {
-	if err := saveCell(w.run.Dir, name, c); err != nil {
-		return err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	into[id] = c
-	return nil
+// armCell is an arm's result as a cell.
+func armCell(name string, result *sim.Result) *cell {
+	return &cell{Rows: result.Rows, Optimum: &result.Optimum, Gold: &result.Gold, Tensors: []tensor{logits(name, result.Policy)}}
 }
 
 // logits is a policy's table as a tensor [prompts, contexts, words+1].
 func logits(name string, p *policy.Softmax) tensor {
 	return tensor{Name: name, Shape: []int{p.Prompts, p.Contexts(), p.Outcomes()}, Data: p.Logits}
 }
+
+// errFailFast stops a run at its first failure.
+var errFailFast = errors.New("stopped at the first failure")

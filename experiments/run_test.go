@@ -39,15 +39,6 @@ func quickRun(t *testing.T, dir string, jobs int, overrides ...string) (*Run, Fi
 	return r, tables(t, r)
 }
 
-func tables(t *testing.T, r *Run) Files {
-	t.Helper()
-	f, err := r.Tables()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
 func sameFiles(t *testing.T, what string, a, b Files) {
 	t.Helper()
 	names := slices.Sorted(maps.Keys(a))
@@ -115,8 +106,8 @@ func TestStoppingKeepsFinishedCells(t *testing.T) {
 			cancel(ErrStopped)
 		}
 	}})
-	if !errors.Is(err, ErrStopped) || len(r.shared)+len(r.arms) != 4 {
-		t.Fatalf("%v after %d cells", err, len(r.shared)+len(r.arms))
+	if !errors.Is(err, ErrStopped) || len(r.keys) != 4 {
+		t.Fatalf("%v after %d cells", err, len(r.keys))
 	}
 	_, want := quickRun(t, t.TempDir(), 2)
 	again, got := quickRun(t, dir, 2)
@@ -141,9 +132,7 @@ func TestAFailingArmNeitherHidesNorKillsTheOthers(t *testing.T) {
 	if !strings.Contains(text, "\nppo,2,ppo,") || strings.Contains(text, "\ndpo,") || strings.Contains(text, "NaN") {
 		t.Error("metrics.csv does not hold exactly what was done")
 	}
-	if _, err := r.Figures(); err != nil {
-		t.Errorf("figures of a run with a failed arm: %v", err)
-	}
+	figures(t, r)
 	if _, err := r.Summaries(); err != nil {
 		t.Errorf("summary of a run with a failed arm: %v", err)
 	}
@@ -219,9 +208,7 @@ func TestSweptFieldsHaveColumnsAndFolders(t *testing.T) {
 	if files["policies/labels.rankings=10/seed-0/dpo.safetensors"] == nil {
 		t.Error("no policy under the swept value's folder")
 	}
-	if _, err := r.Figures(); err != nil {
-		t.Error(err)
-	}
+	figures(t, r)
 }
 
 // All tables of a run can be computed again from its policies and resolved.toml.
@@ -254,7 +241,7 @@ func TestPoliciesReproduceTheExactNumbers(t *testing.T) {
 			}
 		}
 	}
-	best, want := e.Expect(stages[4].Chain, stages[1].Chain, nil), r.arms[cellID{0, 0, 0}].Optimum
+	best, want := e.Expect(stages[4].Chain, stages[1].Chain, nil), r.cell(cellID{0, 0, 0}).Optimum
 	if best.KL != want.KL || e.ExpectCounts(stages[4].Chain, gold) != want.Gold {
 		t.Errorf("optimum: KL %v, recorded as %v", best.KL, want.KL)
 	}
@@ -300,7 +287,5 @@ func TestTooLargeForExactWinRates(t *testing.T) {
 	if md := r.Markdown(); !strings.Contains(md, "≈") || !strings.Contains(md, "estimated") {
 		t.Errorf("summary.md:\n%s", md)
 	}
-	if _, err := r.Figures(); err != nil {
-		t.Error(err)
-	}
+	figures(t, r)
 }

@@ -98,14 +98,14 @@ func (p Point) Stages(l Learned) (*sim.World, []Stage, error) {
 // learned collects the tensors of a seed; ok is false where its shared stages
 // are not there.
 func (r *Run) learned(point, seed int) (l Learned, ok bool) {
-	shared := r.shared[cellID{point, -1, seed}]
+	shared := r.tensors(cellID{point, -1, seed})
 	if shared == nil {
 		return l, false
 	}
-	l = Learned{Base: shared.Tensors[0].Data, SFT: shared.Tensors[1].Data, Weight: shared.Tensors[2].Data, Bias: shared.Tensors[3].Data, Arms: map[string][]float64{}}
+	l = Learned{Base: shared[0].Data, SFT: shared[1].Data, Weight: shared[2].Data, Bias: shared[3].Data, Arms: map[string][]float64{}}
 	for arm, a := range r.Experiment.Points[point].Arms {
-		if c := r.arms[cellID{point, arm, seed}]; c != nil {
-			l.Arms[a.Name] = c.Tensors[0].Data
+		if own := r.tensors(cellID{point, arm, seed}); own != nil {
+			l.Arms[a.Name] = own[0].Data
 		}
 	}
 	return l, true

@@ -21,18 +21,8 @@ type Group struct {
 	Runs       [][]sim.Row // [seeds] the stage's records, first to last
 }
 
-// Groups lists the finished work in the order of the tables: for each point the
-// shared stages, then the arms.
-func (r *Run) Groups() []Group {
-	var groups []Group
-	for point, p := range r.Experiment.Points {
-		for arm := -1; arm < len(p.Arms); arm++ {
-			groups = append(groups, r.groups(point, arm)...)
-		}
-	}
-	return groups
-}
-
+// groups lists the finished work of a point's arm, or of its shared stages, in
+// the order of the tables.
 func (r *Run) groups(point, arm int) []Group {
 	var groups []Group
 	for seed := range r.Experiment.Seeds {
@@ -55,13 +45,6 @@ func (r *Run) groups(point, arm int) []Group {
 		}
 	}
 	return groups
-}
-
-func (r *Run) cell(id cellID) *cell {
-	if id.arm < 0 {
-		return r.shared[id]
-	}
-	return r.arms[id]
 }
 
 // Final is the metric at each seed's last record that has it.
@@ -98,18 +81,47 @@ func interval(values []float64, metric string) stats.Interval {
 	return stats.Bootstrap(values, level, resamples, metric)
 }
 
-// metricNames is every metric of the groups, in order of first appearance.
-func metricNames(groups []Group) []string {
+// metricNames is every metric of the run, in order of first appearance.
+func (r *Run) metricNames() []string {
 	var names []string
 	seen := map[string]bool{}
-	for _, g := range groups {
-		for _, rows := range g.Runs {
-			for _, row := range rows {
-				for _, m := range row.Metrics {
-					if !seen[m.Name] {
-						seen[m.Name] = true
-						names = append(names, m.Name)
-					}
+	for point, p := range r.Experiment.Points {
+		for arm := -1; arm < len(p.Arms); arm++ {
+			for _, name := range r.metricNamesOf(point, arm, "") {
+				if !seen[name] {
+					seen[name] = true
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
+}
+
+// metricNamesOf is every metric of an arm's cells, of one stage or of all ("").
+func (r *Run) metricNamesOf(point, arm int, stage string) []string {
+	var stages []string
+	for seed := range r.Experiment.Seeds {
+		if s := r.names[cellID{point, arm, seed}]; s != nil {
+			for _, name := range s.stages {
+				if !slices.Contains(stages, name) && (stage == "" || stage == name) {
+					stages = append(stages, name)
+				}
+			}
+		}
+	}
+	var names []string
+	seen := map[string]bool{}
+	for _, stage := range stages {
+		for seed := range r.Experiment.Seeds {
+			s := r.names[cellID{point, arm, seed}]
+			if s == nil {
+				continue
+			}
+			for _, name := range s.names[stage] {
+				if !seen[name] {
+					seen[name] = true
+					names = append(names, name)
 				}
 			}
 		}

@@ -69,23 +69,33 @@ func Talk(dir string, o TalkOptions) (sayings []Saying, from string, err error) 
 // point is the one whose swept fields have the given values, the first where
 // nothing is said.
 func (e *Experiment) point(values []string) (Point, error) {
+	points, err := e.pointsWith(values)
+	if err != nil {
+		return Point{}, err
+	}
+	return e.Points[points[0]], nil
+}
+
+// pointsWith are those whose swept fields have the given values, at least one.
+func (e *Experiment) pointsWith(values []string) ([]int, error) {
 	want := map[string]string{}
 	for _, v := range values {
 		key, value, ok := strings.Cut(v, "=")
 		if !ok {
-			return Point{}, fmt.Errorf("%q is no choice: write FIELD=VALUE", v)
+			return nil, fmt.Errorf("%q is no choice: write FIELD=VALUE", v)
 		}
 		known := false
 		for _, name := range e.Swept {
 			known = known || name == key
 		}
 		if !known {
-			return Point{}, fmt.Errorf("%s is not swept in this run (swept: %s)", key, strings.Join(e.Swept, ", "))
+			return nil, fmt.Errorf("%s is not swept in this run (swept: %s)", key, strings.Join(e.Swept, ", "))
 		}
 		want[key] = value
 	}
 	var have []string
-	for _, p := range e.Points {
+	var found []int
+	for k, p := range e.Points {
 		fits := true
 		for i, name := range e.Swept {
 			if v, asked := want[name]; asked && v != p.Values[i] {
@@ -93,11 +103,14 @@ func (e *Experiment) point(values []string) (Point, error) {
 			}
 		}
 		if fits {
-			return p, nil
+			found = append(found, k)
 		}
 		have = append(have, p.title(e.Swept))
 	}
-	return Point{}, fmt.Errorf("no point of the run has that; there are:\n  %s", strings.Join(have, "\n  "))
+	if len(found) > 0 {
+		return found, nil
+	}
+	return nil, fmt.Errorf("no point of the run has that; there are:\n  %s", strings.Join(have, "\n  "))
 }
 
 // load reads what a seed learned from its policy files.

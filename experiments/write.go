@@ -5,7 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"maps"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -20,42 +20,50 @@ import (
 	"rlhfsim/sim"
 )
 
-// Files are the contents of a run's folder by slash-separated path.
-type Files map[string][]byte
-
-// Write puts the files into dir, each atomically, in the order of their names.
-func (f Files) Write(dir string) error {
-	for _, name := range slices.Sorted(maps.Keys(f)) {
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-			return err
-		}
-		if err := atomicfile.Write(path, f[name]); err != nil {
-			return err
-		}
+// writeFileAt writes a file in one step, its folder with it.
+func writeFileAt(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
 	}
-	return nil
+	return atomicfile.Write(path, data)
 }
 
-// Tables are metrics.csv, summary.csv, summary.md and the policies: everything
-// but figures and provenance.
-func (r *Run) Tables() (Files, error) {
-	groups := r.Groups()
-	files := Files{
-		"metrics.csv":     r.metricsCSV(groups),
-		"summary.csv":     r.summaryCSV(groups),
-		"summary.md":      []byte(r.Markdown()),
-		"experiment.toml": r.Experiment.Source,
-		"resolved.toml":   r.Experiment.Resolved,
-	}
-	return files, r.addPolicies(files)
+// output is one file of a run, written piece by piece.
+type output struct {
+	name  string
+	write func(io.Writer) error
 }
 
-// metricsCSV has one row for each (arm, swept fields, seed, stage, step).
-func (r *Run) metricsCSV(groups []Group) []byte {
-	names := metricNames(groups)
-	head := append([]string{"arm", "seed", "stage", "step"}, r.Experiment.Swept...)
-	lines := [][]string{append(head, names...)}
+// outputs are all files of the run but figures and provenance: tables, then
+// policies. Each is made when it is written, so that a large run need not fit
+// in memory.
+func (r *Run) outputs() []output {
+	text := func(name string, data func() []byte) output {
+		return output{name, func(w io.Writer) error {
+			_, err := w.Write(data())
+			return err
+		}}
+	}
+	all := []output{
+		{"metrics.csv", r.writeMetrics}, {"summary.csv", r.writeSummary},
+		text("summary.md", func() []byte { return []byte(r.Markdown()) }),
+		text("experiment.toml", func() []byte { return r.Experiment.Source }),
+		text("resolved.toml", func() []byte { return r.Experiment.Resolved }),
+	}
+	if table := r.bestOfNCSV(); table != nil {
+		all = append(all, text("best_of_n.csv", func() []byte { return table }))
+	}
+	return append(all, r.policies()...)
+}
+
+// writeMetrics writes metrics.csv: one row for each (arm, swept fields, seed,
+// stage, step).
+func (r *Run) writeMetrics(to io.Writer) error {
+	w := csv.NewWriter(to)
+	names := r.metricNames()
+	if err := w.Write(slices.Concat([]string{"arm", "seed", "stage", "step"}, r.Experiment.Swept, names)); err != nil {
+		return err
+	}
 	for point, p := range r.Experiment.Points {
 		for arm := -1; arm < len(p.Arms); arm++ {
 			for seed, number := range r.Experiment.Seeds {
@@ -64,13 +72,16 @@ func (r *Run) metricsCSV(groups []Group) []byte {
 					continue
 				}
 				for _, row := range c.Rows {
-					line := []string{p.armName(arm), strconv.FormatUint(number, 10), row.Stage, strconv.Itoa(row.Step)}
-					lines = append(lines, append(append(line, p.Values...), metricCells(row, names)...))
+					head := []string{p.armName(arm), strconv.FormatUint(number, 10), row.Stage, strconv.Itoa(row.Step)}
+					if err := w.Write(slices.Concat(head, p.Values, metricCells(row, names))); err != nil {
+						return err
+					}
 				}
 			}
 		}
 	}
-	return writeCSV(lines)
+	w.Flush()
+	return w.Error()
 }
 
 func metricCells(row sim.Row, names []string) []string {
@@ -85,22 +96,30 @@ func metricCells(row sim.Row, names []string) []string {
 	return cells
 }
 
-// summaryCSV is long: one line for each metric at the end of each stage.
-func (r *Run) summaryCSV(groups []Group) []byte {
-	head := append([]string{"arm"}, r.Experiment.Swept...)
-	lines := [][]string{append(head, "stage", "metric", "n", "mean", "ci_low", "ci_high")}
-	for _, g := range groups {
-		p := r.Experiment.Points[g.Point]
-		for _, name := range metricNames([]Group{g}) {
-			if len(g.Final(name)) == 0 {
-				continue
+// writeSummary writes summary.csv, which is long: one line for each metric at
+// the end of each stage.
+func (r *Run) writeSummary(to io.Writer) error {
+	w := csv.NewWriter(to)
+	if err := w.Write(slices.Concat([]string{"arm"}, r.Experiment.Swept, []string{"stage", "metric", "n", "mean", "ci_low", "ci_high"})); err != nil {
+		return err
+	}
+	for point, p := range r.Experiment.Points {
+		for arm := -1; arm < len(p.Arms); arm++ {
+			for _, g := range r.groups(point, arm) {
+				for _, name := range r.metricNamesOf(point, arm, g.Stage) {
+					if len(g.Final(name)) == 0 {
+						continue
+					}
+					i := g.Interval(name)
+					if err := w.Write(slices.Concat([]string{p.armName(arm)}, p.Values, []string{g.Stage, name, strconv.Itoa(i.N), number(i.Mean), number(i.Low), number(i.High)})); err != nil {
+						return err
+					}
+				}
 			}
-			i := g.Interval(name)
-			line := append([]string{p.armName(g.Arm)}, p.Values...)
-			lines = append(lines, append(line, g.Stage, name, strconv.Itoa(i.N), number(i.Mean), number(i.Low), number(i.High)))
 		}
 	}
-	return writeCSV(lines)
+	w.Flush()
+	return w.Error()
 }
 
 func (p Point) armName(arm int) string {
@@ -120,34 +139,34 @@ func writeCSV(lines [][]string) []byte {
 	return b.Bytes()
 }
 
-// addPolicies adds what each stage learned, as safetensors.
-func (r *Run) addPolicies(files Files) error {
+// policies are what each stage learned, as safetensors.
+func (r *Run) policies() []output {
+	var all []output
 	for point, p := range r.Experiment.Points {
 		folder := "policies/" + p.folder(r.Experiment.Swept)
 		for seed, number := range r.Experiment.Seeds {
-			at := fmt.Sprintf("%sseed-%d/", folder, number)
-			meta := p.metadata()
-			if c := r.cell(cellID{point, -1, seed}); c != nil {
-				for _, group := range [][]tensor{c.Tensors[0:1], c.Tensors[1:2], c.Tensors[2:4]} {
-					name := group[0].Name
-					if name == "weight" {
-						name = "reward"
-					}
-					if err := addTensors(files, at+name+".safetensors", group, meta); err != nil {
-						return err
-					}
+			add := func(name string, id cellID, from, to int) {
+				if r.keys[id] == "" {
+					return
 				}
+				all = append(all, output{fmt.Sprintf("%sseed-%d/%s.safetensors", folder, number, name), func(w io.Writer) error {
+					tensors := r.tensors(id)
+					if tensors == nil {
+						return r.lost
+					}
+					return writeTensors(w, tensors[from:to], p.metadata())
+				}})
 			}
+			shared := cellID{point, -1, seed}
+			add("base", shared, 0, 1)
+			add("sft", shared, 1, 2)
+			add("reward", shared, 2, 4)
 			for arm, a := range p.Arms {
-				if c := r.cell(cellID{point, arm, seed}); c != nil {
-					if err := addTensors(files, at+a.Name+".safetensors", c.Tensors, meta); err != nil {
-						return err
-					}
-				}
+				add(a.Name, cellID{point, arm, seed}, 0, 1)
 			}
 		}
 	}
-	return nil
+	return all
 }
 
 // folder is "FIELD=VALUE,...", with a slash, where fields are swept. Values are
@@ -190,7 +209,7 @@ func jsonText(v any) string {
 	return string(text)
 }
 
-func addTensors(files Files, path string, tensors []tensor, meta map[string]string) error {
+func writeTensors(w io.Writer, tensors []tensor, meta map[string]string) error {
 	var out []safetensors.Tensor
 	for _, t := range tensors {
 		name := t.Name
@@ -200,7 +219,9 @@ func addTensors(files Files, path string, tensors []tensor, meta map[string]stri
 		out = append(out, safetensors.Tensor{Name: name, Shape: t.Shape, Data: t.Data})
 	}
 	data, err := safetensors.Encode(out, meta)
-	files[path] = data
+	if err == nil {
+		_, err = w.Write(data)
+	}
 	return err
 }
 
@@ -228,7 +249,7 @@ type Provenance struct {
 // Provenance describes this run.
 func (r *Run) Provenance(args []string, jobs int, started time.Time) Provenance {
 	p := Provenance{Program: "rlhfsim", Version: Version(), Engine: sim.EngineVersion, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Args: args, Seeds: r.Experiment.Seeds, Jobs: jobs, Cells: len(r.shared) + len(r.arms), Reused: r.Reused,
+		Args: args, Seeds: r.Experiment.Seeds, Jobs: jobs, Cells: len(r.keys), Reused: r.Reused,
 		Started: started.UTC(), Seconds: time.Since(started).Seconds()}
 	for _, f := range r.Failures {
 		p.Failed = append(p.Failed, f.Cell+": "+f.Err.Error())

@@ -253,6 +253,10 @@ func (e *Evaluator) reserve(states int) {
 // MaxStates bounds states × contexts of the lattice behind a Distribution.
 const MaxStates = 1 << 24
 
+// maxCounted bounds the states that are counted to say how far over the budget
+// a lattice is.
+const maxCounted = 1 << 18
+
 // ErrTooLarge is wrapped by the error for a lattice over MaxStates.
 var ErrTooLarge = errors.New("policy: the lattice of count states is too large to be exact")
 
@@ -321,7 +325,9 @@ func newPromptLattice(s Shape, counts Counts, x Prompt) (promptLattice, error) {
 }
 
 // product is the joint automaton over the states that MaxLength words can
-// reach, found breadth first; states lists each one's component states.
+// reach, found breadth first; states lists each one's component states. Words
+// that move all machines alike are one class. Over the budget the error says
+// how many states there are.
 func product(machines []automaton, s Shape) (joint automaton, states [][]int32, err error) {
 	seen := map[string]int32{}
 	id := func(state []int32) int32 {
@@ -346,17 +352,26 @@ func product(machines []automaton, s Shape) (joint automaton, states [][]int32, 
 		return id(move)
 	}
 	id(make([]int32, len(machines)))
+	class, members := wordClasses(machines, s.Words)
+	next, again := make([]int32, len(members)), make([]int32, len(members))
+	fits := true
 	for level, from := 0, 0; level < s.MaxLength; level++ {
 		joint.reach = append(joint.reach, len(states))
 		for to := len(states); from < to; from++ {
-			for w := range s.Words {
-				joint.next = append(joint.next, step(states[from], w, false))
-				joint.again = append(joint.again, step(states[from], w, true))
+			for c, w := range members {
+				next[c], again[c] = step(states[from], w, false), step(states[from], w, true)
 			}
-			if len(states)*s.Contexts() > MaxStates {
-				return joint, nil, fmt.Errorf("%w: more than %d states × contexts", ErrTooLarge, MaxStates)
+			if fits = fits && len(states)*s.Contexts() <= MaxStates; fits {
+				for _, c := range class {
+					joint.next, joint.again = append(joint.next, next[c]), append(joint.again, again[c])
+				}
+			} else if len(states) > maxCounted {
+				return joint, nil, fmt.Errorf("%w: more than %d states × %d contexts, the budget is %d", ErrTooLarge, maxCounted, s.Contexts(), MaxStates)
 			}
 		}
+	}
+	if !fits {
+		return joint, nil, fmt.Errorf("%w: %d states × %d contexts, the budget is %d", ErrTooLarge, len(states), s.Contexts(), MaxStates)
 	}
 	joint.states = len(states)
 	joint.reach = append(joint.reach, len(states))
@@ -365,6 +380,28 @@ func product(machines []automaton, s Shape) (joint automaton, states [][]int32, 
 	joint.next = append(joint.next, make([]int32, size-len(joint.next))...)
 	joint.again = append(joint.again, make([]int32, size-len(joint.again))...)
 	return joint, states, nil
+}
+
+// wordClasses are the classes of words that are events of the same counts: the
+// class of each word, and one member of each.
+func wordClasses(machines []automaton, words int) (class, members []int) {
+	seen := map[string]int{}
+	for w := range words {
+		signature := make([]byte, len(machines))
+		for k, m := range machines {
+			if m.next[w] != 0 || m.again != nil && m.again[w] != m.next[w] {
+				signature[k] = 1 + byte(m.next[w])
+			}
+		}
+		c, known := seen[string(signature)]
+		if !known {
+			c = len(members)
+			seen[string(signature)] = c
+			members = append(members, w)
+		}
+		class = append(class, c)
+	}
+	return class, members
 }
 
 func stateKey(state []int32) []byte {

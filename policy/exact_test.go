@@ -195,6 +195,11 @@ func TestOptimumRefusesImpossibleBeta(t *testing.T) {
 			t.Errorf("beta %v was accepted", beta)
 		}
 	}
+	for _, r := range []*Additive{{Bias: make([]float64, 2), R: make([]float64, s.Cells())}, {Bias: make([]float64, 1), R: make([]float64, 3)}} {
+		if _, err := NewEvaluator(s, nil).NewOptimum(&p.Chain, r, 1); err == nil {
+			t.Error("a reward of another world was accepted")
+		}
+	}
 }
 
 func TestDistributionAgreesWithEnumeration(t *testing.T) {
@@ -476,5 +481,115 @@ func BenchmarkOptimum(b *testing.B) {
 		if _, err := e.NewOptimum(&ref.Chain, additive, 0.3); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// β → 0 is the greedy optimum, β → ∞ the reference, for both kinds of reward.
+func TestOptimumAtItsLimits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawTiny(t)
+		e := NewEvaluator(w.Shape, w.weights)
+		d, err := NewCountDistribution(w.Shape, w.counts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		type policyOf interface {
+			LogProb(Prompt, Response) float64
+		}
+		at := func(beta float64) (additive, counts policyOf, jAdditive, jCounts float64) {
+			a, err := e.NewOptimum(&w.ref.Chain, w.reward, beta)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := e.NewCountOptimum(&w.ref.Chain, d, beta)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a, c, a.Value, c.Value
+		}
+		greedyA, greedyC, jA, jC := at(1e-3)
+		sameA, sameC, farA, farC := at(1e6)
+		for _, c := range []struct {
+			name         string
+			value        func(Prompt, Response) float64
+			greedy, same policyOf
+			j, far       float64
+		}{{"additive", w.additive, greedyA, sameA, jA, farA},
+			{"counts", func(x Prompt, y Response) float64 { return w.counts.Value(x, y, w.Words) }, greedyC, sameC, jC, farC}} {
+			best, mean := 0.0, 0.0
+			for x, weight := range w.weights {
+				top := math.Inf(-1)
+				for _, y := range responses(w.Shape) {
+					top = max(top, c.value(Prompt(x), y))
+				}
+				best += weight * top
+				onTop := 0.0
+				for _, y := range responses(w.Shape) {
+					p := num.Exp(c.greedy.LogProb(Prompt(x), y))
+					if c.value(Prompt(x), y) > top-0.05 {
+						onTop += p
+					}
+					mean += weight * num.Exp(w.ref.LogProb(Prompt(x), y)) * c.value(Prompt(x), y)
+					if a, b := c.same.LogProb(Prompt(x), y), w.ref.LogProb(Prompt(x), y); math.Abs(a-b) > 1e-4 {
+						t.Fatalf("%s: log π* at β = 10⁶ is %v, the reference's %v", c.name, a, b)
+					}
+				}
+				if onTop < 1-1e-9 {
+					t.Fatalf("%s: at β = 10⁻³ only %v is among the best responses", c.name, onTop)
+				}
+			}
+			// β log Z is within β·KL of the best response, KL the surprise of that response.
+			if c.j > best+1e-9 || c.j < best-1e-3*50 {
+				t.Fatalf("%s: J* at β = 10⁻³ is %v, the best response is worth %v", c.name, c.j, best)
+			}
+			if math.Abs(c.far-mean) > 1e-4 {
+				t.Fatalf("%s: J* at β = 10⁶ is %v, the reference's reward %v", c.name, c.far, mean)
+			}
+		}
+	})
+}
+
+// BenchmarkCost is how the costs grow with the responses' length and with the
+// number of prompts, in worlds otherwise like the chapter's.
+func BenchmarkCost(b *testing.B) {
+	for _, size := range []struct{ prompts, length int }{{8, 3}, {8, 6}, {8, 12}, {8, 24}, {4, 6}, {16, 6}, {32, 6}} {
+		s := chapterShape
+		s.Prompts, s.MaxLength = size.prompts, size.length
+		r := rng.New(1, "benchmark")
+		pi, ref := randomSoftmax(b, s, 1, r), randomSoftmax(b, s, 1, r)
+		additive := &Additive{Bias: make([]float64, s.Prompts), R: make([]float64, s.Cells())}
+		counts := chapterCounts()
+		for k := range counts {
+			if hit := counts[k].Hit; hit != nil { // the first eight prompts' over and over
+				counts[k].Hit = nil
+				for i := range s.Prompts * s.Words {
+					counts[k].Hit = append(counts[k].Hit, hit[i%len(hit)])
+				}
+			}
+		}
+		e, gold := NewEvaluator(s, nil), NewCountReward(s, counts)
+		d, err := NewCountDistribution(s, counts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		name := fmt.Sprintf("prompts=%d/max_length=%d/", size.prompts, size.length)
+		b.Run(name+"evaluate", func(b *testing.B) {
+			for b.Loop() {
+				e.Expect(&pi.Chain, &ref.Chain, additive)
+				e.ExpectCounts(&pi.Chain, gold)
+			}
+		})
+		b.Run(name+"distribution", func(b *testing.B) {
+			for b.Loop() {
+				e.Distribution(&pi.Chain, d)
+			}
+		})
+		b.Run(name+"optimum", func(b *testing.B) {
+			for b.Loop() {
+				if _, err := e.NewOptimum(&ref.Chain, additive, 0.3); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

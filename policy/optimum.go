@@ -1,6 +1,10 @@
 package policy
 
-import "rlhfsim/internal/num"
+import (
+	"fmt"
+
+	"rlhfsim/internal/num"
+)
 
 // Optimum is the policy that maximises J(π) = E_π[r] − β KL(π‖π_ref),
 //
@@ -25,6 +29,9 @@ type Optimum struct {
 func (e *Evaluator) NewOptimum(ref *Chain, r *Additive, beta float64) (*Optimum, error) {
 	if err := e.checkOptimum(ref, beta); err != nil {
 		return nil, err
+	}
+	if len(r.R) != e.Cells() || len(r.Bias) != e.Prompts {
+		return nil, fmt.Errorf("policy: a reward of %d entries and %d biases does not fit a world of %d and %d", len(r.R), len(r.Bias), e.Cells(), e.Prompts)
 	}
 	o := &Optimum{Chain: newChain(e.geometry, e.MaxLength), LogZ: make([]float64, e.Prompts), Beta: beta, Weights: e.weights}
 	rows, n := e.Rows(), e.Outcomes()

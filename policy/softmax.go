@@ -71,6 +71,14 @@ func (p *Softmax) Clone() *Softmax {
 	return q
 }
 
+// Uniform is the uniform policy of the same shape, a free table.
+func (p *Softmax) Uniform() *Softmax {
+	q := &Softmax{Chain: newChain(p.geometry, 1), Logits: make([]float64, len(p.Logits)), kind: Table}
+	q.params = q.Logits
+	q.refresh()
+	return q
+}
+
 // SetLogits replaces the table, [prompts][contexts][words+1] flattened. Under
 // the shared parametrisation the shared term becomes 0.
 func (p *Softmax) SetLogits(logits []float64) error {

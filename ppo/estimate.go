@@ -33,11 +33,14 @@ func moments(xs []float64) (mean, variance float64) {
 	return mean, variance / float64(len(xs)-1)
 }
 
+// whitenEps keeps the variance above 0, as in TRL.
+const whitenEps = 1e-8
+
 // Whiten scales xs to unit variance (unbiased, as TRL) and mean 0, or, when
 // shift is false, the mean they had: (x − μ)/√(σ² + 1e−8) [+ μ].
 func Whiten(xs []float64, shift bool) {
 	mean, variance := moments(xs)
-	scale, back := 1/math.Sqrt(variance+1e-8), mean
+	scale, back := 1/math.Sqrt(variance+whitenEps), mean
 	if shift {
 		back = 0
 	}

@@ -239,13 +239,7 @@ func (t *Trainer) Step(r *rng.Stream) Stats {
 	b, s := t.rollout, Stats{LR: t.learningRate(t.cfg.LearningRate), KLCoef: t.kl.coef}
 	b.sample(t.policy.Policy, t.ref, t.weights, r)
 	b.score(t.reward, t.cfg.MissingEOSPenalty, &s)
-	s.klInLoss, s.mixed = t.cfg.KLIn == "loss", t.pretraining != nil
-	if !s.klInLoss {
-		b.penalties(b.reward, t.policy.Policy, t.ref, t.cfg.KLEstimator)
-	} else {
-		clear(b.reward)
-	}
-	b.tokenRewards(t.kl.coef, &s)
+	t.penalise(&s)
 	if t.cfg.WhitenRewards {
 		Whiten(b.reward, false)
 	}
@@ -266,6 +260,19 @@ func (t *Trainer) Step(r *rng.Stream) Stats {
 	t.step++
 	s.Episode = float64(t.step * t.cfg.BatchSize)
 	return s
+}
+
+// penalise turns scores into token rewards, less the KL penalty where it stands
+// in the reward.
+func (t *Trainer) penalise(s *Stats) {
+	b := t.rollout
+	s.klInLoss, s.mixed = t.cfg.KLIn == "loss", t.pretraining != nil
+	if s.klInLoss {
+		clear(b.reward)
+	} else {
+		b.penalties(b.reward, t.policy.Policy, t.ref, t.cfg.KLEstimator)
+	}
+	b.tokenRewards(t.kl.coef, s)
 }
 
 // epoch takes one pass over the rollout in shuffled minibatches, and returns

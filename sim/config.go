@@ -33,6 +33,7 @@ type WorldConfig struct {
 	Words     field.Table[[]string] `toml:"words"`      // groups of words, in the order of their indices
 	Prompts   []PromptConfig        `toml:"prompt"`
 	Values    []ValueConfig         `toml:"value"`
+	Random    RandomConfig          `toml:"random"`
 }
 
 // PromptConfig is one prompt and the words that answer it.
@@ -89,13 +90,16 @@ type ObjectiveConfig struct {
 
 // EvaluationConfig says when the exact evaluation runs.
 type EvaluationConfig struct {
-	Every int `toml:"every"` // optimiser steps (rollout batches for PPO) between evaluations
+	Every    int  `toml:"every"`     // optimiser steps (rollout batches for PPO) between evaluations
+	Gradient bool `toml:"gradient"`  // compare the learners' gradients with the exact ones
+	BestOfN  int  `toml:"best_of_n"` // largest n of the exact best-of-n policies, 0 = none
 }
 
 // Default is the configuration of every field that an experiment file leaves
 // out; the world itself has no default.
 func Default() Config {
 	return Config{
+		World:      WorldConfig{Random: RandomConfig{Groups: 6, Prompts: 8, Demonstrations: 40}},
 		Policy:     policy.Default(),
 		Base:       BaseConfig{Lines: 4000, OnTopic: 0.2, Repeat: 0.15, Stop: 0.25, FitConfig: policy.DefaultFit()},
 		SFT:        SFTConfig{FitConfig: policy.FitConfig{LearningRate: 0.02, NumTrainEpochs: 4, BatchSize: 8, MaxGradNorm: 1}},

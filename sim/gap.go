@@ -1,6 +1,10 @@
 package sim
 
-import "rlhfsim/policy"
+import (
+	"slices"
+
+	"rlhfsim/policy"
+)
 
 // Gap says where an arm's distance from the best possible gold objective comes
 // from. With J_gold(π) = E[gold] − β KL(π‖π_SFT),
@@ -24,10 +28,11 @@ type Gap struct {
 	ClassSpread, GradientNorm float64
 }
 
-// gap explains an arm's policy at its β. optimum is the learned reward's.
-func (s *Shared) gap(pi *policy.Softmax, final, optimum, gold Exact, beta float64) Gap {
+// gap explains an arm's policy at its β.
+func (s *Shared) gap(pi *policy.Softmax, final Exact, ideal *ideal, beta float64) Gap {
 	j := func(e Exact) float64 { return e.Gold - float64(beta*e.KL) }
-	class, spread := s.inClass(beta, pi)
+	gold, optimum := ideal.gold, ideal.exact
+	class, spread := s.inClass(beta, ideal, pi)
 	within := s.exact(&class.Policy.Chain, false)
 	return Gap{
 		Total: gold.Objective - j(final), RewardModel: gold.Objective - j(optimum),
@@ -38,11 +43,9 @@ func (s *Shared) gap(pi *policy.Softmax, final, optimum, gold Exact, beta float6
 
 // inClass is the best stationary point of the learned reward's objective from
 // three starts: the SFT policy, the base policy, and where the arm ended.
-func (s *Shared) inClass(beta float64, pi *policy.Softmax) (best policy.InClass, spread float64) {
-	o := policy.Objective{Ref: &s.SFT.Chain, Additive: s.proxy, Beta: beta}
+func (s *Shared) inClass(beta float64, ideal *ideal, pi *policy.Softmax) (best policy.InClass, spread float64) {
 	worst := 0.0
-	for i, from := range []*policy.Softmax{s.SFT, s.Base, pi} {
-		found := s.evaluator.NewInClass(from, o)
+	for i, found := range append(slices.Clip(ideal.inClass), s.evaluator.NewInClass(pi, s.objective(beta))) {
 		if i == 0 || found.Value > best.Value {
 			best = found
 		}

@@ -38,18 +38,41 @@ func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {
 	if c.PPO.PtxCoef > 0 {
 		t.MixPretraining(s.World.rawText(s.Config.Base, s.stream("base", "text"))) // the corpus of stage base, word for word
 	}
-	return newLearner(t.Steps(), t.Step)
+	l := newLearner(t.Steps(), t.Step)
+	l.diagnose = s.diagnosePPO(t, pi, c.PPO)
+	return l
 }
 
 func buildDPO(s *Shared, c Config, pi *policy.Softmax) learner {
-	t := dpo.New(c.DPO, pi, s.SFT, policy.Pairs(s.Rankings))
-	return newLearner(t.Steps(), t.Step)
+	pairs := policy.Pairs(s.Rankings)
+	t := dpo.New(c.DPO, pi, s.SFT, pairs)
+	l := newLearner(t.Steps(), t.Step)
+	if c.Evaluation.Gradient && c.DPO.LossType == "sigmoid" {
+		l.diagnose = s.diagnoseDPO(pi, c.DPO, pairs)
+	}
+	return l
 }
 
 // EngineVersion names the numbers that this program computes. It changes
 // whenever the same configuration and seed would give other bytes, so that
 // results of different engines are never mixed.
 const EngineVersion = "1"
+
+// PretrainPart is the part of a configuration that decides pre-training and SFT.
+func (c Config) PretrainPart() any {
+	return struct {
+		World      WorldConfig
+		Policy     policy.Config
+		Base       BaseConfig
+		SFT        SFTConfig
+		Evaluation EvaluationConfig
+	}{c.World, c.Policy, c.Base, c.SFT, c.Evaluation}
+}
+
+// Restorable says whether the logits of base and SFT policy and the reward
+// model's tensors are all that arms start from: other parametrisations than the
+// free table hold more than their logits.
+func (c Config) Restorable() bool { return c.Policy.Parametrisation == policy.Table }
 
 // SharedPart is the part of a configuration that decides the shared stages:
 // two configurations with equal parts have the same Shared for every seed.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	"rlhfsim/internal/rng"
 	"rlhfsim/policy"
@@ -50,6 +51,9 @@ func (e *NonFiniteError) Error() string {
 type learner struct {
 	steps int
 	step  func(*rng.Stream) iter.Seq2[string, float64]
+	// diagnose compares the learner's gradient with the exact one; nil where it
+	// cannot.
+	diagnose func(*rng.Stream) []Metric
 }
 
 type stats interface {
@@ -111,6 +115,10 @@ type Lab struct {
 	gold   *policy.CountReward
 	values *policy.CountDistribution
 
+	// TooLarge says by how much the lattice of all counts passes the budget; nil
+	// where it is small enough.
+	TooLarge error
+
 	numbers []float64 // 0, 1, …, max_length: the worths that make a count its own expectation
 }
 
@@ -120,11 +128,12 @@ func NewLab(c Config) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	c = c.Expanded()
 	values, err := policy.NewCountDistribution(w.Shape, w.Gold)
 	if err != nil && !errors.Is(err, policy.ErrTooLarge) {
 		return nil, err
 	}
-	l := &Lab{Config: c, World: w, gold: policy.NewCountReward(w.Shape, w.Gold), values: values}
+	l := &Lab{Config: c, World: w, TooLarge: err, gold: policy.NewCountReward(w.Shape, w.Gold), values: values}
 	for n := range w.Shape.MaxLength + 1 {
 		l.numbers = append(l.numbers, float64(n))
 	}
@@ -151,9 +160,11 @@ type Shared struct {
 	Rows              []Row
 	Calibration       []reward.Bin
 	Frontier          Frontier
+	BestOfN           BestOfN
 
 	proxy     *policy.Additive
 	evaluator *policy.Evaluator
+	ideals    *ideals
 	sftValues policy.Distribution // empty where values is nil
 	writer    *policy.Chain       // of the ranked responses
 }
@@ -161,16 +172,72 @@ type Shared struct {
 // calibrationBins divide the predicted preference probabilities.
 const calibrationBins = 10
 
+// Pretrained is base and SFT of one seed, before any label.
+type Pretrained struct{ shared Shared }
+
 // NewShared runs the stages that arms share, for one seed: pre-training, SFT,
 // rankings, reward model. It stops between steps when ctx ends.
 func (l *Lab) NewShared(ctx context.Context, seed uint64) (*Shared, error) {
-	s := &Shared{Lab: l, Seed: seed, evaluator: policy.NewEvaluator(l.World.Shape, l.World.Weights)}
-	for _, stage := range []func(context.Context) error{s.pretrain, s.collect, s.fitReward} {
-		if err := stage(ctx); err != nil {
-			return nil, err
-		}
+	p, err := l.Pretrain(ctx, seed)
+	if err != nil {
+		return nil, err
+	}
+	return p.Label(ctx, l)
+}
+
+// Pretrain runs pre-training and SFT.
+func (l *Lab) Pretrain(ctx context.Context, seed uint64) (*Pretrained, error) {
+	p := &Pretrained{*l.newShared(seed)}
+	return p, p.shared.pretrain(ctx)
+}
+
+// Label collects rankings and fits the reward model. The lab's configuration
+// may differ from that of Pretrain in these two; any number of them may run at
+// the same time.
+func (p *Pretrained) Label(ctx context.Context, l *Lab) (*Shared, error) {
+	s := l.newShared(p.shared.Seed)
+	s.Base, s.SFT, s.sftValues, s.Rows = p.shared.Base, p.shared.SFT, p.shared.sftValues, slices.Clone(p.shared.Rows)
+	s.collect()
+	if err := s.fitReward(ctx); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// Restore rebuilds what arms start from without training: only for a Restorable
+// configuration. Records, calibration and frontier are not part of it.
+func (l *Lab) Restore(seed uint64, base, sft []float64, m *reward.Model) (*Shared, error) {
+	s := l.newShared(seed)
+	for _, p := range []struct {
+		to     **policy.Softmax
+		logits []float64
+	}{{&s.Base, base}, {&s.SFT, sft}} {
+		pi, err := policy.NewSoftmax(l.World.Shape, policy.Table)
+		if err != nil {
+			return nil, err
+		}
+		if err := pi.SetLogits(p.logits); err != nil {
+			return nil, err
+		}
+		*p.to = pi
+	}
+	if s.values != nil {
+		s.sftValues = s.evaluator.Distribution(&s.SFT.Chain, s.values)
+	}
+	s.collect()
+	s.judge(m)
+	return s, nil
+}
+
+func (l *Lab) newShared(seed uint64) *Shared {
+	return &Shared{Lab: l, Seed: seed, ideals: &ideals{at: map[float64]*ideal{}}, evaluator: policy.NewEvaluator(l.World.Shape, l.World.Weights)}
+}
+
+// With is the lab under another configuration of the same world and policy order.
+func (l *Lab) With(c Config) *Lab {
+	own := *l
+	own.Config = c
+	return &own
 }
 
 func (s *Shared) stream(path ...string) *rng.Stream { return rng.New(s.Seed, path...) }
@@ -229,23 +296,18 @@ func (s *Shared) pretrain(ctx context.Context) error {
 }
 
 // collect asks the raters for rankings of sampled responses.
-func (s *Shared) collect(ctx context.Context) error {
+func (s *Shared) collect() {
 	c := s.Config.Labels
 	writer := &s.SFT.Chain
 	switch c.ResponseSource {
 	case "base":
 		writer = &s.Base.Chain
 	case "uniform":
-		uniform, err := policy.NewSoftmax(s.World.Shape, policy.Table)
-		if err != nil {
-			return err
-		}
-		writer = &uniform.Chain
+		writer = &s.SFT.Uniform().Chain
 	}
 	s.writer = writer
 	s.Rankings = s.rank(writer, c.Rankings, "train")
 	s.HeldOut = s.rank(writer, c.HeldOut, "held out")
-	return ctx.Err()
 }
 
 // rank collects n rankings. Prompts, responses and judgements have streams of
@@ -288,13 +350,21 @@ func (s *Shared) fitReward(ctx context.Context) error {
 		return err
 	}
 	s.Rows = append(s.Rows, rows...)
-	s.Reward = t.Model()
-	s.Reward.Shift(written)
+	m := t.Model()
+	m.Shift(written)
+	s.judge(m)
 	s.Calibration = reward.Calibration(s.Reward, s.HeldOut, calibrationBins)
-	s.proxy = new(policy.Additive)
-	*s.proxy = s.Reward.Additive(s.World.Shape)
-	s.Frontier, err = s.newFrontier()
+	if s.Frontier, err = s.newFrontier(); err != nil {
+		return err
+	}
+	s.BestOfN, err = s.newBestOfN()
 	return err
+}
+
+// judge installs a fitted reward model.
+func (s *Shared) judge(m *reward.Model) {
+	s.Reward, s.proxy = m, new(policy.Additive)
+	*s.proxy = m.Additive(s.World.Shape)
 }
 
 // Arm is one way to align the SFT policy: a method and its configuration.
@@ -322,20 +392,25 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 	if !known {
 		return nil, fmt.Errorf("sim: no method %q", a.Method)
 	}
-	optimum, err := s.evaluator.NewOptimum(&s.SFT.Chain, s.proxy, a.Config.Objective.Beta)
+	best, err := s.ideal(a.Config.Objective.Beta)
 	if err != nil {
 		return nil, err
 	}
-	out := &Result{Policy: s.SFT.Clone(), Optimum: s.exact(&optimum.Chain, true)}
-	out.Optimum.against(optimum)
-	out.Gold = s.GoldOptimum(a.Config.Objective.Beta)
-	out.Rows, err = train(ctx, a.Method, m.build(s, a.Config, out.Policy), a.Config.Evaluation.Every, s.stream(a.Method, "steps"),
+	out := &Result{Policy: s.SFT.Clone(), Optimum: best.exact, Gold: best.gold}
+	l, probe := m.build(s, a.Config, out.Policy), s.stream(a.Method, "gradient")
+	out.Rows, err = train(ctx, a.Method, l, a.Config.Evaluation.Every, s.stream(a.Method, "steps"),
 		func(row *Row, last bool) {
-			e := s.exact(&out.Policy.Chain, last || row.Step == 0)
-			e.against(optimum)
+			e := s.start()
+			if row.Step > 0 {
+				e = s.exact(&out.Policy.Chain, last)
+			}
+			e.against(best.optimum)
 			row.Metrics = append(row.Metrics, e.metrics()...)
+			if a.Config.Evaluation.Gradient && l.diagnose != nil {
+				row.Metrics = append(row.Metrics, l.diagnose(probe)...)
+			}
 			if last && out.Gold.HasObjective && !math.IsNaN(e.Gold) {
-				row.Metrics = append(row.Metrics, s.gap(out.Policy, e, out.Optimum, out.Gold, a.Config.Objective.Beta).metrics()...)
+				row.Metrics = append(row.Metrics, s.gap(out.Policy, e, best, a.Config.Objective.Beta).metrics()...)
 			}
 		})
 	if err != nil {
@@ -344,13 +419,28 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 	return out, nil
 }
 
+// Probe trains an arm until ctx ends, keeps nothing, and says how many of its
+// steps it took: what an estimate of time rests on.
+func (shared *Shared) Probe(ctx context.Context, a Arm) (done, total int) {
+	own := *shared
+	own.evaluator = policy.NewEvaluator(own.World.Shape, own.World.Weights)
+	m, _ := methodByName(a.Method)
+	pi := own.SFT.Clone()
+	l := m.build(&own, a.Config, pi)
+	for r := own.stream(a.Method, "probe"); done < l.steps && ctx.Err() == nil; done++ {
+		if done%a.Config.Evaluation.Every == 0 {
+			own.exact(&pi.Chain, false)
+		}
+		l.step(r)
+	}
+	return done, l.steps
+}
+
 // Optimum is the exact optimum of the learned reward at β, with its exact metrics.
 func (s *Shared) Optimum(beta float64) (*policy.Optimum, Exact, error) {
-	o, err := s.evaluator.NewOptimum(&s.SFT.Chain, s.proxy, beta)
+	i, err := s.ideal(beta)
 	if err != nil {
 		return nil, Exact{}, err
 	}
-	e := s.exact(&o.Chain, true)
-	e.against(o)
-	return o, e, nil
+	return i.optimum, i.exact, nil
 }

@@ -32,6 +32,13 @@ const (
 // whose Field is the dotted path from the root of an experiment file.
 func (c Config) Validate() error {
 	var k field.Checker
+	if c.World.Random.Words != 0 { // nothing can be said of a world that cannot be generated
+		c.World.Random.validate(&k, c)
+		if k.Count("world.max_length", c.World.MaxLength, 1, maxLength); k.Err() != nil {
+			return k.Err()
+		}
+		c = c.Expanded()
+	}
 	c.World.validate(&k)
 	field.OneOf(&k, "policy.parametrisation", c.Policy.Parametrisation, policy.Parametrisations)
 	k.Count("policy.order", c.Policy.Order, 1, maxLength)
@@ -48,8 +55,10 @@ func (c Config) Validate() error {
 	k.Under("dpo", c.DPO.Validate())
 	k.Under("exact", c.Exact.Validate())
 	k.Count("evaluation.every", c.Evaluation.Every, 1, 1_000_000)
+	k.Count("evaluation.best_of_n", c.Evaluation.BestOfN, 0, 1<<20)
 	if k.Err() == nil {
 		c.validateSize(&k)
+		c.validateBestOfN(&k)
 	}
 	return k.Err()
 }
@@ -232,6 +241,14 @@ func (c Config) validateSize(k *field.Checker) {
 		}
 		k.Add(&field.Error{Field: name, Value: c.Policy.Order, Allowed: fmt.Sprintf("small enough for a table of at most %d entries (%d MB)", policy.MaxCells, policy.MaxCells*8/1_000_000),
 			Why: fmt.Sprintf("%d prompts, %d words and an order of %d need %.3g entries (%.3g MB)", c.shape().Prompts, c.shape().Words, c.Policy.Order, need, need*8/1e6)})
+	}
+}
+
+// validateBestOfN refuses worlds with too many multisets of words.
+func (c Config) validateBestOfN(k *field.Checker) {
+	if need := c.shape().MultisetsNeeded(); c.Evaluation.BestOfN > 0 && need > policy.MaxMultisets {
+		k.Add(&field.Error{Field: "evaluation.best_of_n", Value: c.Evaluation.BestOfN, Allowed: "0 in a world of this size",
+			Why: fmt.Sprintf("%d words and responses of up to %d make %.3g multisets of words, the limit is %d", c.shape().Words, c.shape().MaxLength, need, policy.MaxMultisets)})
 	}
 }
 

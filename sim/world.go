@@ -36,6 +36,7 @@ func NewWorld(c Config) (*World, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	c = c.Expanded()
 	w := &World{Shape: c.shape(), token: map[string]policy.Token{}, prompt: map[string]policy.Prompt{}, tables: map[string][]float64{}}
 	for g, group := range c.World.Words {
 		w.Groups = append(w.Groups, group.Key)

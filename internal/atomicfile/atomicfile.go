@@ -3,8 +3,10 @@
 package atomicfile
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -35,24 +37,55 @@ const (
 // in place but might not survive a crash. Every error names path. A crash in
 // the middle can leave a temporary file behind; see Clean.
 func Write(path string, data []byte) error {
-	if err := write(path, data); err != nil {
+	return Stream(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// Stream is Write for content that fill produces piece by piece, buffered. An
+// error of fill is one of Stream's, and the old content stays.
+func Stream(path string, fill func(io.Writer) error) error {
+	err := write(path, fill, true)
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
 }
 
-func write(path string, data []byte) error {
+// WriteUnsynced is Write without flushing to the disk. It survives the end of the
+// process at any moment; after a crash of the machine the file can be damaged,
+// so it is for content that carries its own digest, or can be made again.
+func WriteUnsynced(path string, data []byte) error {
+	return StreamUnsynced(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// StreamUnsynced is to WriteUnsynced what Stream is to Write.
+func StreamUnsynced(path string, fill func(io.Writer) error) error {
+	if err := write(path, fill, false); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+func write(path string, content func(io.Writer) error, sync bool) error {
 	temp, err := createTemp(path)
 	if err != nil {
 		return err
 	}
-	if err := fill(temp, data); err != nil {
+	if err := fill(temp, content, sync); err != nil {
 		return errors.Join(err, os.Remove(temp.Name()))
 	}
 	if err := os.Rename(temp.Name(), path); err != nil {
 		return errors.Join(err, os.Remove(temp.Name()))
 	}
-	return syncDir(filepath.Dir(path))
+	return nil
 }
 
 // createTemp creates and opens a new temporary file beside path: a rename is
@@ -77,11 +110,16 @@ func createTemp(path string) (*os.File, error) {
 	return nil, fmt.Errorf("no unused temporary name in %s after %d attempts", dir, attempts)
 }
 
-// fill writes data to file, flushes it to the disk and closes file in any case.
-// Without the flush a crash after the rename could leave an empty file.
-func fill(file *os.File, data []byte) error {
-	_, err := file.Write(data)
+// fill writes the content to file, flushes it to the disk where asked, and closes
+// file in any case. Without the flush a crash after the rename could leave an
+// empty file.
+func fill(file *os.File, content func(io.Writer) error, sync bool) error {
+	w := bufio.NewWriterSize(file, 1<<16)
+	err := content(w)
 	if err == nil {
+		err = w.Flush()
+	}
+	if err == nil && sync {
 		err = file.Sync()
 	}
 	if closeErr := file.Close(); err == nil {

@@ -3,6 +3,7 @@ package atomicfile
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -152,7 +153,7 @@ func TestFillFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := fill(file, []byte("x")); err == nil {
+	if err := fill(file, func(w io.Writer) error { _, err := w.Write([]byte("x")); return err }, true); err == nil {
 		t.Error("no error")
 	}
 	if err := file.Close(); !errors.Is(err, fs.ErrClosed) {

@@ -49,6 +49,9 @@ func (f Figure) CSV() []byte {
 				lo, hi = exact(b.Lo), exact(b.Hi)
 			}
 			t.row(name, b.Label, "", exact(b.Value), lo, hi)
+			for _, part := range b.Parts {
+				t.row(name, b.Label+": "+part.Label, "", exact(part.Value), exact(part.Lo), exact(part.Hi))
+			}
 		}
 		for _, h := range p.HLines {
 			t.row(name, h.Label, "", exact(h.Y), "", "")

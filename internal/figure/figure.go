@@ -33,11 +33,13 @@ type HLine struct {
 	Style Style
 }
 
-// Bar is one categorical bar. The interval is drawn if Lo < Hi.
+// Bar is one categorical bar. The interval is drawn if Lo < Hi. With Parts it is
+// a stack of them, and Value, their sum, a diamond on it.
 type Bar struct {
 	Label         string
 	Value, Lo, Hi float64
 	Style         Style
+	Parts         []Part
 }
 
 // Panel is one set of axes. With Bars, the i-th bar stands at x = i+1.
@@ -64,6 +66,8 @@ type Figure struct {
 	// for a single panel), and as high as the rows, the title and the caption
 	// need.
 	WidthCM, HeightCM float64
+	// Dark draws light on dark.
+	Dark bool
 }
 
 // rowHeight is the height of a row of panels where none is asked for.
@@ -75,7 +79,7 @@ func (f Figure) SVG() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return renderSVG(g.w, g.h, f.Title, g.draw)
+	return renderSVG(g.w, g.h, f.Title, f.Dark, g.draw)
 }
 
 // PNG draws the figure at 200 dots per inch.
@@ -84,7 +88,7 @@ func (f Figure) PNG() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return renderPNG(g.w, g.h, g.draw)
+	return renderPNG(g.w, g.h, f.Dark, g.draw)
 }
 
 // check reports input that cannot be drawn as meant.
@@ -120,6 +124,11 @@ func (p Panel) check() error {
 	for _, b := range p.Bars {
 		if err := b.Style.check(); err != nil {
 			return fmt.Errorf("bar %q: %w", b.Label, err)
+		}
+		for _, part := range b.Parts {
+			if err := part.Style.check(); err != nil {
+				return fmt.Errorf("bar %q, part %q: %w", b.Label, part.Label, err)
+			}
 		}
 	}
 	return nil

@@ -37,7 +37,7 @@ func (p *Panel) extents() (x, y extent) {
 	}
 	for _, b := range p.Bars {
 		if usable(b.Value) {
-			y.add(b.Value)
+			y.add(b.reach())
 		}
 		if b.hasInterval() {
 			y.add(b.Lo, b.Hi)
@@ -123,6 +123,10 @@ func (t *tile) drawBars(c vg.Canvas) {
 			text{size: tickSize, ink: faint, at: centre}.middle(c, t.at(float64(i+1), 0).X, zero+7, []string{"no data"})
 			continue
 		}
+		if len(b.Parts) > 0 {
+			t.drawStack(c, i)
+			continue
+		}
 		r := t.barRect(i)
 		fill(c, corners(r), tint(b.Style.look().line, 0.75))
 		mid := (r.Min.X + r.Max.X) / 2
@@ -136,12 +140,15 @@ func (t *tile) drawBars(c vg.Canvas) {
 	}
 }
 
+// barHalf is half the width of a bar, of a slot of 1.
+const barHalf = 0.31
+
 // barRect is the clipped rectangle of the i-th bar.
 func (t *tile) barRect(i int) vg.Rectangle {
-	const half = 0.31
 	clamp := func(y vg.Length) vg.Length { return min(max(y, t.data.Min.Y), t.data.Max.Y) }
 	x := float64(i + 1)
-	a, b := t.at(x-half, 0), t.at(x+half, t.p.Bars[i].Value)
+	low, high := t.p.Bars[i].reach()
+	a, b := t.at(x-barHalf, low), t.at(x+barHalf, high)
 	lo, hi := clamp(min(a.Y, b.Y)), clamp(max(a.Y, b.Y))
 	return vg.Rectangle{Min: vg.Point{X: a.X, Y: lo}, Max: vg.Point{X: b.X, Y: hi}}
 }
@@ -156,7 +163,11 @@ func (t *tile) barValue(c vg.Canvas, b Bar, x vg.Length) {
 	if b.Value < 0 {
 		y = max(t.at(0, lo).Y, t.data.Min.Y+directSize) - 7
 	}
-	s := number(b.Value, t.valueDecimals())
+	t.barText(c, number(b.Value, t.valueDecimals()), x, y)
+}
+
+// barText prints a bar's value at a height.
+func (t *tile) barText(c vg.Canvas, s string, x, y vg.Length) {
 	w := width(s, directSize, true)
 	// Hide the grid behind the number.
 	fill(c, corners(vg.Rectangle{Min: vg.Point{X: x - w/2 - 1, Y: y - 4}, Max: vg.Point{X: x + w/2 + 1, Y: y + 4}}), white)

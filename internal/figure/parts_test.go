@@ -198,3 +198,28 @@ func ratio(dash []vg.Length) vg.Length {
 	}
 	return dash[0]
 }
+
+func TestStackedBarsGrowBothWaysFromZero(t *testing.T) {
+	b := Bar{Label: "arm", Value: 0.6, Lo: 0.5, Hi: 0.7, Parts: []Part{{Label: "a", Value: 1}, {Label: "b", Value: -0.5, Style: Green}, {Label: "c", Value: 0.3}, {Label: "d", Value: -0.2}, {Label: "none", Value: math.NaN()}}}
+	from, to, low, high := b.stack()
+	want := [][2]float64{{0, 1}, {0, -0.5}, {1, 1.3}, {-0.5, -0.7}, {0, 0}}
+	for i, w := range want {
+		if math.Abs(from[i]-w[0]) > 1e-12 || math.Abs(to[i]-w[1]) > 1e-12 {
+			t.Errorf("part %d from %v to %v, want %v", i, from[i], to[i], w)
+		}
+	}
+	if math.Abs(low+0.7) > 1e-12 || math.Abs(high-1.3) > 1e-12 {
+		t.Errorf("the stack reaches from %v to %v", low, high)
+	}
+	f := Figure{Name: "stack", Title: "stack", Panels: []Panel{{YLabel: "y", Bars: []Bar{b}}}}
+	if _, err := f.SVG(); err != nil {
+		t.Fatal(err)
+	}
+	if csv := string(f.CSV()); !strings.Contains(csv, "arm: b,,-0.5") {
+		t.Errorf("the parts are not in the CSV:\n%s", csv)
+	}
+	f.Panels[0].Bars[0].Parts[1].Style = -1
+	if _, err := f.SVG(); err == nil {
+		t.Error("a negative style was drawn")
+	}
+}

@@ -29,6 +29,7 @@ type Pipeline struct {
 	Title, Caption string
 	Boxes          []Box
 	Arrows         []Arrow
+	Dark           bool // light on dark
 }
 
 // Geometry of the diagram in points.
@@ -54,7 +55,7 @@ func (p Pipeline) SVG() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return renderSVG(d.w, d.h, p.Title, d.draw)
+	return renderSVG(d.w, d.h, p.Title, p.Dark, d.draw)
 }
 
 // PNG draws the diagram at 200 dots per inch.
@@ -63,7 +64,7 @@ func (p Pipeline) PNG() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return renderPNG(d.w, d.h, d.draw)
+	return renderPNG(d.w, d.h, p.Dark, d.draw)
 }
 
 // CSV lists the texts of the diagram in the columns kind, id, to, text: a row

@@ -33,11 +33,12 @@ func (c *fitted) FillString(f font.Face, p vg.Point, s string) {
 }
 
 // renderSVG draws on a new SVG canvas and makes the result portable.
-func renderSVG(w, h vg.Length, title string, draw func(vg.Canvas)) ([]byte, error) {
+func renderSVG(w, h vg.Length, title string, isDark bool, draw func(vg.Canvas)) ([]byte, error) {
 	c := &fitted{Canvas: vgsvg.New(w, h)}
-	c.SetColor(white)
-	c.Fill(vg.Rectangle{Max: vg.Point{X: w, Y: h}}.Path())
-	draw(c)
+	t := themed(c, isDark)
+	t.SetColor(white)
+	t.Fill(vg.Rectangle{Max: vg.Point{X: w, Y: h}}.Path())
+	draw(t)
 	var buf bytes.Buffer
 	if _, err := c.WriteTo(&buf); err != nil {
 		return nil, fmt.Errorf("write SVG: %w", err)
@@ -67,9 +68,12 @@ func portable(svg, title string, widths []vg.Length) []byte {
 }
 
 // renderPNG draws on a new raster canvas.
-func renderPNG(w, h vg.Length, draw func(vg.Canvas)) ([]byte, error) {
+func renderPNG(w, h vg.Length, isDark bool, draw func(vg.Canvas)) ([]byte, error) {
 	c := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(w, h), vgimg.UseDPI(dpi))}
-	draw(c)
+	t := themed(c, isDark)
+	t.SetColor(white)
+	t.Fill(vg.Rectangle{Min: vg.Point{X: -1, Y: -1}, Max: vg.Point{X: w + 1, Y: h + 1}}.Path())
+	draw(t)
 	var buf bytes.Buffer
 	if _, err := c.WriteTo(&buf); err != nil {
 		return nil, fmt.Errorf("write PNG: %w", err)

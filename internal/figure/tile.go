@@ -124,6 +124,9 @@ func (t *tile) measureEnds() {
 	if n := max(len(t.title), min(1, len(t.letter))); n > 0 {
 		t.top = blockHeight(n, panelSize) + 7
 	}
+	if len(t.p.key()) > 0 {
+		t.top += directSize + 12
+	}
 	t.bottom = tickLength + 3
 	if len(t.p.Bars) > 0 {
 		t.underTicks = t.wrapCategories(w / vg.Length(len(t.p.Bars)))
@@ -204,6 +207,7 @@ func (t *tile) draw(c vg.Canvas) {
 	t.drawGrid(c)
 	if t.p.hasData() {
 		t.drawBars(c)
+		t.drawKey(c)
 		t.drawBands(c)
 		t.drawReferences(c)
 		t.drawSeries(c)

@@ -1,0 +1,442 @@
+package experiments
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rlhfsim/internal/field"
+	"rlhfsim/internal/figure"
+	"rlhfsim/internal/stats"
+)
+
+// FigureSpec asks for one figure, in [[figure]] or on the command line.
+type FigureSpec struct {
+	Kind string   `toml:"kind"` // a key of FigureKinds
+	Name string   `toml:"name"` // of its files; the kind where nothing is said
+	X    string   `toml:"x"`    // sweep: a swept field
+	Y    []string `toml:"y"`    // curve and sweep: metrics, a panel each
+	Dark bool     `toml:"dark"` // light on dark
+}
+
+// FigureKind is one figure by name.
+type FigureKind struct {
+	Name, Doc string
+	sweep     bool // drawn over all points of a sweep, not once for each
+	automatic bool // drawn without being asked for
+	draw      func(r *Run, point int, s FigureSpec) []drawing
+}
+
+// FigureKinds is the table of figures that can be named.
+var FigureKinds = []FigureKind{
+	{"pipeline", "the stages as boxes, with this run's numbers in them", false, true, (*Run).drawPipeline},
+	{"curves", "gold, proxy, KL and gap over training", false, true, (*Run).drawCurves},
+	{"curve", "any metric of the arms over training (y)", false, false, (*Run).drawCurve},
+	{"overopt", "gold and proxy over √KL, with the exact frontiers", false, true, (*Run).drawOveropt},
+	{"frontier", "where the arms end in reward and KL, under the exact frontiers", false, false, (*Run).drawFrontier},
+	{"winrate", "win rate against the SFT policy of every stage and of the optima", false, false, (*Run).drawWinRate},
+	{"margins", "implicit rewards of chosen and rejected responses, and their log-probabilities", false, false, (*Run).drawMargins},
+	{"reward", "the reward model's accuracy and calibration", false, true, func(r *Run, point int, _ FigureSpec) []drawing { return []drawing{r.rewardFigure(point)} }},
+	{"counts", "how often each kind of word is said", false, true, func(r *Run, point int, _ FigureSpec) []drawing { return []drawing{r.countsFigure(point)} }},
+	{"gap", "what is lost against the best possible policy, and to what", false, true, (*Run).drawGap},
+	{"best-of-n", "best of n: reward and KL over n (evaluation.best_of_n)", false, true, (*Run).drawBestOfN},
+	{"sweep", "final metrics (y) over a swept field (x), a line for each arm", true, true, (*Run).drawSweep},
+}
+
+func figureKindNames() []string {
+	var names []string
+	for _, k := range FigureKinds {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
+// maxPointFigures is how many points of a sweep get figures of their own without
+// being asked for.
+const maxPointFigures = 6
+
+// draw makes the run's figures one after another: those that every run has, then
+// those that the file names.
+func (r *Run) draw(write func(name string, data []byte) error) error {
+	asked := map[string]bool{}
+	for _, s := range r.Experiment.Figures {
+		asked[s.fileName()] = true
+	}
+	for _, k := range FigureKinds {
+		if k.automatic && !asked[k.Name] {
+			if err := r.drawSpec(FigureSpec{Kind: k.Name}, nil, maxPointFigures, write); err != nil {
+				return err
+			}
+		}
+	}
+	for _, s := range r.Experiment.Figures {
+		if err := r.drawSpec(s, nil, maxPointFigures, write); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s FigureSpec) fileName() string {
+	if s.Name != "" {
+		return s.Name
+	}
+	return s.Kind
+}
+
+// drawSpec draws one figure: once for the run, or for each of the given points
+// (nil: the first most of them).
+func (r *Run) drawSpec(s FigureSpec, points []int, most int, write func(name string, data []byte) error) error {
+	k := FigureKinds[slices.IndexFunc(FigureKinds, func(k FigureKind) bool { return k.Name == s.Kind })]
+	if points == nil {
+		for point := range min(most, len(r.Experiment.Points)) {
+			points = append(points, point)
+		}
+	}
+	if k.sweep {
+		points = []int{0}
+	}
+	for _, point := range points {
+		suffix := ""
+		if !k.sweep && len(r.Experiment.Swept) > 0 {
+			suffix = "-" + strings.TrimSuffix(r.Experiment.Points[point].folder(r.Experiment.Swept), "/")
+		}
+		for i, d := range k.draw(r, point, s) {
+			name := s.fileName()
+			if i > 0 {
+				name += fmt.Sprintf("-%d", i+1)
+			}
+			if err := render("figures/"+name+suffix, d, s.Dark, write); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// render draws a figure in its three forms.
+func render(path string, d drawing, dark bool, write func(name string, data []byte) error) error {
+	switch own := d.(type) {
+	case figure.Figure:
+		own.Dark = dark
+		d = own
+	case figure.Pipeline:
+		own.Dark = dark
+		d = own
+	}
+	for _, form := range []struct {
+		suffix string
+		draw   func() ([]byte, error)
+	}{{".svg", d.SVG}, {".png", d.PNG}, {".csv", func() ([]byte, error) { return d.CSV(), nil }}} {
+		data, err := form.draw()
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if err := write(path+form.suffix, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunks deals lines out over figures.
+func chunks(lines []line) [][]line {
+	if len(lines) == 0 {
+		return nil
+	}
+	return slices.Collect(slices.Chunk(lines, maxLines))
+}
+
+func (r *Run) drawPipeline(point int, _ FigureSpec) []drawing {
+	if d, ok := r.pipeline(point); ok {
+		return []drawing{d}
+	}
+	return nil
+}
+
+func (r *Run) drawCurves(point int, _ FigureSpec) (out []drawing) {
+	for _, lines := range chunks(r.lines(point)) {
+		out = append(out, r.curves(point, lines))
+	}
+	return out
+}
+
+func (r *Run) drawCurve(point int, s FigureSpec) (out []drawing) {
+	metrics := s.Y
+	if len(metrics) == 0 {
+		metrics = []string{"exact/gold_reward"}
+	}
+	for _, lines := range chunks(r.lines(point)) {
+		f := figure.Figure{Title: r.titled(point, strings.Join(metrics, ", ")), Columns: min(2, len(metrics)), WidthCM: 17, Caption: r.caption("")}
+		for _, metric := range metrics {
+			f.Panels = append(f.Panels, curve(lines, metric, "", metric, nil))
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func (r *Run) drawOveropt(point int, _ FigureSpec) (out []drawing) {
+	for _, lines := range chunks(r.lines(point)) {
+		out = append(out, r.overopt(point, lines))
+	}
+	return out
+}
+
+// drawFrontier is where every arm ends, under what is possible at its KL.
+func (r *Run) drawFrontier(point int, _ FigureSpec) (out []drawing) {
+	for _, lines := range chunks(r.lines(point)) {
+		f := figure.Figure{Title: r.titled(point, "the frontier"), Columns: 2, WidthCM: 24,
+			Caption: r.caption("Points: where each arm ends. Dotted, exact: the optima of the learned reward, and of gold, from a large β (left) to a small one. Nothing lies above the proxy's frontier in b, or above the best possible gold in a.")}
+		frontiers := r.frontiers(point)
+		for i, q := range []struct{ title, metric string }{{"what people want", "exact/gold_reward"}, {"what the judge says", "exact/proxy_reward"}} {
+			p := figure.Panel{Title: q.title, XLabel: "√KL to the SFT policy (KL in nats)", YLabel: strings.TrimPrefix(q.metric, "exact/")}
+			for _, l := range lines {
+				kl, at := l.group.Interval("exact/kl"), l.group.Interval(q.metric)
+				p.Series = append(p.Series, figure.Series{Label: l.label, Style: l.style, Points: true, X: []float64{math.Sqrt(max(0, kl.Mean))}, Y: []float64{at.Mean}, Lo: []float64{at.Low}, Hi: []float64{at.High}})
+			}
+			for _, s := range map[int][]figure.Series{0: {frontiers[0], frontiers[2]}, 1: {frontiers[1]}}[i] {
+				if len(s.X) > 0 {
+					p.Series = append(p.Series, s)
+				}
+			}
+			f.Panels = append(f.Panels, p)
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func (r *Run) drawWinRate(point int, _ FigureSpec) (out []drawing) {
+	styles := []figure.Style{figure.Blue, figure.Vermillion, figure.Purple, figure.Orange, figure.Sky, figure.Yellow}
+	for _, lines := range chunks(r.lines(point)) {
+		low, high := 0.0, 1.0
+		p := figure.Panel{YLabel: "win rate against SFT", YMin: &low, YMax: &high, HLines: []figure.HLine{{Y: 0.5, Label: "as good as SFT", Style: figure.Neutral}}}
+		add := func(label string, style figure.Style, i stats.Interval) {
+			if i.N > 0 {
+				p.Bars = append(p.Bars, figure.Bar{Label: label, Value: i.Mean, Lo: i.Low, Hi: i.High, Style: style})
+			}
+		}
+		base := r.group(point, -1, "base")
+		add("base", figure.Neutral, base.Interval(base.exactOr("win_rate")))
+		for i, l := range lines {
+			add(l.label, styles[i], l.group.Interval(l.group.exactOr("win_rate")))
+		}
+		for i, o := range r.optima(point) {
+			add([]string{"optimum", goldOptimum}[i], figure.Black, o)
+		}
+		out = append(out, figure.Figure{Title: r.titled(point, "win rates"), Panels: []figure.Panel{p}, WidthCM: 17,
+			Caption: r.barCaption("P(gold of the response > gold of an SFT response to the same prompt) + ½ P(equal). “optimum” is the best policy for the learned reward at the first arm's β.")})
+	}
+	return out
+}
+
+// optima are the win rates of the optimum of the learned reward and of gold's,
+// at the first arm's β.
+func (r *Run) optima(point int) []stats.Interval {
+	var proxy, gold []float64
+	for seed := range r.Experiment.Seeds {
+		if c := r.cell(cellID{point, 0, seed}); c != nil {
+			proxy = append(proxy, c.Optimum.WinRate)
+			if c.Gold.HasWinRate {
+				gold = append(gold, c.Gold.WinRate)
+			}
+		}
+	}
+	return []stats.Interval{interval(proxy, "exact/win_rate"), interval(gold, "exact/win_rate")}
+}
+
+// drawMargins is what the preference methods' arms record of their pairs.
+func (r *Run) drawMargins(point int, _ FigureSpec) (out []drawing) {
+	lines := slices.DeleteFunc(r.lines(point), func(l line) bool { return len(l.group.Final("rewards/margins")) == 0 })
+	for _, part := range chunks(lines) {
+		f := figure.Figure{Title: r.titled(point, "margins"), Columns: 2, Caption: r.caption("Over the pairs of a minibatch: the implicit rewards β log π/π_ref of chosen and rejected responses, and their log-probabilities. A margin may grow while both log-probabilities fall.")}
+		for _, metric := range []string{"rewards/margins", "rewards/accuracies", "logps/chosen", "logps/rejected"} {
+			f.Panels = append(f.Panels, curve(part, metric, "", metric, nil))
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func (r *Run) drawGap(point int, _ FigureSpec) []drawing {
+	if f := r.gapFigure(point); len(f.Panels[0].Bars) > 0 {
+		return []drawing{f}
+	}
+	return nil
+}
+
+func (r *Run) drawBestOfN(point int, _ FigureSpec) []drawing {
+	if len(r.bestOfN(point)) == 0 {
+		return nil
+	}
+	return []drawing{r.bestOfNFigure(point)}
+}
+
+// sweepMetrics are the panels of a sweep where none are named.
+var sweepMetrics = []string{"exact/gold_reward", "exact/proxy_reward", "exact/kl", "exact/win_rate"}
+
+// drawSweep is final metrics over a swept field: a line for each arm, a figure
+// for each combination of the other swept fields.
+func (r *Run) drawSweep(_ int, s FigureSpec) (out []drawing) {
+	e := r.Experiment
+	if len(e.Swept) == 0 {
+		return nil
+	}
+	if s.X == "" {
+		s.X = e.Swept[0]
+	}
+	if len(s.Y) == 0 {
+		s.Y = sweepMetrics
+	}
+	axis := slices.Index(e.Swept, s.X)
+	for _, group := range r.along(axis) {
+		for from := 0; from < r.mostArms(); from += maxLines {
+			f := figure.Figure{Title: r.Experiment.Title + ": over " + s.X, Columns: min(2, len(s.Y)), WidthCM: 24, Caption: r.caption("At the end of training.")}
+			if rest := r.others(group[0], axis); rest != "" {
+				f.Title += " (" + rest + ")"
+			}
+			for _, metric := range s.Y {
+				f.Panels = append(f.Panels, r.sweepPanel(group, axis, metric, from))
+			}
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// along groups the points that differ in one swept field only.
+func (r *Run) along(axis int) [][]int {
+	var order []string
+	groups := map[string][]int{}
+	for point := range r.Experiment.Points {
+		key := r.others(point, axis)
+		if groups[key] == nil {
+			order = append(order, key)
+		}
+		groups[key] = append(groups[key], point)
+	}
+	var out [][]int
+	for _, key := range order {
+		out = append(out, groups[key])
+	}
+	return out
+}
+
+// others are a point's swept values but one, in words.
+func (r *Run) others(point, axis int) string {
+	names, values := slices.Clone(r.Experiment.Swept), slices.Clone(r.Experiment.Points[point].Values)
+	p := Point{Values: slices.Delete(values, axis, axis+1)}
+	return p.title(slices.Delete(names, axis, axis+1))
+}
+
+func (r *Run) mostArms() int {
+	most := 0
+	for _, p := range r.Experiment.Points {
+		most = max(most, len(p.Arms))
+	}
+	return most
+}
+
+// sweepPanel is one metric over the values of a swept field: lines where they
+// are numbers (on a logarithmic axis where they span two decades), bars where
+// they are words.
+func (r *Run) sweepPanel(points []int, axis int, metric string, from int) figure.Panel {
+	x, label, numeric := r.sweepAxis(points, axis)
+	p := figure.Panel{YLabel: metric}
+	if numeric {
+		p.XLabel = label
+	}
+	arms := r.Experiment.Points[points[0]].Arms
+	for arm := from; arm < min(from+maxLines, len(arms)); arm++ {
+		s := figure.Series{Label: arms[arm].Label, Style: figure.Style(arm % maxLines)}
+		for k, point := range points {
+			i, found := r.final(point, arm, metric)
+			if !found {
+				continue
+			}
+			if numeric {
+				s.X, s.Y, s.Lo, s.Hi = append(s.X, x[k]), append(s.Y, i.Mean), append(s.Lo, i.Low), append(s.Hi, i.High)
+			} else {
+				name := r.Experiment.Points[point].Values[axis]
+				if len(arms) > 1 {
+					name = arms[arm].Label + ", " + name
+				}
+				p.Bars = append(p.Bars, figure.Bar{Label: name, Value: i.Mean, Lo: i.Low, Hi: i.High, Style: s.Style})
+			}
+		}
+		if numeric && len(s.X) > 0 {
+			p.Series = append(p.Series, s)
+		}
+	}
+	return p
+}
+
+// sweepAxis are the positions of the points, and what they mean.
+func (r *Run) sweepAxis(points []int, axis int) (x []float64, label string, numeric bool) {
+	least, most := math.Inf(1), 0.0
+	for _, point := range points {
+		v, err := strconv.ParseFloat(r.Experiment.Points[point].Values[axis], 64)
+		if err != nil {
+			return nil, "", false
+		}
+		x = append(x, v)
+		least, most = min(least, v), max(most, v)
+	}
+	label = r.Experiment.Swept[axis]
+	if least > 0 && most >= 30*least {
+		for i := range x {
+			x[i] = math.Log10(x[i])
+		}
+		label = "log₁₀ " + label
+	}
+	return x, label, true
+}
+
+// final is a metric at the end of an arm, or of a shared stage where the arm has
+// none of that name (eval_accuracy is the reward model's), exact or estimated.
+func (r *Run) final(point, arm int, metric string) (stats.Interval, bool) {
+	a := r.Experiment.Points[point].Arms[arm]
+	groups := append([]Group{r.group(point, arm, a.Method)}, r.groups(point, -1)...)
+	for i, g := range groups {
+		name := metric
+		if short, exact := strings.CutPrefix(metric, "exact/"); exact {
+			name = g.exactOr(short)
+		}
+		if i > 0 && strings.HasPrefix(metric, "exact/") && g.Stage != "reward" {
+			continue // base and SFT have these too, but are not what was asked for
+		}
+		if len(g.Final(name)) > 0 {
+			return g.Interval(name), true
+		}
+	}
+	return stats.Interval{}, false
+}
+
+// checkFigure reports what a figure asks for and cannot have.
+func (e *Experiment) checkFigure(s FigureSpec) *field.Error {
+	names := figureKindNames()
+	if !slices.Contains(names, s.Kind) {
+		return &field.Error{Field: "kind", Value: fmt.Sprintf("%q", s.Kind), Allowed: "one of " + strings.Join(names, ", "), Help: didYouMean(s.Kind, names)}
+	}
+	if s.Name != "" && !validName(s.Name) {
+		return &field.Error{Field: "name", Value: fmt.Sprintf("%q", s.Name), Allowed: "letters, digits, '.', '_' and '-'"}
+	}
+	if s.X != "" && !slices.Contains(e.Swept, s.X) {
+		allowed := "a swept field: " + strings.Join(e.Swept, ", ")
+		if len(e.Swept) == 0 {
+			allowed = "left out: nothing is swept (see [grid])"
+		}
+		return &field.Error{Field: "x", Value: fmt.Sprintf("%q", s.X), Allowed: allowed, Help: didYouMean(s.X, e.Swept)}
+	}
+	return nil
+}
+
+func didYouMean(name string, known []string) string {
+	if near := field.Nearest(name, known); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return ""
+}
