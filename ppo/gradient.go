@@ -61,3 +61,18 @@ func (t *Trainer) subtractKL(dst []float64, each float64) {
 		FullKLGradient(dst[at:to], pi.P[at:to], pi.LogP[at:to], t.ref.LogP[at:to], -float64(each*beta))
 	}
 }
+
+// EstimateGradient samples one batch and fills dst with the gradient that the
+// first update of a step would climb, on the whole batch and with respect to the
+// logits: −∂L/∂z, in the units of the loss. Nothing learns from it.
+func (t *GroupTrainer) EstimateGradient(dst []float64, r *rng.Stream) {
+	var s GroupStats
+	t.sample(r, &s)
+	t.advantages(&s)
+	t.backward(0, len(t.rollout.prompt), &s)
+	t.policy.Policy.LogitGradient(t.policy.G)
+	for i, g := range t.policy.G {
+		dst[i] = -g
+	}
+	clear(t.policy.G)
+}

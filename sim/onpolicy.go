@@ -38,7 +38,9 @@ func buildOnline(s *Shared, c Config, pi *policy.Softmax) learner {
 
 func buildGroup(s *Shared, c Config, pi *policy.Softmax) learner {
 	t := ppo.NewGroup(c.GRPO, pi, s.SFT, s.Reward, s.World.Weights)
-	return newLearner(t.Steps(), t.Step)
+	l := newLearner(t.Steps(), t.Step)
+	l.diagnose = s.diagnoseGroup(t, pi, c.GRPO)
+	return l
 }
 
 func buildRaft(s *Shared, c Config, pi *policy.Softmax) learner {

@@ -54,3 +54,27 @@ func TestPtxUsesTheCorpusOfTheBase(t *testing.T) {
 		t.Errorf("the corpus has −log π = %v after ten steps, %v at the start", first, want)
 	}
 }
+
+// The gradient of every critic-free method is held against the exact one where
+// that is asked for, the punishment of long responses being part of J.
+func TestGradientsOfGroupMethods(t *testing.T) {
+	s := mustShared(t, smallConfig(), 1)
+	for _, m := range ppo.GroupMethods {
+		c := smallConfig()
+		c.GRPO = m.Defaults
+		c.GRPO.TotalEpisodes, c.GRPO.BatchSize, c.GRPO.OverlongPenalty = 512, 512, 0.5
+		c.Evaluation.Gradient = true
+		out, err := s.RunArm(context.Background(), Arm{Name: "a", Method: m.Name, Config: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := out.Rows[0]
+		cosine, bias, floor := first.Get("exact/gradient_cosine"), first.Get("exact/gradient_bias"), first.Get("mc/gradient_bias_unbiased")
+		if !(cosine > 0.7) || !(bias < 0.6) || !(floor > 0) {
+			t.Errorf("%s: cosine %v, bias %v, noise alone %v", m.Name, cosine, bias, floor)
+		}
+		if unbiased := m.Name == "rloo" || m.Name == "remax"; unbiased && bias > 2*floor {
+			t.Errorf("%s: bias %v, noise alone %v", m.Name, bias, floor)
+		}
+	}
+}
