@@ -184,7 +184,7 @@ var fieldDocs = map[string]fieldDoc{
 
 	"evaluation":           {Doc: "When the exact evaluation runs."},
 	"evaluation.every":     {Doc: "Steps between records and exact evaluations.", Elsewhere: "TRL `logging_steps`, `eval_steps`", Foreign: []string{"eval_steps", "logging_steps", "eval_every"}},
-	"evaluation.gradient":  {Doc: "Compare the gradients that PPO estimates with the exact one at each record; for DPO, in small worlds, the data's with the population's."},
+	"evaluation.gradient":  {Doc: "Compare the gradients that PPO and the critic-free methods estimate with the exact one at each record; for DPO, in small worlds, the data's with the population's."},
 	"evaluation.best_of_n": {Doc: "Largest n of the exact best-of-n policies, 1, 2, 4, …, up to 1,048,576; 0 = none.", Foreign: []string{"bon", "num_samples", "n_best"}},
 }
 
