@@ -26,7 +26,7 @@ const (
 	exitDone        = 0
 	exitFailed      = 1   // something failed
 	exitUsage       = 2   // usage or configuration
-	exitMismatch    = 3   // --verify found other bytes, or a claim fails
+	exitMismatch    = 3   // --verify found other bytes, or with --check-claims a claim fails
 	exitHeld        = 73  // another process works in the folder
 	exitStopped     = 75  // stopped, and the same command goes on from there
 	exitInterrupted = 130 // interrupted twice
@@ -103,7 +103,7 @@ possible policy, the KL to the last digit.`,
 	}
 	root.SetVersionTemplate("rlhfsim {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.newCommand(), c.talkCommand(), c.compareCommand(), c.plotCommand(), c.cleanCommand())
+	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.newCommand(), c.talkCommand(), c.compareCommand(), c.plotCommand(), c.cleanCommand(), c.explainCommand())
 	return root
 }
 
@@ -145,10 +145,19 @@ func (c *cli) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run EXPERIMENT [key=value ...]",
 		Short: "Run an experiment and write tables, figures and policies",
+		Long: `Runs an experiment: writes tables, figures and policies, and prints the summary.
+
+EXPERIMENT is the name of an experiment that comes with the program, or a path.
+key=value sets any field under its dotted name (ppo.cliprange=0.1, seeds=[0,7],
+grid.labels.rankings=[50,800]); a value that is no TOML is taken as a string.
+
+Ctrl-C once: finished cells are kept and the same command goes on from there.
+Twice: stop at once.`,
 		Example: `  rlhfsim run chapter
   rlhfsim run mine.toml seeds=30 ppo.cliprange=0.1 -o runs/clip
   rlhfsim run ppo-vs-dpo --seeds 3 --json`,
-		Args: oneExperiment,
+		Args:              oneExperiment,
+		ValidArgsFunction: completeExperiment,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("seeds") {
 				args = append(args[:len(args):len(args)], fmt.Sprintf("seeds=%d", seeds))
@@ -171,6 +180,7 @@ func (c *cli) runCommand() *cobra.Command {
 	f.StringVarP(&o.Dir, "output", "o", "", "the run's folder (default runs/NAME)")
 	f.IntVar(&seeds, "seeds", 0, "number of seeds, as seeds=N")
 	f.IntVar(&o.Jobs, "jobs", runtime.GOMAXPROCS(0), "cells worked on at the same time; changes no result")
+	f.BoolVar(&o.CheckClaims, "check-claims", false, "exit with code 3 if a claim of the experiment fails")
 	f.StringArrayVarP(&grid, "grid", "m", nil, "sweep a field: -m labels.rankings=100,400,1600")
 	f.BoolVar(&o.Verify, "verify", false, "compute everything again and compare byte by byte (exit 3 where it differs)")
 	f.BoolVar(&o.FailFast, "fail-fast", false, "stop at the first cell that fails")
@@ -183,10 +193,15 @@ func (c *cli) runCommand() *cobra.Command {
 func (c *cli) checkCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "check EXPERIMENT [key=value ...]",
-		Short:   "Say what would run, what it changes, and the best possible result",
-		Example: "  rlhfsim check chapter objective.beta=0.1",
-		Args:    oneExperiment,
+		Use:   "check EXPERIMENT [key=value ...]",
+		Short: "Say what would run, what it changes, and the best possible result",
+		Long: `Says what would run, what it changes, and the best possible result. Trains base, SFT
+and reward model of the first seed in memory, and the first steps of each method to
+estimate the run's time; writes nothing. Shows what is best possible at the arms' beta
+for at most twelve points, and at eight more for the first.`,
+		Example:           "  rlhfsim check chapter objective.beta=0.1",
+		Args:              oneExperiment,
+		ValidArgsFunction: completeExperiment,
 		RunE: func(_ *cobra.Command, args []string) error {
 			e, err := experiments.Load(args[0], args[1:])
 			if err != nil {
@@ -222,13 +237,26 @@ func (c *cli) listCommand() *cobra.Command {
 }
 
 func (c *cli) showCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:               "show NAME",
-		Short:             "Print the file of an experiment that comes with the program",
-		Example:           "  rlhfsim show chapter > mine.toml",
-		Args:              cobra.ExactArgs(1),
+	var schema bool
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Print the file of an experiment that comes with the program",
+		Long: `Prints the file of an experiment that comes with the program; or, for editors, the JSON
+Schema of experiment files, which a file names in its first line:
+#:schema ./experiment.schema.json`,
+		Example: `  rlhfsim show chapter > mine.toml
+  rlhfsim show --schema > experiment.schema.json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if schema {
+				return cobra.NoArgs(cmd, args)
+			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
 		ValidArgsFunction: completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if schema {
+				return c.write(experiments.JSONSchemaText())
+			}
 			data, err := experiments.Show(args[0])
 			if err != nil {
 				return err
@@ -236,6 +264,8 @@ func (c *cli) showCommand() *cobra.Command {
 			return c.write(string(data))
 		},
 	}
+	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of experiment files instead")
+	return cmd
 }
 
 func (c *cli) talkCommand() *cobra.Command {
@@ -244,9 +274,14 @@ func (c *cli) talkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "talk RUN [field=value ...]",
 		Short: "Say what each stage of a run answers, in words, with exact probabilities",
+		Long: `Says what each stage of a run answers, in words, with exact probabilities.
+field=value chooses the point of a sweep; the first one where nothing is said. Reads
+resolved.toml and policies/ only, so it works on a folder copied from elsewhere. The
+optimum is the one at objective.beta, not at an arm's own.`,
 		Example: `  rlhfsim talk runs/chapter
   rlhfsim talk runs/chapter --prompt tea --arm ppo -n 10`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Values = args[1:]
 			o.FirstSeed = !cmd.Flags().Changed("seed")
@@ -266,6 +301,36 @@ func (c *cli) talkCommand() *cobra.Command {
 	f.Uint64Var(&o.Seed, "seed", 0, "whose policies (default the run's first)")
 	f.IntVarP(&o.N, "number", "n", 5, "responses for each stage")
 	f.BoolVar(&asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
+func (c *cli) explainCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "explain [TERM]",
+		Short: "Explain a metric, field, method, error code or word of the field",
+		Long: `Explains a metric, field, section, method, loss type, figure, count, error code, or a
+word of the field: what it means, its formula, unit and source, and for fields the
+default and what is allowed. Lists everything there is where nothing is asked.`,
+		Example: `  rlhfsim explain exact/gap
+  rlhfsim explain ppo.cliprange
+  rlhfsim explain clip_coef                  what other libraries call it works too
+  rlhfsim explain reward hacking
+  rlhfsim explain E012`,
+		ValidArgsFunction: completeTerms,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				all := experiments.Index()
+				return c.print(asJSON, all, func() string { return experiments.IndexText(all) })
+			}
+			e, err := experiments.Explain(strings.Join(args, " "))
+			if err != nil {
+				return err
+			}
+			return c.print(asJSON, e, e.Text)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return cmd
 }
 
@@ -301,7 +366,8 @@ func (c *cli) plotCommand() *cobra.Command {
 		Example: `  rlhfsim plot runs/chapter
   rlhfsim plot runs/chapter --figure winrate --dark
   rlhfsim plot runs/noise --figure sweep --x labels.label_noise --y exact/gold_reward,exact/kl`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeRun,
 		RunE: func(_ *cobra.Command, args []string) error {
 			o.Values = args[1:]
 			paths, err := experiments.Plot(args[0], o)
@@ -383,10 +449,11 @@ func (c *cli) compareCommand() *cobra.Command {
 func (c *cli) cleanCommand() *cobra.Command {
 	var dry, asJSON bool
 	cmd := &cobra.Command{
-		Use:     "clean RUN",
-		Short:   "Remove cells that a run's experiment no longer has",
-		Example: "  rlhfsim clean runs/chapter --dry-run",
-		Args:    cobra.ExactArgs(1),
+		Use:               "clean RUN",
+		Short:             "Remove cells that a run's experiment no longer has",
+		Example:           "  rlhfsim clean runs/chapter --dry-run",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeRun,
 		RunE: func(_ *cobra.Command, args []string) error {
 			done, err := experiments.Clean(args[0], dry)
 			if err != nil {
@@ -407,8 +474,44 @@ func oneExperiment(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func completeNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return experiments.Embedded(), cobra.ShellCompDirectiveDefault
+// completeNames completes the one experiment that comes with the program.
+func completeNames(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return completions(experiments.CompleteNames()), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeExperiment completes an experiment, by name or file, and then settings.
+func completeExperiment(_ *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return completions(experiments.CompleteNames()), cobra.ShellCompDirectiveDefault
+	}
+	return completions(experiments.CompleteSettings(toComplete)), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+// completeRun completes a run's folder, and then the values of a sweep's fields.
+func completeRun(_ *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return completions(experiments.CompleteRuns(toComplete)), cobra.ShellCompDirectiveDefault
+	}
+	return completions(experiments.CompleteSwept(args[0])), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+func completeTerms(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return completions(experiments.CompleteTerms()), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completions are words with their descriptions as cobra wants them.
+func completions(all []experiments.Completion) []cobra.Completion {
+	var out []cobra.Completion
+	for _, one := range all {
+		out = append(out, cobra.CompletionWithDesc(one.Word, one.Description))
+	}
+	return out
 }
 
 // print writes a result to stdout, as JSON or as text.
@@ -446,6 +549,8 @@ func outcome(err error) error {
 		return exitCode(exitMismatch)
 	case errors.Is(err, experiments.ErrCells):
 		return exitCode(exitFailed)
+	case errors.Is(err, experiments.ErrClaims):
+		return exitCode(exitMismatch)
 	}
 	return &failure{err}
 }

@@ -64,6 +64,31 @@ func TestAFolderInUseIsRefused(t *testing.T) {
 	}
 }
 
+// A claim that fails is exit code 3, only where it is asked for.
+func TestExitCodesOfClaims(t *testing.T) {
+	t.Chdir(t.TempDir())
+	claims := func(than string) string {
+		return `claim=[{ metric = "exact/gold_reward", of = "ppo", is = "above", than = ` + than + ` }]`
+	}
+	run := append(tiny, "seeds=5", "-q")
+	for _, c := range []struct {
+		args []string
+		want int
+	}{
+		{[]string{claims("-9.0"), "--check-claims"}, exitDone},
+		{[]string{claims("9.0"), "--check-claims"}, exitMismatch},
+		{[]string{claims("9.0")}, exitDone},
+		{[]string{claims("9.0"), "--check-claims", "seeds=2"}, exitDone}, // undecided
+		{[]string{claims("9.0"), "--check-claims", "dpo.learning_rate=1e308", "dpo.max_grad_norm=0"}, exitFailed},
+		{[]string{claims("x"), "--check-claims"}, exitUsage},
+		{[]string{"claim=[]", "--check-claims"}, exitUsage},
+	} {
+		if code, _, stderr := call(append(run[:len(run):len(run)], c.args...)...); code != c.want {
+			t.Errorf("%v: exit %d, want %d\n%s", c.args, code, c.want, stderr)
+		}
+	}
+}
+
 // brokenPipe is a standard output whose reader has gone away.
 type brokenPipe struct{}
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -176,6 +177,11 @@ func sections() []string {
 	return out
 }
 
+// topKeys are the keys that stand at the top of a file, outside of sections.
+func topKeys() []string {
+	return append(fieldsOf(reflect.ValueOf(header{})).names(), apart...)
+}
+
 // axis is one swept field: its values as nodes.
 type axis struct {
 	path   string
@@ -198,14 +204,23 @@ func (l *loader) grid() []axis {
 		l.out.add(codeType, n.at, "`grid` must be a table", "write [grid], then lists: labels.rankings = [50, 200]")
 		return nil
 	}
+	d := &decoder{out: l.out}
+	for _, key := range n.keys {
+		switch section, _, _ := strings.Cut(key, "."); { // a quoted key may be dotted
+		case slices.Contains(sections(), section):
+		case slices.Contains(topKeys(), key):
+			l.out.add(codeSweep, n.under[key].at, fmt.Sprintf("`%s` cannot be swept", key), "[grid] takes fields of the sections: "+strings.Join(sections(), ", "))
+		default:
+			d.unknown(n.under[key], "grid", key, sections())
+		}
+	}
 	var axes []axis
 	n.leaves("", func(path string, leaf *node) {
+		if name, _, _ := strings.Cut(path, "."); !slices.Contains(sections(), name) {
+			return // reported
+		}
 		if leaf.kind != list || len(leaf.items) == 0 {
 			l.out.add(codeSweep, leaf.at, fmt.Sprintf("`grid.%s` must be a list of values", path), "write "+path+" = [ … ]")
-			return
-		}
-		if name, _, _ := strings.Cut(path, "."); !slices.Contains(sections(), name) {
-			l.out.add(codeSweep, leaf.at, fmt.Sprintf("`%s` cannot be swept", path), "[grid] takes fields of the sections: "+strings.Join(sections(), ", "))
 			return
 		}
 		seen := map[string]bool{}

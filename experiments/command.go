@@ -23,6 +23,7 @@ type RunOptions struct {
 	Dir                 string
 	Jobs                int
 	DryRun, JSON, Quiet bool
+	CheckClaims         bool // fail where a claim fails
 	Verify              bool // compute again and compare
 	FailFast            bool // stop at the first cell that fails
 	Stdout, Stderr      io.Writer
@@ -34,6 +35,7 @@ var (
 	ErrStopped = errors.New("stopped")                     // by the user; finished cells are kept
 	ErrHeld    = errors.New("another process works there") // the folder is locked
 	ErrCells   = errors.New("some cells failed")           // the others are done and written
+	ErrClaims  = errors.New("a claim fails")               // with CheckClaims; everything is written
 )
 
 // Usage is a refusal before anything was written.
@@ -49,13 +51,16 @@ func RunCommand(ctx context.Context, e *Experiment, o RunOptions) error {
 	if o.Jobs < 1 {
 		return Usage(fmt.Sprintf("--jobs %d: at least 1 cell must be worked on at a time", o.Jobs))
 	}
+	if o.CheckClaims && len(e.Claims) == 0 {
+		return Usage(fmt.Sprintf("--check-claims: %s makes no claims; add a [[claim]] to it", e.Name))
+	}
 	if o.DryRun {
 		return dryRun(e, o)
 	}
 	if o.Verify {
 		return verify(ctx, e, o)
 	}
-	release, err := claim(o.Dir, o.Stderr)
+	release, err := occupy(o.Dir, o.Stderr)
 	if err != nil {
 		return err
 	}
@@ -101,8 +106,8 @@ func dryRun(e *Experiment, o RunOptions) error {
 	return tolerate(io.WriteString(o.Stdout, b.String()))
 }
 
-// claim makes the folder, or recognises it as a run's, and locks it.
-func claim(dir string, stderr io.Writer) (release func(), err error) {
+// occupy makes the folder, or recognises it as a run's, and locks it.
+func occupy(dir string, stderr io.Writer) (release func(), err error) {
 	refuse := func(why string, args ...any) error {
 		return Usage(fmt.Sprintf("cannot use the folder %s: %s", dir, fmt.Sprintf(why, args...)))
 	}
@@ -238,16 +243,9 @@ func (r *Run) tell(o RunOptions, took time.Duration) error {
 	if err != nil && len(r.Failures) == 0 {
 		return err
 	}
+	verdicts := r.Verdicts()
 	if err == nil && !o.Quiet {
-		if o.JSON {
-			data, err := json.MarshalIndent(map[string]any{"name": r.Experiment.Name, "title": r.Experiment.Title, "dir": o.Dir, "points": all}, "", "  ")
-			if err != nil {
-				return err
-			}
-			if err := tolerate(o.Stdout.Write(append(data, '\n'))); err != nil {
-				return err
-			}
-		} else if err := tolerate(io.WriteString(o.Stdout, r.Text(all)+r.pointers(o.Dir))); err != nil {
+		if err := r.print(o, all, verdicts); err != nil {
 			return err
 		}
 		fmt.Fprintf(o.Stderr, "done in %.1f s\n", took.Seconds())
@@ -255,7 +253,22 @@ func (r *Run) tell(o RunOptions, took time.Duration) error {
 	if len(r.Failures) > 0 {
 		return ErrCells
 	}
+	if o.CheckClaims {
+		return r.check(verdicts, o.Stderr, o.Quiet)
+	}
 	return nil
+}
+
+// print puts the summary on stdout, as text or as JSON.
+func (r *Run) print(o RunOptions, all []Summary, verdicts []Verdict) error {
+	if !o.JSON {
+		return tolerate(io.WriteString(o.Stdout, r.Text(all)+r.claimsText(verdicts)+r.pointers(o.Dir)))
+	}
+	data, err := json.MarshalIndent(map[string]any{"name": r.Experiment.Name, "title": r.Experiment.Title, "dir": o.Dir, "points": all, "claims": verdicts}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return tolerate(o.Stdout.Write(append(data, '\n')))
 }
 
 // pointers name the figures and what to do next.

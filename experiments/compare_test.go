@@ -120,7 +120,7 @@ func TestAtKLInterpolatesToTheFirstCrossing(t *testing.T) {
 }
 
 // A verdict never claims more than its interval.
-func TestSentences(t *testing.T) {
+func TestVerdictSentences(t *testing.T) {
 	k := func(low, mean, high float64) Contrast {
 		return Contrast{Metric: "exact/gold_reward", Difference: stats.Interval{Mean: mean, Low: low, High: high, N: 10}, needed: 40}
 	}

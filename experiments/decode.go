@@ -153,28 +153,39 @@ func (d *decoder) unknown(n *node, path, key string, known []string) {
 		section = "in " + section
 	}
 	message := fmt.Sprintf("unknown field `%s` %s", key, section)
-	if at := elsewhere(key); path == "" && at != "" {
-		d.out.add(codePlace, n.keyAt, message, "`"+key+"` belongs in ["+at+"], as "+at+"."+key)
+	homes := elsewhere(key)
+	if path == "" && len(homes) == 1 {
+		d.out.add(codePlace, n.keyAt, message, "`"+key+"` belongs in ["+homes[0]+"], as "+homes[0]+"."+key)
 		return
 	}
-	if at, note := foreign(path, key); at != "" {
-		label := "did you mean `" + at + "`?"
-		d.out.add(codeUnknown, n.keyAt, message, label, note)
+	if names := foreign(path, key); len(names) > 0 {
+		d.out.add(codeUnknown, n.keyAt, message, "did you mean `"+strings.Join(names, "` or `")+"`?", about(path, names)...)
 		return
 	}
 	if near := field.Nearest(key, known); near != "" {
-		var notes []string
-		if doc, ok := fieldDocs[join(path, near)]; ok && doc.Elsewhere != "" {
-			notes = append(notes, "note: "+doc.Doc+" "+doc.Elsewhere)
-		}
-		d.out.add(codeUnknown, n.keyAt, message, "did you mean `"+near+"`?", notes...)
+		d.out.add(codeUnknown, n.keyAt, message, "did you mean `"+near+"`?", about(path, []string{near})...)
 		return
 	}
-	if at := elsewhere(key); at != "" {
-		d.out.add(codePlace, n.keyAt, message, "`"+key+"` belongs in ["+at+"]")
+	if len(homes) > 0 {
+		d.out.add(codePlace, n.keyAt, message, "`"+key+"` belongs in ["+strings.Join(homes, "] or [")+"]")
 		return
 	}
 	d.out.add(codeUnknown, n.keyAt, message, "", "help: the fields here are "+strings.Join(known, ", "))
+}
+
+// about is a note on what is suggested, where that is one field.
+func about(path string, names []string) []string {
+	if len(names) > 1 {
+		return nil
+	}
+	doc := docOf(join(unindexed(path), names[0]))
+	if doc.Doc == "" {
+		doc = docOf(names[0]) // a dotted name
+	}
+	if doc.Doc == "" {
+		return nil
+	}
+	return []string{strings.TrimSpace("note: " + doc.Doc + " " + doc.Elsewhere)}
 }
 
 func join(path, key string) string { return strings.TrimPrefix(path+"."+key, ".") }

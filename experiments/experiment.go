@@ -16,6 +16,7 @@ type Experiment struct {
 	Seeds                 []uint64 // one cell for each, at each point and arm
 	Swept                 []string // dotted names of the fields that differ between points
 	Points                []Point  // variants × grid, at least one
+	Claims                []Claim  // what the file says will come out
 	OutputDir             string
 	Changed               []Change
 	Figures               []FigureSpec // besides those that every run has

@@ -52,6 +52,8 @@ var fieldDocs = map[string]fieldDoc{
 	"sft.demonstrations.prompt":     {Doc: "The text of a prompt."},
 	"sft.demonstrations.completion": {Doc: "What a person wrote.", Foreign: []string{"response", "output"}},
 	"sft.file":                      {Doc: "A JSONL file of further pairs, {\"prompt\": …, \"completion\": …} a line.", Foreign: []string{"dataset", "dataset_name"}},
+	"sft.generate":                  {Doc: "Further pairs, written by simulated people who know what is wanted; 0 = none.", Foreign: []string{"num_demonstrations", "max_train_samples", "train_size"}},
+	"sft.writer_temperature":        {Doc: "T: they write y with probability ∝ π_base(y|x) exp(gold(x,y)/T); small = their best, large = raw text.", Foreign: []string{"demonstration_temperature"}},
 	"sft.learning_rate":             {Doc: "Adam's learning rate.", Foreign: []string{"lr"}},
 	"sft.num_train_epochs":          {Doc: "Passes over the demonstrations.", Foreign: []string{"epochs", "num_epochs"}},
 	"sft.batch_size":                {Doc: "Demonstrations in a step.", Foreign: []string{"per_device_train_batch_size"}},
@@ -188,6 +190,76 @@ var fieldDocs = map[string]fieldDoc{
 	"evaluation.best_of_n": {Doc: "Largest n of the exact best-of-n policies, 1, 2, 4, …, up to 1,048,576; 0 = none.", Foreign: []string{"bon", "num_samples", "n_best"}},
 }
 
+// fileDocs documents what stands outside the sections.
+var fileDocs = map[string]fieldDoc{
+	"format":       {Doc: "The version of the file format."},
+	"extends":      {Doc: "What the file builds on: tables are merged key by key, lists replaced whole; name, title and question are not inherited.", Foreign: []string{"inherits", "defaults", "preset"}},
+	"name":         {Doc: "Names the run's folder.", Foreign: []string{"exp_name", "run_name"}},
+	"title":        {Doc: "The title of tables and figures."},
+	"question":     {Doc: "What the experiment asks."},
+	"seeds":        {Doc: "How many seeds (0, 1, …), or which.", Elsewhere: "CleanRL `seed`, openrlbenchmark `num_seeds`", Foreign: []string{"num_seeds", "n_seeds", "num_runs"}},
+	"output":       {Doc: "Where results go."},
+	"output.dir":   {Doc: "The folder in which the run's folder is made.", Foreign: []string{"output_dir", "logdir", "log_dir"}},
+	"arm":          {Doc: "One way to align the SFT policy. Where a file has arms, they replace those of the file it extends."},
+	"arm.name":     {Doc: "The arm's name, which names files."},
+	"arm.label":    {Doc: "The arm's name in tables and figures; any text."},
+	"arm.method":   {Doc: "How the arm aligns the policy."},
+	"figure":       {Doc: "A figure to draw besides those that every run draws.", Foreign: []string{"plot", "plots", "figures"}},
+	"figure.kind":  {Doc: "Which figure."},
+	"figure.name":  {Doc: "Names its files; the kind unless given."},
+	"figure.x":     {Doc: "sweep: the swept field on the x axis."},
+	"figure.y":     {Doc: "curve, sweep: metrics, a panel each."},
+	"figure.dark":  {Doc: "Light on dark."},
+	"claim":        {Doc: "A sentence about the run that the program checks.", Foreign: []string{"claims", "assert"}},
+	"claim.says":   {Doc: "The sentence; made from the other fields unless given."},
+	"claim.metric": {Doc: "A metric that the stage records."},
+	"claim.of":     {Doc: "What the claim is about: an arm, or a shared stage, base, sft or reward."},
+	"claim.at":     {Doc: "Which record: first, last, best, step N, or KL N."},
+	"claim.where":  {Doc: "Which points of a sweep, as swept fields and their values."},
+	"claim.is":     {Doc: "above, below or equal; a claim has either this or trend."},
+	"claim.than":   {Doc: "What is compared with: a number, an arm or stage, or a table of of, at and where."},
+	"claim.by":     {Doc: "The margin of the comparison."},
+	"claim.trend":  {Doc: "rises, falls, peaks inside or dips inside."},
+	"claim.over":   {Doc: "What the trend is over: step, exact/kl, or a swept field."},
+	"grid":         {Doc: "Lists of values under dotted names; every combination is run.", Foreign: []string{"sweep", "sweeps"}},
+	"variant":      {Doc: "A set of fields that are varied together; every variant is run at every point of the grid."},
+	"variant.name": {Doc: "The variant's name."},
+}
+
+// spellings are further names that other systems give a field, in whatever section
+// it stands.
+var spellings = map[string][]string{
+	"batch_size":            {"train_batch_size", "per_device_train_batch_size"},
+	"beta":                  {"kl_coeff", "init_kl_coef"},
+	"cliprange":             {"clip_eps_lo", "clip_eps_hi", "cliprange_policy", "clip_epsilon"},
+	"cliprange_value":       {"clip_range_value"},
+	"every":                 {"log_every", "log_interval"},
+	"kl_coef":               {"kl_coeff", "kl_loss_coef", "init_kl"},
+	"kl_estimator":          {"kl_penalty_type", "kl_loss_type"},
+	"max_grad_norm":         {"gradient_clipping", "max_norm"},
+	"max_length":            {"max_tokens", "max_len", "max_response_length"},
+	"missing_eos_penalty":   {"stop_properly_penalty_coef", "reward_penalty"},
+	"num_mini_batches":      {"num_minibatch"},
+	"num_ppo_epochs":        {"num_iterations", "num_epochs", "epochs"},
+	"num_train_epochs":      {"max_epochs", "total_epochs"},
+	"rankings":              {"num_comparisons", "num_pairs"},
+	"responses_per_ranking": {"num_generations", "num_responses"},
+	"total_episodes":        {"num_rollouts"},
+	"vf_coef":               {"vf_loss_coef"},
+}
+
+// foreignNames are all of a field's names elsewhere.
+func foreignNames(path string) []string {
+	_, name, _ := cutLast(path)
+	out := slices.Clone(docOf(path).Foreign)
+	for _, s := range spellings[name] {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // unindexed is a path as fieldDocs spells it: "world.value[2].worth" without
 // the index.
 func unindexed(path string) string {
@@ -198,39 +270,42 @@ func unindexed(path string) string {
 	return strings.Join(parts, ".")
 }
 
-// foreign translates another system's name for a field of the section.
-func foreign(section, key string) (name, note string) {
+// foreign translates another system's name for a field of the section: to the
+// field's name there, or to dotted names where the section is none or an arm.
+func foreign(section, key string) []string {
 	section = unindexed(section)
-	if strings.HasPrefix(section, "arm") { // the name may belong to any section an arm can change
-		section = ""
-	}
+	inArm, anywhere := section == "arm", section == "" || section == "arm" || section == "variant"
 	var hits []string
-	for path, doc := range fieldDocs {
-		parent, _, _ := cutLast(path)
-		if slices.Contains(doc.Foreign, key) && (parent == section || section == "") {
-			hits = append(hits, path)
+	for _, docs := range []map[string]fieldDoc{fieldDocs, fileDocs} {
+		for path := range docs {
+			parent, name, _ := cutLast(path)
+			switch {
+			case !slices.Contains(foreignNames(path), key):
+			case parent == section && !anywhere:
+				hits = append(hits, name)
+			case anywhere && (!inArm || slices.Contains(armSections(), parent)):
+				hits = append(hits, path)
+			}
 		}
 	}
-	if len(hits) == 0 {
-		return "", ""
+	if slices.Contains(hits, "objective.beta") { // the one that all arms share
+		return []string{"objective.beta"}
 	}
 	slices.Sort(hits) // map order must not decide
-	path := hits[0]
-	doc := fieldDocs[path]
-	note = "note: " + doc.Doc
-	if doc.Elsewhere != "" {
-		note += " " + doc.Elsewhere
-	}
-	if section == "" {
-		return path, note
-	}
-	_, name, _ = cutLast(path)
-	return name, note
+	return hits
 }
 
-// elsewhere is the section that has a field of that name, [objective] before
-// others; "" when none or several do.
-func elsewhere(key string) string {
+// docOf is what is known of a field, in a section or outside of them.
+func docOf(path string) fieldDoc {
+	if doc, ok := fieldDocs[path]; ok {
+		return doc
+	}
+	return fileDocs[path]
+}
+
+// elsewhere are the sections that have a field of that name: [objective] alone
+// where it is one of them.
+func elsewhere(key string) []string {
 	var hits []string
 	for path := range fieldDocs {
 		if parent, name, ok := cutLast(path); ok && name == key {
@@ -238,12 +313,10 @@ func elsewhere(key string) string {
 		}
 	}
 	if slices.Contains(hits, "objective") {
-		return "objective"
+		return []string{"objective"}
 	}
-	if len(hits) == 1 {
-		return hits[0]
-	}
-	return ""
+	slices.Sort(hits)
+	return hits
 }
 
 func cutLast(path string) (parent, name string, ok bool) {

@@ -331,7 +331,7 @@ func (r *Run) pipeline(point int) (figure.Pipeline, bool) {
 			len(r.Experiment.Seeds), w.Prompts[0], r.Experiment.Seeds[0], number(c.Objective.Beta)),
 		Boxes: []figure.Box{
 			{ID: "base", Title: "0 Base: raw text", Lines: []string{fmt.Sprintf("%d lines", c.Base.Lines), gold(r.group(point, -1, "base")), says["base"]}, Col: 0, Style: figure.Neutral},
-			{ID: "sft", Title: "1 SFT", Lines: []string{fmt.Sprintf("%d demonstrations", len(c.SFT.Demonstrations)), gold(r.group(point, -1, "sft")), says["sft"]}, Col: 1, Style: figure.Green},
+			{ID: "sft", Title: "1 SFT", Lines: []string{fmt.Sprintf("%d demonstrations", c.SFT.Size()), gold(r.group(point, -1, "sft")), says["sft"]}, Col: 1, Style: figure.Green},
 			{ID: "rankings", Title: "2a People rank", Lines: []string{fmt.Sprintf("%d rankings of %d answers", c.Labels.Rankings, c.Labels.ResponsesPerRanking), percent("two raters agree", judge, "rater_agreement")}, Col: 2, Style: figure.Purple},
 			{ID: "reward", Title: "2b Reward model", Lines: []string{fmt.Sprintf("accuracy %.1f %%", 100*judge.Interval("eval_accuracy").Mean), percent("a perfect judge", judge, "accuracy_ceiling")}, Col: 3, Style: figure.Orange},
 		},

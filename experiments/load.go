@@ -28,14 +28,14 @@ type outputConfig struct {
 }
 
 // document is the schema of a file: the header and all sections. `seeds`,
-// `arm`, `grid` and `variant` have shapes of their own and are read apart.
+// `arm`, `grid`, `variant`, `figure` and `claim` have shapes of their own and are read apart.
 type document struct {
 	header
 	sim.Config
 }
 
 // apart are the keys that document does not decode.
-var apart = []string{"seeds", "arm", "grid", "variant", "figure"}
+var apart = []string{"seeds", "arm", "grid", "variant", "figure", "claim"}
 
 // Load reads an experiment: an embedded name or a path, and key=value overrides.
 // Its error is a Problems with everything that is wrong.
@@ -103,7 +103,7 @@ func (l *loader) read(ref, from string, seen []string) *node {
 	if len(seen) == 0 {
 		l.base = base
 	}
-	for _, own := range []string{"name", "title", "question"} { // these describe one file
+	for _, own := range []string{"name", "title", "question", "claim"} { // these are about one file
 		if tree.get(own) == nil {
 			base = without(base, only(own))
 		}
@@ -312,6 +312,9 @@ func (l *loader) experiment(ref string) (*Experiment, error) {
 	l.demonstrations()
 	arms := l.arms()
 	l.points(e, arms)
+	if len(e.Points) > 0 && len(arms) > 0 && e.Points[0].Config.Validate() == nil {
+		e.Claims = l.claims(e)
+	}
 	e.Figures = l.figures(e)
 	if err := l.out.err(); err != nil {
 		return nil, err

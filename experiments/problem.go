@@ -24,6 +24,7 @@ const (
 	codeArm     Code = "E041"
 	codeSweep   Code = "E051"
 	codeData    Code = "E061"
+	codeClaim   Code = "E071"
 	codeFigure  Code = "E081"
 )
 
@@ -65,7 +66,7 @@ func (ps Problems) Render(color bool) string {
 	case len(ps) != 1:
 		n = fmt.Sprintf("%d errors", len(ps))
 	}
-	fmt.Fprintf(&b, "%s. Nothing was run.\n", n)
+	fmt.Fprintf(&b, "%s. Nothing was run. More: rlhfsim explain %s\n", n, ps[0].Code)
 	return b.String()
 }
 

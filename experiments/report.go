@@ -239,6 +239,7 @@ func (r *Run) Markdown() string {
 		}
 		b.WriteString("\n")
 	}
+	b.WriteString(r.claimsMarkdown())
 	return b.String()
 }
 
@@ -374,7 +375,7 @@ func (r *Run) Text(all []Summary) string {
 		}
 		c := p.Config
 		fmt.Fprintf(&b, "0 base     %d lines of raw text%s%s\n", c.Base.Lines, pad(c.Base.Lines, 22), s.loss("base"))
-		fmt.Fprintf(&b, "1 SFT      %d demonstrations%s%s\n", len(c.SFT.Demonstrations), pad(len(c.SFT.Demonstrations), 24), s.loss("sft"))
+		fmt.Fprintf(&b, "1 SFT      %d demonstrations%s%s\n", c.SFT.Size(), pad(c.SFT.Size(), 24), s.loss("sft"))
 		fmt.Fprintf(&b, "2 reward   %d rankings of %d answers%saccuracy %.1f %% (a perfect judge %.1f %%; two raters agree on %.1f %%)\n",
 			c.Labels.Rankings, c.Labels.ResponsesPerRanking, pad(c.Labels.Rankings, 17), 100*s.Accuracy.Mean, 100*s.Ceiling.Mean, 100*s.Agreement.Mean)
 		fmt.Fprintf(&b, "3 policy   β = %s\n\n%s\n%s\n%s\n", number(s.Beta), trimRight(s.table(e).Render()), s.caption(), s.peak())

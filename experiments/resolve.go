@@ -131,6 +131,7 @@ func (l *loader) resolved(e *Experiment, arms []armTree) []byte {
 			b.WriteString("dark = true\n")
 		}
 	}
+	l.writeClaims(&b)
 	return b.Bytes()
 }
 
@@ -290,7 +291,7 @@ func (l *loader) changes(arms []armTree) []Change {
 	}
 	for _, k := range l.root.keys {
 		if l.base != nil || l.command.get(k) != nil {
-			if !slices.Contains([]string{"format", "title", "question", "name", "arm"}, k) {
+			if !slices.Contains([]string{"format", "title", "question", "name", "arm", "claim"}, k) {
 				part := newTable(l.root.at)
 				part.set(k, l.root.under[k])
 				report("", part)

@@ -50,6 +50,9 @@ type Run struct {
 	learnedKey  string // of the cell whose tensors are held
 	lastLearned []tensor
 
+	forClaims map[cellID][]sim.Row // what claims read of the cells
+	verdicts  []Verdict            // once they are known
+
 	lost error // a finished cell that could not be read again
 }
 

@@ -45,8 +45,9 @@ func (r *Run) outputs() []output {
 		}}
 	}
 	all := []output{
-		{"metrics.csv", r.writeMetrics}, {"summary.csv", r.writeSummary},
+		{"metrics.csv", r.writeMetrics}, text("columns.json", func() []byte { return jsonFile(r.columns()) }), {"summary.csv", r.writeSummary},
 		text("summary.md", func() []byte { return []byte(r.Markdown()) }),
+		text("claims.csv", r.claimsCSV),
 		text("experiment.toml", func() []byte { return r.Experiment.Source }),
 		text("resolved.toml", func() []byte { return r.Experiment.Resolved }),
 	}
@@ -61,7 +62,7 @@ func (r *Run) outputs() []output {
 func (r *Run) writeMetrics(to io.Writer) error {
 	w := csv.NewWriter(to)
 	names := r.metricNames()
-	if err := w.Write(slices.Concat([]string{"arm", "seed", "stage", "step"}, r.Experiment.Swept, names)); err != nil {
+	if err := w.Write(slices.Concat(r.keyColumns(), names)); err != nil {
 		return err
 	}
 	for point, p := range r.Experiment.Points {
@@ -202,6 +203,16 @@ func (p Point) metadata() map[string]string {
 		"prompts": jsonText(prompts), "words": jsonText(words), "order": strconv.Itoa(p.Config.Policy.Order),
 		"max_length": strconv.Itoa(p.Config.World.MaxLength), "engine": sim.EngineVersion,
 	}
+}
+
+// jsonFile is a value as a readable file.
+func jsonFile(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // texts and numbers always encode
+	return b.Bytes()
 }
 
 func jsonText(v any) string {

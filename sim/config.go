@@ -64,8 +64,14 @@ type BaseConfig struct {
 type SFTConfig struct {
 	Demonstrations []DemonstrationConfig `toml:"demonstrations"`
 	File           string                `toml:"file"` // JSONL, {"prompt": "...", "completion": "..."} a line; added to Demonstrations
+
+	Generate          int     `toml:"generate"`           // further pairs, written by simulated people
+	WriterTemperature float64 `toml:"writer_temperature"` // T: they write y with probability ∝ π_base(y|x) exp(gold(x,y)/T)
 	policy.FitConfig
 }
+
+// Size is the number of pairs that SFT sees.
+func (c SFTConfig) Size() int { return len(c.Demonstrations) + c.Generate }
 
 // DemonstrationConfig is one (prompt, completion) pair in words.
 type DemonstrationConfig struct {
@@ -102,7 +108,7 @@ func Default() Config {
 		World:      WorldConfig{Random: RandomConfig{Groups: 6, Prompts: 8, Demonstrations: 40}},
 		Policy:     policy.Default(),
 		Base:       BaseConfig{Lines: 4000, OnTopic: 0.2, Repeat: 0.15, Stop: 0.25, FitConfig: policy.DefaultFit()},
-		SFT:        SFTConfig{FitConfig: policy.FitConfig{LearningRate: 0.02, NumTrainEpochs: 4, BatchSize: 8, MaxGradNorm: 1}},
+		SFT:        SFTConfig{WriterTemperature: 1, FitConfig: policy.FitConfig{LearningRate: 0.02, NumTrainEpochs: 4, BatchSize: 8, MaxGradNorm: 1}},
 		Labels:     LabelsConfig{Rankings: 400, HeldOut: 400, ResponsesPerRanking: 4, ResponseSource: "sft", RaterTemperature: 1},
 		Reward:     reward.Default(),
 		Objective:  ObjectiveConfig{Beta: 0.3},

@@ -137,7 +137,7 @@ func NewLab(c Config) (*Lab, error) {
 	for n := range w.Shape.MaxLength + 1 {
 		l.numbers = append(l.numbers, float64(n))
 	}
-	return l, nil
+	return l, l.needsLattice()
 }
 
 // States is the number of count states behind exact win rates, 0 where there are
@@ -166,7 +166,8 @@ type Shared struct {
 	evaluator *policy.Evaluator
 	ideals    *ideals
 	sftValues policy.Distribution // empty where values is nil
-	writer    *policy.Chain       // of the ranked responses
+	written   []policy.Demonstration
+	writer    *policy.Chain // of the ranked responses
 }
 
 // calibrationBins divide the predicted preference probabilities.
@@ -197,6 +198,7 @@ func (l *Lab) Pretrain(ctx context.Context, seed uint64) (*Pretrained, error) {
 func (p *Pretrained) Label(ctx context.Context, l *Lab) (*Shared, error) {
 	s := l.newShared(p.shared.Seed)
 	s.Base, s.SFT, s.sftValues, s.Rows = p.shared.Base, p.shared.SFT, p.shared.sftValues, slices.Clone(p.shared.Rows)
+	s.written = p.shared.written
 	s.collect()
 	if err := s.fitReward(ctx); err != nil {
 		return nil, err
@@ -274,12 +276,16 @@ func (s *Shared) pretrain(ctx context.Context) error {
 	if err := run("base", s.Base, c.Base.FitConfig, w.rawText(c.Base, s.stream("base", "text"))); err != nil {
 		return err
 	}
-	written, err := w.demonstrations(c.SFT)
+	if s.written, err = w.demonstrations(c.SFT); err != nil {
+		return err
+	}
+	generated, err := s.writers()
 	if err != nil {
 		return err
 	}
+	s.written = append(s.written, generated...)
 	s.SFT = s.Base.Clone()
-	if err := run("sft", s.SFT, c.SFT.FitConfig, written); err != nil {
+	if err := run("sft", s.SFT, c.SFT.FitConfig, s.written); err != nil {
 		return err
 	}
 	if s.values != nil {
@@ -331,10 +337,6 @@ func (s *Shared) rank(writer *policy.Chain, n int, purpose string) []policy.Rank
 // fitReward trains the reward model and measures it on held-out rankings.
 func (s *Shared) fitReward(ctx context.Context) error {
 	c := s.Config
-	written, err := s.World.demonstrations(c.SFT)
-	if err != nil {
-		return err
-	}
 	t := reward.New(c.Reward, s.World.Shape.Prompts, s.World.Shape.Words, s.Rankings)
 	rater := Rater{World: s.World, Temperature: c.Labels.RaterTemperature, LabelNoise: c.Labels.LabelNoise}
 	agreement := s.agreement(rater)
@@ -351,7 +353,7 @@ func (s *Shared) fitReward(ctx context.Context) error {
 	}
 	s.Rows = append(s.Rows, rows...)
 	m := t.Model()
-	m.Shift(written)
+	m.Shift(s.written)
 	s.judge(m)
 	s.Calibration = reward.Calibration(s.Reward, s.HeldOut, calibrationBins)
 	if s.Frontier, err = s.newFrontier(); err != nil {

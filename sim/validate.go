@@ -178,8 +178,10 @@ func (l LabelsConfig) validate(k *field.Checker) {
 var responseSources = []string{"sft", "base", "uniform"}
 
 func (c Config) validateDemonstrations(k *field.Checker) {
-	if len(c.SFT.Demonstrations) == 0 {
-		k.Add(&field.Error{Field: "sft.demonstrations", Value: "nothing", Allowed: "at least one { prompt = \"…\", completion = \"…\" }"})
+	k.Count("sft.generate", c.SFT.Generate, 0, maxLines)
+	k.Positive("sft.writer_temperature", c.SFT.WriterTemperature)
+	if c.SFT.Size() <= 0 {
+		k.Add(&field.Error{Field: "sft.demonstrations", Value: "nothing", Allowed: "at least one { prompt = \"…\", completion = \"…\" }", Help: "sft.generate = 40 lets simulated people write 40"})
 	}
 	texts, words := map[string]bool{}, map[string]bool{}
 	for _, p := range c.World.Prompts {

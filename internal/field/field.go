@@ -11,11 +11,12 @@ import (
 
 // Error is a problem with one field of a Config.
 type Error struct {
-	Field   string // dotted name inside the Config, "cliprange" or "value[2].worth"
-	Value   any    // what it holds
-	Allowed string // what it may hold: "above 0", "at least 2 and at most 9"
-	Why     string // optional: the reason, one sentence
-	Help    string // optional: what to do instead
+	Field   string   // dotted name inside the Config, "cliprange" or "value[2].worth"
+	Value   any      // what it holds
+	Allowed string   // what it may hold: "above 0", "at least 2 and at most 9"
+	Options []string // all it may hold, where that is a list of names
+	Why     string   // optional: the reason, one sentence
+	Help    string   // optional: what to do instead
 }
 
 func (e *Error) Error() string {
@@ -75,12 +76,14 @@ func (c *Checker) Count(name string, value, low, high int) {
 
 // OneOf requires one of the names listed.
 func OneOf[T ~string](c *Checker, name string, value T, known []T) {
+	var options []string
 	for _, k := range known {
 		if value == k {
 			return
 		}
+		options = append(options, string(k))
 	}
-	c.Require(false, name, fmt.Sprintf("%q", string(value)), fmt.Sprintf("one of %q", known))
+	c.Add(&Error{Field: name, Value: fmt.Sprintf("%q", string(value)), Allowed: fmt.Sprintf("one of %q", known), Options: options})
 }
 
 // All lists the field errors inside err, in order.

@@ -1,25 +1,54 @@
 package field
 
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
 // Nearest is the known name within a few edits of name, "" when none is near
-// enough to be meant. Of equally near ones the first that begins like name wins,
-// since the first letter is seldom the mistyped one; else the first.
+// enough to be meant.
 func Nearest(name string, known []string) string {
-	best, limit := "", min(1+len([]rune(name))/4, 3)
-	for _, k := range known {
-		d := distance(name, k)
-		if d < limit || d == limit && (best == "" || begins(k, name) && !begins(best, name)) {
-			best, limit = k, d
-		}
+	if few := NearestFew(name, known, 1); len(few) > 0 {
+		return few[0]
 	}
-	return best
+	return ""
 }
 
-// begins says whether a and b share their first byte.
-func begins(a, b string) bool { return a != "" && b != "" && a[0] == b[0] }
+// NearestFew are the up to n known names within a few edits of name, nearest
+// first. Of equally near ones those come first that begin like name, since the
+// first letter is seldom the mistyped one. Upper and lower case are the same letter.
+func NearestFew(name string, known []string, n int) []string {
+	type candidate struct {
+		name  string
+		edits int
+		other int // 1 where it begins with another letter
+	}
+	limit := min(1+len([]rune(name))/4, 3)
+	var near []candidate
+	for _, k := range known {
+		a, b := strings.ToLower(name), strings.ToLower(k)
+		d, other := Distance(a, b), 1
+		if a != "" && b != "" && a[0] == b[0] {
+			other = 0
+		}
+		if d <= limit && !slices.ContainsFunc(near, func(c candidate) bool { return c.name == k }) {
+			near = append(near, candidate{k, d, other})
+		}
+	}
+	slices.SortStableFunc(near, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.edits, b.edits), cmp.Compare(a.other, b.other))
+	})
+	var out []string
+	for _, c := range near[:min(n, len(near))] {
+		out = append(out, c.name)
+	}
+	return out
+}
 
-// distance is the number of insertions, deletions, substitutions and swaps of
+// Distance is the number of insertions, deletions, substitutions and swaps of
 // neighbours between a and b (optimal string alignment).
-func distance(a, b string) int {
+func Distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	before, row := []int(nil), make([]int, len(y)+1)
 	for j := range row {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 
 	"gonum.org/v1/gonum/stat/distuv"
@@ -120,4 +121,20 @@ func round9(x float64) float64 {
 		panic(err) // FormatFloat's output always parses
 	}
 	return rounded
+}
+
+// SeedsNeeded estimates how many seeds an interval at the given level needs to
+// lie on one side of a boundary, if mean and spread stay as they are: the
+// smallest n with t_{n−1} sd/√n < distance, where sd is the standard deviation of
+// the values and distance that of their mean from the boundary. It is 0 where
+// no n up to most does.
+func SeedsNeeded(sd, distance, level float64, most int) int {
+	enough := func(n int) bool {
+		t := round9(distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(n - 1)}.Quantile(1 - float64((1-level)/2)))
+		return float64(t*sd)/math.Sqrt(float64(n)) < distance
+	}
+	if !enough(most) { // so written because NaN fails it too
+		return 0
+	}
+	return 2 + sort.Search(most-2, func(i int) bool { return enough(2 + i) })
 }

@@ -209,3 +209,16 @@ func BenchmarkBootstrap(b *testing.B) {
 		Bootstrap(ten, 0.95, 2000, "benchmark")
 	}
 }
+
+// The estimate is the n at which Student's interval just clears the boundary.
+func TestSeedsNeeded(t *testing.T) {
+	// t_{n−1} /√n < 1: t_5 = 2.571 > √6, t_6 = 2.447 < √7.
+	for _, c := range []struct {
+		sd, distance float64
+		want         int
+	}{{1, 1, 7}, {1, 0.1, 387}, {1, 100, 2}, {0, 1, 2}, {1, 0, 0}, {1, 1e-9, 0}, {math.NaN(), 1, 0}} {
+		if got := SeedsNeeded(c.sd, c.distance, 0.95, 10_000); got != c.want {
+			t.Errorf("SeedsNeeded(%v, %v) = %d, want %d", c.sd, c.distance, got, c.want)
+		}
+	}
+}

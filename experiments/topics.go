@@ -1,0 +1,297 @@
+package experiments
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"rlhfsim/dpo"
+	"rlhfsim/ppo"
+	"rlhfsim/sim"
+)
+
+// Topic is one thing that can be explained.
+type Topic struct {
+	Term      string   `json:"term"`
+	Kind      string   `json:"kind"`
+	Meaning   string   `json:"meaning"`
+	Formula   string   `json:"formula,omitempty"`
+	Unit      string   `json:"unit,omitempty"`
+	Stages    []string `json:"stages,omitempty"`
+	Type      string   `json:"type,omitempty"`
+	Default   string   `json:"default,omitempty"`
+	Allowed   string   `json:"allowed,omitempty"`
+	UsedBy    string   `json:"used_by,omitempty"`
+	Elsewhere string   `json:"elsewhere,omitempty"`
+	Source    string   `json:"source,omitempty"`
+	Example   string   `json:"example,omitempty"`
+	Fixed     string   `json:"fixed,omitempty"`
+	See       []string `json:"see_also,omitempty"`
+
+	also    []string // other names for it here
+	foreign []string // what other systems call it
+}
+
+// The kinds of topics, in the order of the index.
+const (
+	kindConcept = "concept"
+	kindMethod  = "method"
+	kindLoss    = "loss type"
+	kindSection = "section"
+	kindField   = "field"
+	kindMetric  = "metric"
+	kindColumn  = "column"
+	kindCount   = "count"
+	kindFigure  = "figure"
+	kindCode    = "error code"
+)
+
+var topicKinds = []string{kindConcept, kindMethod, kindLoss, kindSection, kindField, kindMetric, kindColumn, kindCount, kindFigure, kindCode}
+
+// topicNote is what some fields, methods and losses have to say besides.
+type topicNote struct {
+	Meaning, Formula, Source string
+	See                      []string
+}
+
+// methodNotes has an entry for every section that configures methods, and for
+// methods that differ from the first of their section.
+var methodNotes = map[string]topicNote{
+	"ppo": {Formula: "max E[min(ρ_t Â_t, clip(ρ_t, 1−ε, 1+ε) Â_t)], ρ_t = π/π_old, reward r − β KL", Source: "Schulman et al. 2017 (arXiv 1707.06347), equation 7; with the KL penalty Ziegler et al. 2019 (arXiv 1909.08593); fields as in TRL's PPOConfig",
+		See: []string{"reward model", "GAE", "ppo.cliprange", "ppo.kl_coef"}},
+	"dpo": {Formula: "min −E[log σ(β log π(y_w)/π_SFT(y_w) − β log π(y_l)/π_SFT(y_l))]", Source: "Rafailov et al. 2023 (arXiv 2305.18290), equation 7; fields as in TRL's DPOConfig",
+		See: []string{"implicit reward", "dpo.beta", "dpo.loss_type", "likelihood displacement"}},
+	"grpo": {Formula: "min Σ_i a_i Σ_t [ℓ(w_t, Â_i) + β k(t)], Â_i = (R_i − b_i)/σ: baseline b, surrogate ℓ, weights a and place of the KL are the method's", Source: "fields as in TRL's GRPOConfig",
+		See: []string{"grpo.advantage", "grpo.loss_type", "grpo.kl_in"}},
+	"raft": {Formula: "y* = argmax_i r(x, y_i) of n samples, min −E[log π(y*|x)]", Source: "Dong et al. 2023 (arXiv 2304.06767), algorithm 1",
+		See: []string{"raft.num_generations", "raft.sample_from", "reward/kept"}},
+	"online": {Formula: "min E[ℓ(log π/π_SFT of y_1, of y_2, P(y_1 is better))] on two fresh responses", Source: "fields as in TRL's OnlineDPOConfig",
+		See: []string{"online.loss_type", "online.judge", "online.sync_params_every"}},
+	"exact": {Formula: "θ ← θ + α ∇_θ J(θ), J = E[r] − β KL(π_θ‖π_SFT), by Adam", Source: ours, See: []string{"exact.reward", "objective/exact"}},
+}
+
+// lossNotes has an entry for every value of dpo.loss_type.
+var lossNotes = map[string]topicNote{
+	"sigmoid": {Meaning: "DPO's own loss: the Bradley-Terry likelihood of the labels under the implicit reward; with dpo.label_smoothing conservative DPO.", Formula: "−log σ(βh) + εβh, h = log π/π_SFT of y_w − the same of y_l",
+		Source: "Rafailov et al. 2023 (arXiv 2305.18290), equation 7; smoothing: Mitchell 2023; named as in TRL", See: []string{"dpo.loss_type", "dpo.label_smoothing"}},
+}
+
+// figureDocs has an entry for every figure that a run draws.
+var figureDocs = map[string]topicNote{
+	"pipeline":  {Meaning: "The whole loop as a diagram, with this run's numbers in its boxes and what each stage most likely answers to the first prompt.", Source: "after Ouyang et al. 2022 (arXiv 2203.02155), figure 2", See: []string{"RLHF"}},
+	"curves":    {Meaning: "The exact metrics of each arm over its steps: mean and 95 % interval over seeds.", See: []string{"exact/gold_reward", "exact/kl", "interval"}},
+	"overopt":   {Meaning: "Gold and proxy over distance from SFT, √KL: where the proxy rises and gold falls the reward model is being hacked. Dotted: the exact frontiers, which no run can pass.", Source: "Gao et al. 2022 (arXiv 2210.10760), figure 1", See: []string{"over-optimisation", "frontier"}},
+	"reward":    {Meaning: "How good the reward model is: accuracy on held-out rankings over training, between a perfect judge and another rater, and calibration.", See: []string{"eval_accuracy", "exact/accuracy_ceiling"}},
+	"counts":    {Meaning: "How likely each stage is to say any word of each kind that people care about.", See: []string{"exact/any/*", "world.value.count"}},
+	"curve":     {Meaning: "Any metrics of the arms over training (y), a panel each."},
+	"frontier":  {Meaning: "Where the arms end in reward and KL, under the exact frontiers, which no policy can pass.", Source: "Rafailov et al. 2023 (arXiv 2305.18290), figure 2", See: []string{"frontier", "pi*"}},
+	"winrate":   {Meaning: "Win rate against the SFT policy of every stage and of the optima.", See: []string{"win rate", "exact/win_rate"}},
+	"margins":   {Meaning: "Implicit rewards of chosen and rejected responses, and their log-probabilities, over training.", See: []string{"rewards/margins", "likelihood displacement"}},
+	"best-of-n": {Meaning: "Best of n: reward and KL over n, chosen by the judge and by gold (evaluation.best_of_n).", Source: "Gao et al. 2022 (arXiv 2210.10760), figure 1", See: []string{"over-optimisation"}},
+	"sweep":     {Meaning: "Final metrics (y) over a swept field (x), a line for each arm.", See: []string{"grid"}},
+	"gap":       {Meaning: "What each arm loses against the best possible gold objective, and to what: the reward model, the policy class, the optimiser.", See: []string{"exact/gold_gap"}},
+}
+
+// countDocs are what a [[world.value]] can count.
+var countDocs = []Topic{
+	{Term: "word group", Meaning: "Positions of the response that hold a word of the group named; any name in [world.words] is such a count.", See: []string{"world.words", "world.value.count"}},
+	{Term: "right answer", Meaning: "Positions that hold one of this prompt's answers.", See: []string{"world.prompt.answers", "wrong answer"}},
+	{Term: "wrong answer", Meaning: "Positions that hold a word that answers another prompt and not this one.", See: []string{"world.prompt.answers", "right answer"}},
+	{Term: "repeat", Meaning: "Positions whose word is the one just before.", See: []string{"base.repeat", "world.value.count"}},
+	{Term: "length", Meaning: "Words of the response, EOS not counted.", See: []string{"exact/length", "world.max_length"}},
+}
+
+// fieldNotes are the formulas, sources and relations of fields that have some.
+var fieldNotes = map[string]topicNote{
+	"world":                             {See: []string{"gold", "world.words", "world.prompt", "world.value"}},
+	"world.value":                       {Formula: "gold(x,y) = Σ_k worth_k[min(count_k(x,y), last)]", Source: ours, See: []string{"gold", "world.value.count"}},
+	"world.value.worth":                 {Formula: "worth[min(count, last)]", Source: ours, See: []string{"gold"}},
+	"world.value.count":                 {Source: ours, See: []string{"right answer", "wrong answer", "repeat", "length", "word group"}},
+	"labels.rater_temperature":          {Formula: "P(a above b) = σ((gold_a − gold_b)/T)", Source: "Plackett-Luce with temperature", See: []string{"rater", "exact/rater_agreement"}},
+	"labels.label_noise":                {Formula: "P(label says a) = (1−ε) p + ε (1−p)", Source: "AlpacaFarm: Dubois et al. 2023 (arXiv 2305.14387)", See: []string{"dpo.label_smoothing", "exact/rater_agreement"}},
+	"labels.responses_per_ranking":      {Formula: "K(K−1)/2 comparisons in a ranking", Source: "Ouyang et al. 2022 (arXiv 2203.02155), section 3.5", See: []string{"ranking", "Plackett-Luce"}},
+	"reward.center_rewards_coefficient": {Formula: "L = −log σ(r_w − r_l) + c (r_w + r_l)²", Source: "TRL RewardConfig", See: []string{"reward model"}},
+	"reward.weight_decay":               {Formula: "w ← w − α λ w", Source: "AdamW: Loshchilov and Hutter 2019 (arXiv 1711.05101)", See: []string{"reward model"}},
+	"objective":                         {Formula: "J(π) = E[r] − β KL(π‖π_SFT)", Source: "Ziegler et al. 2019 (arXiv 1909.08593), equation 2", See: []string{"beta", "J*"}},
+	"objective.beta":                    {Formula: "J(π) = E[r] − β KL(π‖π_SFT)", Source: "Ziegler et al. 2019 (arXiv 1909.08593), equation 2", See: []string{"beta", "pi*", "ppo.kl_coef", "dpo.beta"}},
+	"ppo":                               {See: []string{"GAE", "ppo.cliprange", "ppo.kl_coef"}},
+	"ppo.missing_eos_penalty":           {Formula: "score ← score − penalty, where there is no EOS", Source: "TRL PPOConfig", See: []string{"EOS", "val/num_eos_tokens"}},
+	"ppo.kl_coef":                       {Formula: "R_t = −β KL_t, + score at the last token", Source: "TRL PPOConfig; Ziegler et al. 2019 (arXiv 1909.08593), equation 2", See: []string{"beta", "objective/kl_coef", "ppo.kl_estimator"}},
+	"ppo.kl_estimator":                  {Formula: "k1 = log π/π_SFT; k3 = (ρ−1) − log ρ, ρ = π_SFT/π", Source: "Schulman 2020, \"Approximating KL Divergence\"; TRL PPOConfig", See: []string{"k1", "k3", "objective/kl"}},
+	"ppo.adap_kl_ctrl":                  {Formula: "β ← β (1 + clip(KL/target − 1, ±0.2) n/horizon)", Source: "Ziegler et al. 2019 (arXiv 1909.08593), section 2.2, in the form of OpenAI's code and TRL 0.8", See: []string{"ppo.target", "ppo.horizon", "objective/kl_coef"}},
+	"ppo.target":                        {Source: "TRL 0.8 PPOConfig", See: []string{"ppo.adap_kl_ctrl"}},
+	"ppo.horizon":                       {Source: "TRL 0.8 PPOConfig", See: []string{"ppo.adap_kl_ctrl"}},
+	"ppo.gamma":                         {Formula: "δ_t = R_t + γV_{t+1} − V_t", Source: "Schulman et al. 2016 (arXiv 1506.02438), equation 10", See: []string{"GAE", "ppo.lam"}},
+	"ppo.lam":                           {Formula: "Â_t = Σ_l (γλ)^l δ_{t+l}", Source: "Schulman et al. 2016 (arXiv 1506.02438), equation 16", See: []string{"GAE", "ppo.gamma"}},
+	"ppo.whiten_advantages":             {Formula: "Â ← (Â − mean)/√(var + 1e-8)", Source: "TRL PPOTrainer", See: []string{"GAE"}},
+	"ppo.whiten_rewards":                {Formula: "R ← (R − mean)/√(var + 1e-8) + mean", Source: "TRL PPOConfig", See: []string{"ppo.whiten_advantages"}},
+	"ppo.cliprange":                     {Formula: "max(−Âρ, −Â clip(ρ, 1−ε, 1+ε))", Source: "Schulman et al. 2017 (arXiv 1707.06347), equation 7; TRL PPOConfig", See: []string{"policy/clipfrac_avg", "val/ratio"}},
+	"ppo.early_stopping":                {Source: "TRL 0.8 PPOConfig", See: []string{"ppo.target_kl", "ppo/epochs"}},
+	"ppo.target_kl":                     {Formula: "stop where policy/approxkl_avg > 1.5 target_kl", Source: "TRL 0.8 PPOConfig", See: []string{"policy/approxkl_avg", "ppo.early_stopping"}},
+	"ppo.vf_coef":                       {Formula: "L = L_policy + vf_coef L_value", Source: "Schulman et al. 2017 (arXiv 1707.06347), equation 9 (c₁); TRL PPOConfig", See: []string{"loss/value_avg"}},
+	"ppo.cliprange_value":               {Formula: "½ max((V−R)², (clip(V, V_old ± c) − R)²)", Source: "OpenAI baselines; TRL PPOConfig", See: []string{"loss/value_avg", "val/clipfrac_avg"}},
+	"ppo.entropy_coef":                  {Formula: "L ← L − c H(π)", Source: "Schulman et al. 2017 (arXiv 1707.06347), equation 9 (c₂)", See: []string{"policy/entropy_avg"}},
+	"ppo.total_episodes":                {Source: "TRL PPOConfig", See: []string{"episode", "ppo.batch_size"}},
+	"ppo.batch_size":                    {Source: "TRL PPOConfig", See: []string{"step", "ppo.num_mini_batches"}},
+	"ppo.num_mini_batches":              {Source: "TRL PPOConfig, after OpenAI baselines", See: []string{"ppo.num_ppo_epochs"}},
+	"ppo.num_ppo_epochs":                {Source: "Schulman et al. 2017 (arXiv 1707.06347), algorithm 1 (K); TRL PPOConfig", See: []string{"ppo.num_mini_batches", "ppo/epochs"}},
+	"dpo":                               {See: []string{"implicit reward", "dpo.beta"}},
+	"dpo.beta":                          {Formula: "−log σ(β [log π/π_SFT(y_w) − log π/π_SFT(y_l)])", Source: "Rafailov et al. 2023 (arXiv 2305.18290), equation 7; TRL DPOConfig", See: []string{"beta", "implicit reward"}},
+	"dpo.loss_type":                     {Source: "TRL DPOConfig", See: []string{"loss"}},
+	"dpo.label_smoothing":               {Formula: "−(1−ε) log σ(βh) − ε log σ(−βh)", Source: "Mitchell 2023, \"A note on DPO with noisy preferences and relationship to IPO\"", See: []string{"labels.label_noise"}},
+	"exact.reward":                      {Source: ours, See: []string{"gold", "proxy"}},
+}
+
+// trainingNames are the fields of every training section that are named as in
+// transformers' TrainingArguments, which TRL's configurations extend.
+var trainingNames = []string{"learning_rate", "num_train_epochs", "max_grad_norm", "lr_scheduler_type", "weight_decay"}
+
+// topics lists everything that can be explained, in the order of topicKinds.
+func topics() []Topic {
+	var out []Topic
+	for _, c := range glossary {
+		out = append(out, Topic{Term: c.Name, Kind: kindConcept, Meaning: c.Meaning, Formula: c.Formula, Source: c.Source, See: c.See, also: c.Also})
+	}
+	for _, m := range sim.Methods {
+		n := noteOf(m)
+		out = append(out, Topic{Term: m.Name, Kind: kindMethod, Meaning: m.Title + ". Its fields: [" + m.Section + "].", Formula: n.Formula, Source: n.Source, See: n.See})
+	}
+	for _, l := range dpo.Losses {
+		n := lossNotes[l.Name]
+		out = append(out, Topic{Term: l.Name, Kind: kindLoss, Meaning: n.Meaning, Formula: n.Formula, Source: n.Source, See: n.See})
+	}
+	all := fieldTopics()
+	for _, kind := range []string{kindSection, kindField} {
+		for _, t := range all {
+			if t.Kind == kind {
+				out = append(out, t)
+			}
+		}
+	}
+	for _, d := range metricDocs {
+		out = append(out, d.topic(kindMetric))
+	}
+	for _, d := range keyDocs {
+		out = append(out, d.topic(kindColumn))
+	}
+	for _, t := range countDocs {
+		t.Kind = kindCount
+		out = append(out, t)
+	}
+	for _, name := range figureNames() {
+		d := figureDocs[name]
+		out = append(out, Topic{Term: name, Kind: kindFigure, Meaning: d.Meaning, Source: d.Source, See: d.See, also: []string{"figure " + name, name + ".svg"}})
+	}
+	for _, c := range codeDocs {
+		out = append(out, Topic{Term: string(c.Code), Kind: kindCode, Meaning: strings.ToUpper(c.Title[:1]) + c.Title[1:] + ". " + c.Cause, Example: c.Example, Fixed: c.Fixed, See: c.See})
+	}
+	return out
+}
+
+// noteOf is the method's own note, or its section's with the method's paper.
+func noteOf(m sim.Method) topicNote {
+	n, own := methodNotes[m.Name]
+	if !own {
+		n = methodNotes[m.Section]
+	}
+	for _, g := range ppo.GroupMethods {
+		if g.Name == m.Name {
+			n.Source = g.Paper + "; " + n.Source
+		}
+	}
+	for _, o := range ppo.OnlineMethods {
+		if o.Name == m.Name {
+			n.Source = o.Paper + "; " + n.Source
+		}
+	}
+	return n
+}
+
+func figureNames() []string {
+	var names []string
+	for name := range figureDocs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (d metricDoc) topic(kind string) Topic {
+	t := Topic{Term: d.Name, Kind: kind, Meaning: d.Meaning, Formula: d.Formula, Unit: d.Unit, Source: d.Source, See: d.See, foreign: d.Elsewhere}
+	if kind == kindMetric {
+		t.Stages = d.Stages
+	}
+	if len(d.Elsewhere) > 0 {
+		t.Elsewhere = strings.Join(d.Elsewhere, ", ")
+	}
+	return t
+}
+
+// fieldTopics are the sections and fields of an experiment file.
+func fieldTopics() []Topic {
+	var out []Topic
+	for _, f := range fields() {
+		doc, note := fieldDocs[f.Path], fieldNotes[f.Path]
+		t := Topic{Term: f.Path, Kind: kindField, Meaning: doc.Doc, Type: f.Kind, Default: f.Default, Allowed: f.Allowed,
+			Formula: note.Formula, Source: note.Source, See: note.See, UsedBy: usedBy(f.Path), Elsewhere: elsewhereText(f.Path), foreign: foreignNames(f.Path)}
+		_, name, dotted := cutLast(f.Path)
+		switch {
+		case !dotted:
+			t.Kind, t.Type, t.also = kindSection, "", []string{"[" + f.Path + "]"}
+		case slices.Contains(trainingNames, name):
+			t.also, t.Source = []string{name}, strings.TrimPrefix(t.Source+"; ", "; ")+"named as in transformers' TrainingArguments and TRL"
+		default:
+			t.also, t.Source = []string{name}, cmp.Or(t.Source, ours)
+		}
+		out = append(out, t)
+	}
+	for _, path := range fileFields() {
+		doc := fileDocs[path]
+		t := Topic{Term: path, Kind: kindField, Meaning: doc.Doc, Allowed: allowedTexts[path], Elsewhere: elsewhereText(path), foreign: foreignNames(path)}
+		if slices.Contains([]string{"output", "arm", "grid", "variant", "figure", "claim"}, path) {
+			t.Kind, t.also = kindSection, []string{"[" + path + "]", "[[" + path + "]]"}
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// fileFields are the keys outside of the sections, sorted.
+func fileFields() []string {
+	var out []string
+	for path := range fileDocs {
+		out = append(out, path)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// elsewhereText is what others call a field: with their names where known, then
+// the bare spellings.
+func elsewhereText(path string) string {
+	doc, parts := docOf(path), []string{}
+	if doc.Elsewhere != "" {
+		parts = append(parts, doc.Elsewhere)
+	}
+	for _, name := range foreignNames(path) {
+		if !strings.Contains(doc.Elsewhere, "`"+name+"`") {
+			parts = append(parts, "`"+name+"`")
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// usedBy says which methods a field matters to.
+func usedBy(path string) string {
+	section, _, _ := strings.Cut(path, ".")
+	if !slices.Contains(armSections(), section) {
+		return "all arms share it"
+	}
+	var names []string
+	for _, m := range sim.Methods {
+		if section == "objective" || m.Section == section {
+			names = append(names, m.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
