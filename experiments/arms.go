@@ -103,16 +103,50 @@ func (l *loader) arms() []armTree {
 			l.out.add(codeType, item.at, "`arm` must be a list of tables", "write [[arm]]")
 			continue
 		}
-		a := l.arm(item, fmt.Sprintf("arm[%d]", i))
-		if slices.ContainsFunc(out, func(b armTree) bool { return b.name == a.name }) {
-			l.out.add(codeArm, item.find("name").at, fmt.Sprintf("two arms are called %q", a.name), "give each [[arm]] a name of its own")
+		for _, one := range l.spreadArm(item) {
+			a := l.arm(one, fmt.Sprintf("arm[%d]", i))
+			if slices.ContainsFunc(out, func(b armTree) bool { return b.name == a.name }) {
+				l.out.add(codeArm, item.find("name").at, fmt.Sprintf("two arms are called %q", a.name), "give each [[arm]] a name of its own")
+			}
+			out = append(out, a)
 		}
-		out = append(out, a)
+	}
+	if len(out) > maxArms {
+		l.out.add(codeArm, n.at, fmt.Sprintf("the file's arms and their grids make more than %d arms", maxArms), fmt.Sprintf("at most %d; sweep with [grid] instead", maxArms))
+		return nil
 	}
 	return out
 }
 
-func (l *loader) arm(n *node, path string) armTree {
+// armNode is an [[arm]], or one combination of its grid's values.
+type armNode struct {
+	*node
+	swept, values []string
+}
+
+// spreadArm makes an arm of every combination of an arm's own grid.
+func (l *loader) spreadArm(n *node) []armNode {
+	g := n.get("grid")
+	if g == nil {
+		return []armNode{{node: n}}
+	}
+	out := []armNode{{node: without(n, only("grid"))}}
+	for _, a := range l.axes(g, "arm.grid", armSections()) {
+		var next []armNode
+		for _, one := range out {
+			for _, v := range a.values {
+				if len(next) > maxArms {
+					break // told of by the caller
+				}
+				next = append(next, armNode{merged(one.node, nested(a.path, v)), append(slices.Clone(one.swept), a.path), append(slices.Clone(one.values), plain(v))})
+			}
+		}
+		out = next
+	}
+	return out
+}
+
+func (l *loader) arm(n armNode, path string) armTree {
 	a := armTree{own: newTable(n.at)}
 	d := &decoder{out: l.out}
 	for _, key := range n.keys {
@@ -127,15 +161,19 @@ func (l *loader) arm(n *node, path string) armTree {
 		case slices.Contains(sections(), key):
 			l.out.add(codePlace, child.keyAt, fmt.Sprintf("an arm cannot change [%s]", key), "vary it with [grid] or [[variant]]", "why: base, SFT, rankings and reward model are shared by all arms, so that arms are compared on equal terms")
 		default:
-			d.unknown(child, path, key, append([]string{"name", "label", "method"}, armSections()...))
+			d.unknown(child, path, key, append([]string{"name", "label", "method", "grid"}, armSections()...))
 		}
 	}
-	l.method(n, &a)
+	l.method(n.node, &a)
 	if a.name == "" {
 		a.name = a.method
 	}
 	if a.label == "" {
 		a.label = a.name
+	}
+	for i, v := range n.values { // "dpo-0.03" and "DPO, dpo.learning_rate = 0.03"
+		a.name += "-" + nameOf(v)
+		a.label += fmt.Sprintf(", %s = %s", n.swept[i], v)
 	}
 	if !validName(a.name) {
 		l.out.add(codeArm, n.find("name").at, fmt.Sprintf("`name = %q` cannot name a file", a.name), "use letters, digits, '.', '_' and '-'; `label` may hold any text")
@@ -200,33 +238,38 @@ func (l *loader) grid() []axis {
 	if n == nil {
 		return nil
 	}
+	return l.axes(n, "grid", sections())
+}
+
+// axes reads a table of lists: dotted keys of the allowed sections, in file order.
+func (l *loader) axes(n *node, name string, allowed []string) []axis {
 	if n.kind != table {
-		l.out.add(codeType, n.at, "`grid` must be a table", "write [grid], then lists: labels.rankings = [50, 200]")
+		l.out.add(codeType, n.at, fmt.Sprintf("`%s` must be a table", name), "write lists under dotted names, as in [grid] labels.rankings = [50, 200]")
 		return nil
 	}
 	d := &decoder{out: l.out}
 	for _, key := range n.keys {
 		switch section, _, _ := strings.Cut(key, "."); { // a quoted key may be dotted
-		case slices.Contains(sections(), section):
-		case slices.Contains(topKeys(), key):
-			l.out.add(codeSweep, n.under[key].at, fmt.Sprintf("`%s` cannot be swept", key), "[grid] takes fields of the sections: "+strings.Join(sections(), ", "))
+		case slices.Contains(allowed, section):
+		case slices.Contains(topKeys(), key), slices.Contains(sections(), key):
+			l.out.add(codeSweep, n.under[key].at, fmt.Sprintf("`%s` cannot be swept in [%s]", key, name), "it takes fields of the sections: "+strings.Join(allowed, ", "))
 		default:
-			d.unknown(n.under[key], "grid", key, sections())
+			d.unknown(n.under[key], name, key, allowed)
 		}
 	}
 	var axes []axis
 	n.leaves("", func(path string, leaf *node) {
-		if name, _, _ := strings.Cut(path, "."); !slices.Contains(sections(), name) {
+		if section, _, _ := strings.Cut(path, "."); !slices.Contains(allowed, section) {
 			return // reported
 		}
 		if leaf.kind != list || len(leaf.items) == 0 {
-			l.out.add(codeSweep, leaf.at, fmt.Sprintf("`grid.%s` must be a list of values", path), "write "+path+" = [ … ]")
+			l.out.add(codeSweep, leaf.at, fmt.Sprintf("`%s.%s` must be a list of values", name, path), "write "+path+" = [ … ]")
 			return
 		}
 		seen := map[string]bool{}
 		for _, item := range leaf.items {
 			if seen[literal(item)] {
-				l.out.add(codeSweep, item.at, fmt.Sprintf("`grid.%s` lists %s twice", path, literal(item)), "each value once")
+				l.out.add(codeSweep, item.at, fmt.Sprintf("`%s.%s` lists %s twice", name, path, literal(item)), "each value once")
 			}
 			seen[literal(item)] = true
 		}

@@ -208,3 +208,37 @@ func TestNamedFigures(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+func TestAnArmsOwnGrid(t *testing.T) {
+	e, err := Load("chapter", []string{"claim=[]", `arm=[{ method = "dpo", label = "DPO", grid.dpo.learning_rate = [0.03, 0.1], grid.dpo.label_smoothing = [0.0, 0.1] }, { method = "ppo" }]`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arms := e.Points[0].Arms
+	if len(arms) != 5 || arms[1].Name != "dpo-0.03-0.1" || arms[2].Config.DPO.LearningRate != 0.1 || arms[3].Label != "DPO, dpo.learning_rate = 0.1, dpo.label_smoothing = 0.1" {
+		t.Errorf("%d arms, %+v", len(arms), arms[1].Name)
+	}
+	path := filepath.Join(t.TempDir(), "again.toml")
+	writeFile(t, path, e.Resolved)
+	if again, err := Load(path, nil); err != nil || len(again.Points[0].Arms) != 5 {
+		t.Errorf("the resolved file: %v", err)
+	}
+	for says, arm := range map[string]string{
+		"cannot be swept":  `{ method = "dpo", grid.labels.rankings = [1, 2] }`,
+		"must be a list":   `{ method = "dpo", grid.dpo.beta = 1 }`,
+		"make more than":   `{ method = "dpo", grid.dpo.batch_size = [` + numbers(20) + `], grid.dpo.num_train_epochs = [` + numbers(10) + `] }`,
+		"dpo.learning_rat": `{ method = "dpo", grid.dpo.learning_rat = [0.1] }`,
+	} {
+		if _, err := Load("chapter", []string{"claim=[]", "arm=[" + arm + "]"}); err == nil || !strings.Contains(err.Error(), strings.Split(says, ".")[0]) {
+			t.Errorf("%s: %v", says, err)
+		}
+	}
+}
+
+func numbers(n int) string {
+	var out []string
+	for i := range n {
+		out = append(out, number(float64(i+1)))
+	}
+	return strings.Join(out, ", ")
+}

@@ -119,6 +119,9 @@ func (d *decoder) slice(n *node, path string, v reflect.Value) {
 		return
 	}
 	out := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
+	if len(n.items) == 0 {
+		out = reflect.Zero(v.Type()) // as where nothing was written: the two are one configuration
+	}
 	for i, item := range n.items {
 		if p, ok := out.Index(i).Addr().Interface().(interface{ SetDefaults() }); ok {
 			p.SetDefaults()

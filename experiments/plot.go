@@ -10,6 +10,7 @@ import (
 	"rlhfsim/internal/field"
 	"rlhfsim/internal/figure"
 	"rlhfsim/internal/stats"
+	"rlhfsim/sim"
 )
 
 // FigureSpec asks for one figure, in [[figure]] or on the command line.
@@ -431,7 +432,36 @@ func (e *Experiment) checkFigure(s FigureSpec) *field.Error {
 		}
 		return &field.Error{Field: "x", Value: fmt.Sprintf("%q", s.X), Allowed: allowed, Help: didYouMean(s.X, e.Swept)}
 	}
+	known := e.metricNames()
+	for _, y := range s.Y {
+		if !slices.Contains(known, y) {
+			return &field.Error{Field: "y", Value: fmt.Sprintf("%q", y), Allowed: "a metric that some stage records (rlhfsim explain lists them)", Help: didYouMean(y, known)}
+		}
+	}
 	return nil
+}
+
+// metricNames is every metric that some stage of the experiment can record.
+func (e *Experiment) metricNames() []string {
+	var names []string
+	if len(e.Points) == 0 {
+		return nil
+	}
+	add := func(c sim.Config, stage string) {
+		for _, name := range c.MetricNames(stage) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	p := e.Points[0]
+	for _, stage := range []string{"base", "sft", "reward"} {
+		add(p.Config, stage)
+	}
+	for _, a := range p.Arms {
+		add(a.Config, a.Method)
+	}
+	return names
 }
 
 func didYouMean(name string, known []string) string {

@@ -42,6 +42,7 @@ var allowedTexts = map[string]string{
 	"figure.kind":                   "a figure's name: rlhfsim plot --help lists them",
 	"figure.x":                      "a swept field",
 	"figure.y":                      "metrics, or one metric",
+	"dpo.loss_weights":              "none, or one number for each loss of the sum, between 0 and 1e+06",
 	"ppo.num_mini_batches":          "at least 1 and at most ppo.batch_size",
 
 	"format":       "1",

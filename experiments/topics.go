@@ -70,12 +70,6 @@ var methodNotes = map[string]topicNote{
 	"exact": {Formula: "θ ← θ + α ∇_θ J(θ), J = E[r] − β KL(π_θ‖π_SFT), by Adam", Source: ours, See: []string{"exact.reward", "objective/exact"}},
 }
 
-// lossNotes has an entry for every value of dpo.loss_type.
-var lossNotes = map[string]topicNote{
-	"sigmoid": {Meaning: "DPO's own loss: the Bradley-Terry likelihood of the labels under the implicit reward; with dpo.label_smoothing conservative DPO.", Formula: "−log σ(βh) + εβh, h = log π/π_SFT of y_w − the same of y_l",
-		Source: "Rafailov et al. 2023 (arXiv 2305.18290), equation 7; smoothing: Mitchell 2023; named as in TRL", See: []string{"dpo.loss_type", "dpo.label_smoothing"}},
-}
-
 // figureDocs has an entry for every figure that a run draws.
 var figureDocs = map[string]topicNote{
 	"pipeline":  {Meaning: "The whole loop as a diagram, with this run's numbers in its boxes and what each stage most likely answers to the first prompt.", Source: "after Ouyang et al. 2022 (arXiv 2203.02155), figure 2", See: []string{"RLHF"}},
@@ -157,8 +151,7 @@ func topics() []Topic {
 		out = append(out, Topic{Term: m.Name, Kind: kindMethod, Meaning: m.Title + ". Its fields: [" + m.Section + "].", Formula: n.Formula, Source: n.Source, See: n.See})
 	}
 	for _, l := range dpo.Losses {
-		n := lossNotes[l.Name]
-		out = append(out, Topic{Term: l.Name, Kind: kindLoss, Meaning: n.Meaning, Formula: n.Formula, Source: n.Source, See: n.See})
+		out = append(out, Topic{Term: l.Name, Kind: kindLoss, Meaning: l.Title + ". A value of dpo.loss_type; c, r = log π/π_SFT of the chosen and the rejected response, h = c − r.", Formula: l.Formula, See: lossFields(l)})
 	}
 	all := fieldTopics()
 	for _, kind := range []string{kindSection, kindField} {
@@ -205,6 +198,15 @@ func noteOf(m sim.Method) topicNote {
 		}
 	}
 	return n
+}
+
+// lossFields are the fields that matter to a loss.
+func lossFields(l dpo.Loss) []string {
+	out := []string{"dpo.loss_type", "dpo.beta"}
+	for _, name := range l.Uses {
+		out = append(out, "dpo."+name)
+	}
+	return out
 }
 
 func figureNames() []string {

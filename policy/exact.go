@@ -63,7 +63,7 @@ func NewEvaluator(s Shape, weights []float64) *Evaluator {
 func (e *Evaluator) Expect(c, ref *Chain, r *Additive) Expectations {
 	var sum Expectations
 	for x, weight := range e.weights {
-		own := e.expectPrompt(c, ref, r, Prompt(x))
+		own := e.ExpectPrompt(c, ref, r, Prompt(x))
 		sum.Reward += float64(weight * own.Reward)
 		sum.KL += float64(weight * own.KL)
 		sum.Entropy += float64(weight * own.Entropy)
@@ -72,7 +72,8 @@ func (e *Evaluator) Expect(c, ref *Chain, r *Additive) Expectations {
 	return sum
 }
 
-func (e *Evaluator) expectPrompt(c, ref *Chain, r *Additive, x Prompt) Expectations {
+// ExpectPrompt is Expect for one prompt alone.
+func (e *Evaluator) ExpectPrompt(c, ref *Chain, r *Additive, x Prompt) Expectations {
 	var sum Expectations
 	if r != nil {
 		sum.Reward = r.Bias[x]

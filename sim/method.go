@@ -45,7 +45,7 @@ func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {
 
 func buildDPO(s *Shared, c Config, pi *policy.Softmax) learner {
 	pairs := policy.Pairs(s.Rankings)
-	t := dpo.New(c.DPO, pi, s.SFT, pairs)
+	t := dpo.NewFrom(c.DPO, pi, s.SFT, dpo.Data{Pairs: pairs, Rankings: s.Rankings, Scorer: s.Reward})
 	l := newLearner(t.Steps(), t.Step)
 	if c.Evaluation.Gradient && c.DPO.LossType == "sigmoid" {
 		l.diagnose = s.diagnoseDPO(pi, c.DPO, pairs)

@@ -1,0 +1,233 @@
+package dpo
+
+import "rlhfsim/internal/num"
+
+// Batch is all that a preference loss sees: for every pair of a minibatch the
+// log-probabilities of its two responses, and room for what the loss returns.
+type Batch struct {
+	Chosen, Rejected       []float64 // log π_θ(y_w|x), log π_θ(y_l|x)
+	RefChosen, RefRejected []float64 // the same under π_ref
+	ChosenLen, RejectedLen []float64 // |y_w|, |y_l| in tokens, EOS included
+
+	Weight          []float64 // WPO's weight of the pair
+	KL              []float64 // z₀, KTO's reference point
+	ScoreDifference []float64 // r(x,y_w) − r(x,y_l)
+	Delta           float64   // δ, the running mean of the rewards
+	Lists           []List    // whole rankings
+
+	Loss               []float64 // ℓ of each pair; L is their mean
+	DChosen, DRejected []float64 // ∂ℓ/∂Chosen, ∂ℓ/∂Rejected (n ∂L/∂Chosen where a loss couples the pairs)
+
+	left, right           []float64 // the two sides of an optimal transport
+	leftOrder, rightOrder []int
+}
+
+// NewBatch has room for n pairs.
+func NewBatch(n int) *Batch {
+	b := &Batch{leftOrder: make([]int, n), rightOrder: make([]int, n)}
+	for _, column := range b.columns() {
+		*column = make([]float64, n)
+	}
+	return b
+}
+
+func (b *Batch) columns() [14]*[]float64 {
+	return [...]*[]float64{&b.Chosen, &b.Rejected, &b.RefChosen, &b.RefRejected, &b.ChosenLen, &b.RejectedLen,
+		&b.Weight, &b.KL, &b.ScoreDifference, &b.Loss, &b.DChosen, &b.DRejected, &b.left, &b.right}
+}
+
+// resize gives the batch n pairs, at most those it was made for.
+func (b *Batch) resize(n int) {
+	for _, column := range b.columns() {
+		*column = (*column)[:n]
+	}
+	b.leftOrder, b.rightOrder = b.leftOrder[:n], b.rightOrder[:n]
+}
+
+func (b *Batch) clear() {
+	clear(b.Loss)
+	clear(b.DChosen)
+	clear(b.DRejected)
+}
+
+// LogRatios is log π_θ/π_ref of the chosen and the rejected response of pair i;
+// h is their difference.
+func (b *Batch) LogRatios(i int) (chosen, rejected float64) {
+	return b.Chosen[i] - b.RefChosen[i], b.Rejected[i] - b.RefRejected[i]
+}
+
+func mean(v []float64) float64 { return num.Sum(v) / float64(len(v)) }
+
+// logProbs and meanLogProbs are the implicit rewards of losses without reference.
+func logProbs(b *Batch, i int) (chosen, rejected float64) { return b.Chosen[i], b.Rejected[i] }
+
+func meanLogProbs(b *Batch, i int) (chosen, rejected float64) {
+	return b.Chosen[i] / b.ChosenLen[i], b.Rejected[i] / b.RejectedLen[i]
+}
+
+// ofMargin makes a Loss of a function of h alone. Under another divergence than
+// the reverse KL, h is the difference of the f-scores.
+func ofMargin(f func(h float64, c *Config) (loss, slope float64)) func(*Batch, *Config) {
+	return func(b *Batch, c *Config) {
+		other := c.FDivergenceType != "reverse_kl"
+		for i := range b.Chosen {
+			chosen, rejected := b.LogRatios(i)
+			dc, dr := 1.0, 1.0
+			if other {
+				chosen, dc = FScore(chosen, c.FDivergenceType, c.FAlphaDivergenceCoef)
+				rejected, dr = FScore(rejected, c.FDivergenceType, c.FAlphaDivergenceCoef)
+			}
+			loss, slope := f(chosen-rejected, c)
+			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(slope*dc), -float64(slope*dr)
+		}
+	}
+}
+
+// ofMeanMargin is ofMargin with every log-ratio (or f-score) divided by the
+// length of its response.
+func ofMeanMargin(f func(h float64, c *Config) (loss, slope float64)) func(*Batch, *Config) {
+	return func(b *Batch, c *Config) {
+		for i, n := range b.ChosenLen {
+			chosen, rejected := b.LogRatios(i)
+			chosen, dc := FScore(chosen, c.FDivergenceType, c.FAlphaDivergenceCoef)
+			rejected, dr := FScore(rejected, c.FDivergenceType, c.FAlphaDivergenceCoef)
+			m := b.RejectedLen[i]
+			loss, slope := f(chosen/n-rejected/m, c)
+			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(slope*dc)/n, -float64(slope*dr)/m
+		}
+	}
+}
+
+// ofPair makes a Loss of a function of the two log-ratios.
+func ofPair(f func(chosen, rejected float64, c *Config) (loss, dc, dr float64)) func(*Batch, *Config) {
+	return func(b *Batch, c *Config) {
+		for i := range b.Chosen {
+			chosen, rejected := b.LogRatios(i)
+			b.Loss[i], b.DChosen[i], b.DRejected[i] = f(chosen, rejected, c)
+		}
+	}
+}
+
+// ofMeans makes a Loss of a function of the two mean log-probabilities.
+func ofMeans(f func(w, l float64, c *Config) (loss, dw, dl float64)) func(*Batch, *Config) {
+	return func(b *Batch, c *Config) {
+		for i := range b.Chosen {
+			w, l := meanLogProbs(b, i)
+			loss, dw, dl := f(w, l, c)
+			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, dw/b.ChosenLen[i], dl/b.RejectedLen[i]
+		}
+	}
+}
+
+// split turns the slope along a margin into the two derivatives.
+func split(loss, slope float64) (float64, float64, float64) { return loss, slope, -slope }
+
+var (
+	ipoOfSums  = ofMargin(func(h float64, c *Config) (float64, float64) { return IPO(h, c.Beta) })
+	ipoOfMeans = ofMeanMargin(func(h float64, c *Config) (float64, float64) { return IPO(h, c.Beta) })
+)
+
+func ipo(b *Batch, c *Config) {
+	if c.AverageLogProb {
+		ipoOfMeans(b, c)
+	} else {
+		ipoOfSums(b, c)
+	}
+}
+
+func bcoPair(b *Batch, c *Config) {
+	delta := 0.0
+	if c.RunningDelta {
+		delta = b.Delta
+	}
+	for i := range b.Chosen {
+		chosen, rejected := b.LogRatios(i)
+		b.Loss[i], b.DChosen[i], b.DRejected[i] = BCOPair(chosen, rejected, c.Beta, delta)
+	}
+}
+
+func bco(b *Batch, c *Config) {
+	for i := range b.Chosen {
+		chosen, rejected := b.LogRatios(i)
+		loss, dc, dr := BCOPair(chosen, rejected, c.Beta, b.Delta)
+		b.Loss[i], b.DChosen[i], b.DRejected[i] = loss/2, dc/2, dr/2
+	}
+}
+
+func kto(b *Batch, c *Config) {
+	for i, z0 := range b.KL {
+		chosen, rejected := b.LogRatios(i)
+		up, dc := KTO(chosen, c.Beta, z0, c.DesirableWeight, true)
+		down, dr := KTO(rejected, c.Beta, z0, c.UndesirableWeight, false)
+		b.Loss[i], b.DChosen[i], b.DRejected[i] = (up+down)/2, dc/2, dr/2
+	}
+}
+
+func rdpo(b *Batch, c *Config) {
+	for i := range b.Chosen {
+		chosen, rejected := b.LogRatios(i)
+		b.Loss[i], b.DChosen[i], b.DRejected[i] = split(RDPO(chosen-rejected, b.ChosenLen[i]-b.RejectedLen[i], c.Beta, c.RDPOAlpha))
+	}
+}
+
+func rebel(b *Batch, c *Config) {
+	for i, difference := range b.ScoreDifference {
+		chosen, rejected := b.LogRatios(i)
+		b.Loss[i], b.DChosen[i], b.DRejected[i] = split(REBEL(chosen-rejected, difference, c.Beta))
+	}
+}
+
+var oddsRatios = ofMeans(func(w, l float64, c *Config) (float64, float64, float64) { return OddsRatio(w, l, c.Beta) })
+
+func orpo(b *Batch, c *Config) {
+	oddsRatios(b, c)
+	b.AddNLL(1)
+}
+
+func cpo(b *Batch, c *Config) {
+	for i := range b.Chosen {
+		b.Loss[i], b.DChosen[i], b.DRejected[i] = split(Sigmoid(b.Chosen[i]-b.Rejected[i], c.Beta, c.LabelSmoothing))
+	}
+	b.AddNLL(c.CPOAlpha)
+}
+
+func slic(b *Batch, c *Config) {
+	for i := range b.Chosen {
+		b.Loss[i], b.DChosen[i], b.DRejected[i] = SLiC(b.Chosen[i], b.Rejected[i], c.SLiCDelta, c.SLiCLambda)
+	}
+}
+
+// maxExponent is the largest exponent taken of a log-ratio, as in TRL.
+const maxExponent = 80
+
+// FScore is f′(t) of a divergence D_f(π‖π_ref) at the ratio t = e^u, and its
+// derivative with respect to u: the reward, over β, of a policy that is optimal
+// under that leash (Wang et al. 2024, arXiv 2309.16240).
+//
+//	reverse_kl        u                        1
+//	forward_kl        1 − e^−u                 e^−u
+//	js_divergence     log 2 + log σ(u)         σ(−u)
+//	alpha_divergence  (e^{(α−1)u} − 1)/(α−1)   e^{(α−1)u}, exponents of at most 80
+func FScore(u float64, divergence string, alpha float64) (score, slope float64) {
+	switch divergence {
+	case "forward_kl":
+		e := num.Expm1(-u)
+		return -e, 1 + e
+	case "js_divergence":
+		return ln2 + num.LogSigmoid(u), num.Sigmoid(-u)
+	case "alpha_divergence":
+		k := alpha - 1
+		if k > -1e-6 && k < 1e-6 { // the limit
+			return u, 1
+		}
+		x := float64(k * u)
+		if x > maxExponent {
+			return num.Expm1(maxExponent) / k, 0
+		}
+		e := num.Expm1(x)
+		return e / k, 1 + e
+	}
+	return u, 1
+}
+
+const ln2 = 0.693147180559945309417232121458176568

@@ -1,0 +1,248 @@
+package dpo
+
+import (
+	"slices"
+
+	"rlhfsim/internal/num"
+	"rlhfsim/policy"
+)
+
+// list is what one row of a batch is made of: the responses to a prompt, best
+// first. A pair is a list of two.
+type list struct {
+	prompt    policy.Prompt
+	responses []policy.Response
+}
+
+func listsOf(pairs []policy.Pair) []list {
+	lists := make([]list, len(pairs))
+	for i, p := range pairs {
+		lists[i] = list{p.Prompt, []policy.Response{p.Chosen, p.Rejected}}
+	}
+	return lists
+}
+
+// byWins orders the responses of each ranking by the number of its comparisons
+// that they win, ties as the rater had them: the rater's own order where label
+// noise reversed nothing.
+func byWins(rankings []policy.Ranking) []list {
+	lists := make([]list, len(rankings))
+	var comparisons []policy.Comparison
+	for i, r := range rankings {
+		order, wins := make([]int, len(r.Responses)), make([]int, len(r.Responses))
+		comparisons = r.Comparisons(comparisons[:0])
+		for _, c := range comparisons {
+			wins[c.Chosen]++
+		}
+		for k := range order {
+			order[k] = k
+		}
+		slices.SortStableFunc(order, func(a, b int) int { return wins[b] - wins[a] })
+		lists[i] = list{prompt: r.Prompt}
+		for _, k := range order {
+			lists[i].responses = append(lists[i].responses, r.Responses[k])
+		}
+	}
+	return lists
+}
+
+// pair is one row of a batch as paths through the table, with the reference's
+// log-probabilities.
+type pair struct {
+	chosen, rejected       []int32 // the first and the last response of the list
+	rows                   []int32 // the rows that all its responses visit
+	shared                 int     // tokens that both have: the shorter one's length (LD-DPO)
+	refChosen, refRejected float64 // changed by syncReference only
+	scores                 float64 // r(x,y_w) − r(x,y_l), where REBEL asks for it
+}
+
+// paths is a whole ranking in the same form.
+type paths struct {
+	all [][]int32
+	ref []float64
+}
+
+// layPaths lays all paths side by side, so that a batch stays in the cache.
+func (t *Trainer) layPaths() {
+	pi, responses := t.trainer.Policy, 0
+	for _, l := range t.lists {
+		responses += len(l.responses)
+	}
+	flat, rows := make([]int32, 0, pi.MaxLength*responses), make([]int32, 0, pi.MaxLength*responses)
+	t.pairs = make([]pair, len(t.lists))
+	var all [][]int32
+	for i, l := range t.lists {
+		start := len(flat)
+		all = all[:0]
+		for _, y := range l.responses {
+			at := len(flat)
+			flat = pi.Path(flat, l.prompt, y)
+			all = append(all, flat[at:len(flat):len(flat)])
+		}
+		for _, at := range flat[start:] {
+			rows = append(rows, at/int32(pi.Outcomes()))
+		}
+		chosen, rejected := all[0], all[len(all)-1]
+		t.pairs[i] = pair{chosen: chosen, rejected: rejected, rows: rows[start:len(rows):len(rows)], shared: min(len(chosen), len(rejected))}
+		if t.needs&NeedRankings != 0 {
+			t.ranked = append(t.ranked, paths{slices.Clone(all), make([]float64, len(all))})
+		}
+	}
+}
+
+// lookUpReference takes the reference's log-probabilities of all responses.
+func (t *Trainer) lookUpReference() {
+	if t.cfg.ReferenceFree { // log π_ref := 0
+		return
+	}
+	for i := range t.pairs {
+		p := &t.pairs[i]
+		p.refChosen, p.refRejected = sumLogP(t.ref.LogP, p.chosen, p.shared, t.cfg.LDAlpha), sumLogP(t.ref.LogP, p.rejected, p.shared, t.cfg.LDAlpha)
+	}
+	for _, r := range t.ranked {
+		for k, path := range r.all {
+			r.ref[k] = t.ref.SumLogP(path)
+		}
+	}
+}
+
+// syncReference is the soft update of trust-region DPO (Gorbatovski et al. 2024,
+// arXiv 2404.09656): every ref_model_sync_steps steps
+//
+//	z_ref ← α z_θ + (1−α) z_ref
+func (t *Trainer) syncReference() {
+	if !t.cfg.SyncRefModel || t.step%t.cfg.RefModelSyncSteps != 0 {
+		return
+	}
+	alpha, z := t.cfg.RefModelMixupAlpha, t.ref.Logits
+	for i, own := range t.trainer.Policy.Logits {
+		z[i] = float64(alpha*own) + float64((1-alpha)*z[i])
+	}
+	if err := t.ref.SetLogits(z); err != nil {
+		panic(err) // of the same shape
+	}
+	t.lookUpReference()
+}
+
+func (t *Trainer) scorePairs(scorer Scorer) {
+	for i := range t.pairs {
+		l := t.lists[i]
+		t.pairs[i].scores = scorer.Score(l.prompt, l.responses[0]) - scorer.Score(l.prompt, l.responses[1])
+	}
+}
+
+// newLists has room for the n longest rankings.
+func newLists(ranked []paths, n int) []List {
+	longest := 0
+	for _, r := range ranked {
+		longest = max(longest, len(r.all))
+	}
+	lists := make([]List, n)
+	for i := range lists {
+		lists[i] = List{LogP: make([]float64, longest), Ref: make([]float64, longest), D: make([]float64, longest)}
+	}
+	return lists
+}
+
+func (t *Trainer) gatherLists(pairs []int) {
+	t.batch.Lists = t.batch.Lists[:len(pairs)]
+	for k, i := range pairs {
+		r, l := t.ranked[i], &t.batch.Lists[k]
+		n := len(r.all)
+		l.LogP, l.Ref, l.D = l.LogP[:n], l.Ref[:n], l.D[:n]
+		copy(l.Ref, r.ref)
+		for j, path := range r.all {
+			l.LogP[j] = t.trainer.Policy.SumLogP(path)
+		}
+	}
+}
+
+func (t *Trainer) scatterLists(pairs []int, scale float64) {
+	for k, i := range pairs {
+		for j, path := range t.ranked[i].all {
+			spread(t.trainer.G, path, len(path), 1, float64(t.batch.Lists[k].D[j]*scale))
+		}
+	}
+}
+
+// baselines fills what a loss takes as given, no gradient through it: REBEL's
+// scores, WPO's weights, BCO's δ and KTO's z₀.
+func (t *Trainer) baselines(pairs []int) {
+	b := t.batch
+	if t.needs&NeedScores != 0 {
+		for k, i := range pairs {
+			b.ScoreDifference[k] = t.pairs[i].scores
+		}
+	}
+	if t.needs&NeedDelta != 0 {
+		b.Delta = t.delta.Add(b.MeanReward(t.cfg.Beta), 2*len(pairs))
+	}
+	if t.needs&NeedKL != 0 {
+		t.fillKL(pairs)
+	}
+	if t.cfg.UseWeighting {
+		pi := t.trainer.Policy
+		logSumSquares(t.logSq, pi.P, pi.Outcomes())
+		for k, i := range pairs {
+			p := &t.pairs[i]
+			b.Weight[k] = float64(wpoWeight(pi.LogP, t.logSq, p.chosen, pi.Outcomes()) * wpoWeight(pi.LogP, t.logSq, p.rejected, pi.Outcomes()))
+		}
+	}
+}
+
+// wpoWeight is WPO's weight of a response, how likely the policy is to say it
+// against what it says on average (Zhou et al. 2024, arXiv 2406.11827, equation 2,
+// "sampled alignment"); a pair weighs the product of its two, without gradient:
+//
+//	w(y) = exp( 1/|y| Σ_t [ log π(y_t|x, y_<t) − log Σ_v π(v|x, y_<t)² ] )
+//
+// logSq holds the last term of every row of width outcomes.
+func wpoWeight(logp, logSq []float64, path []int32, outcomes int) float64 {
+	sum := 0.0
+	for _, i := range path {
+		sum += logp[i] - logSq[int(i)/outcomes]
+	}
+	return num.Exp(sum / float64(len(path)))
+}
+
+// logSumSquares is dst[row] = log Σ_v p(v|row)².
+func logSumSquares(dst, p []float64, outcomes int) {
+	for row := range dst {
+		own := p[row*outcomes : (row+1)*outcomes]
+		dst[row] = num.Log(num.Dot(own, own))
+	}
+}
+
+// referencePoint is the scratch space of KTO's z₀.
+type referencePoint struct {
+	evaluator *policy.Evaluator
+	logp, ref []float64 // mismatched responses
+}
+
+func newReferencePoint(pi *policy.Softmax, n int) referencePoint {
+	return referencePoint{policy.NewEvaluator(pi.Shape, nil), make([]float64, 0, 2*n), make([]float64, 0, 2*n)}
+}
+
+// fillKL sets z₀ of every pair: one estimate for the batch from the responses of
+// the next pair in it, as KTO does (a last batch of one has its own only), or the exact KL(π(·|x)‖π_ref(·|x)) of the
+// pair's prompt, which the estimate stands for.
+func (t *Trainer) fillKL(pairs []int) {
+	pi, b := t.trainer.Policy, t.batch
+	if t.cfg.KLEstimate == "exact" {
+		for k, i := range pairs {
+			b.KL[k] = t.kl.evaluator.ExpectPrompt(&pi.Chain, &t.ref.Chain, nil, t.lists[i].prompt).KL
+		}
+		return
+	}
+	logp, ref := t.kl.logp[:0], t.kl.ref[:0]
+	for k, i := range pairs {
+		x := t.lists[i].prompt
+		for _, y := range t.lists[pairs[(k+1)%len(pairs)]].responses {
+			logp, ref = append(logp, pi.LogProb(x, y)), append(ref, t.ref.LogProb(x, y))
+		}
+	}
+	z0 := MismatchedKL(logp, ref)
+	for k := range b.KL {
+		b.KL[k] = z0
+	}
+}

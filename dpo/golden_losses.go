@@ -1,0 +1,555 @@
+package dpo
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+
+	"rlhfsim/internal/num"
+)
+
+// batchOf reads a case of sequence sums.
+func batchOf(c *node) *Batch {
+	n := len(c.floats("policy_chosen_logps", -1))
+	b := NewBatch(n)
+	b.Chosen, b.Rejected = c.floats("policy_chosen_logps", n), c.floats("policy_rejected_logps", n)
+	b.RefChosen, b.RefRejected = c.floats("ref_chosen_logps", n), c.floats("ref_rejected_logps", n)
+	b.ChosenLen, b.RejectedLen = ones(n), ones(n)
+	if c.has("chosen_len") {
+		b.ChosenLen, b.RejectedLen = c.floats("chosen_len", n), c.floats("rejected_len", n)
+	}
+	return b
+}
+
+func ones(n int) []float64 {
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = 1
+	}
+	return out
+}
+
+func scaled(v []float64, by float64) []float64 {
+	out := make([]float64, len(v))
+	for i := range v {
+		out[i] = float64(v[i] * by)
+	}
+	return out
+}
+
+// config reads the settings of a result, any field of Config under its name. TRL's
+// sigmoid knows no label smoothing, and TRL 0.24 differs in two losses.
+func (d *Document) config(r *node) Config {
+	c, top := Default(), d.node("", d.tree)
+	c.LossType = top.text("loss_type")
+	if strings.Contains(strings.ToLower(d.Source), "trl 0.24") {
+		c.AverageLogProb, c.RunningDelta = false, true
+	}
+	into := reflect.ValueOf(&c).Elem()
+	for i, name := range fieldNames() {
+		if !r.has(name) {
+			continue
+		}
+		switch f := into.Field(i); f.Kind() {
+		case reflect.Float64:
+			f.SetFloat(r.number(name, 0))
+		case reflect.Int:
+			f.SetInt(int64(r.index(name, math.MaxInt32)))
+		case reflect.Bool:
+			f.SetBool(r.flag(name))
+		case reflect.String:
+			f.SetString(r.text(name))
+		}
+	}
+	if r.has("loss_types") { // a mixture, with loss_weights
+		var names []string
+		flatten(r.get("loss_types"), func(v any) { names = append(names, fmt.Sprint(v)) })
+		c.LossType = strings.Join(names, "+")
+	}
+	parts := strings.Split(c.LossType, "+")
+	if r.has("loss_weights") {
+		c.LossWeights = r.floats("loss_weights", len(parts))
+	}
+	if strings.Contains(strings.ToLower(d.Source), "trl") && strings.HasPrefix(c.LossType, "sigmoid") {
+		c.LabelSmoothing = 0
+	}
+	for _, name := range parts {
+		if l, known := Find(name); !known || l.Needs&^NeedDelta != 0 {
+			d.fail(r.path, "loss %q is unknown, or needs more than pairs", name)
+		}
+	}
+	return c
+}
+
+// pairwise is DPOTrainer.compute_loss on sequence sums. BCO's δ runs over the
+// results of one β in the order of their cases.
+func (d *Document) pairwise(r *node) {
+	c, b := d.config(r), batchOf(r.theCase())
+	n := float64(len(b.Loss))
+	if c.UseWeighting || c.LDAlpha != 1 || c.SyncRefModel || c.ReferenceFree {
+		d.fail(r.path, "ld_alpha, use_weighting, sync_ref_model and reference_free are about more than sums of log-probabilities")
+	}
+	if d.err != nil {
+		return
+	}
+	if NewMixture(c, 0).Needs(&c)&NeedDelta != 0 {
+		b.Delta = d.runningDelta(r, c)
+		r.put("delta", ofValues, b.Delta)
+	}
+	m := NewMixture(c, len(b.Loss))
+	m.Of(b, &c)
+	r.put("loss", ofValues, mean(b.Loss))
+	if len(m.Parts) == 1 {
+		r.put("per_sequence_loss", ofValues, b.Loss...)
+	}
+	r.put("grad_policy_chosen_logps", ofGradients, scaled(b.DChosen, 1/n)...)
+	r.put("grad_policy_rejected_logps", ofGradients, scaled(b.DRejected, 1/n)...)
+	if r.has("reward_chosen") {
+		chosen, rejected := make([]float64, len(b.Loss)), make([]float64, len(b.Loss))
+		for i := range chosen {
+			u, v := b.LogRatios(i)
+			chosen[i], rejected[i] = float64(c.Beta*u), float64(c.Beta*v)
+		}
+		r.put("reward_chosen", ofValues, chosen...)
+		r.put("reward_rejected", ofValues, rejected...)
+	}
+}
+
+// runningDelta is the mean of the mean rewards of all cases up to this result's.
+func (d *Document) runningDelta(r *node, c Config) float64 {
+	var running RunningMean
+	cases := d.node("", d.tree).list("cases")
+	for _, other := range cases[:1+r.index("case", len(cases))] {
+		b := batchOf(other)
+		running.Add(b.MeanReward(c.Beta), 2*len(b.Chosen))
+	}
+	return running.Mean
+}
+
+// perToken is compute_loss from token log-probabilities: LD-DPO and WPO. Row i of
+// the first half of the tokens is chosen response i, of the second half rejected i.
+func (d *Document) perToken(r *node) {
+	c, in := d.config(r), r.theCase()
+	chosenLen := in.floats("chosen_len", -1)
+	n := len(chosenLen)
+	rejectedLen := in.floats("rejected_len", n)
+	policy := in.floats("policy_token_logps", -1)
+	ref, logSq := in.floats("ref_token_logps", len(policy)), in.floats("log_sum_sq_probs", len(policy))
+	lengths := slices.Concat(chosenLen, rejectedLen)
+	for _, length := range lengths {
+		in.whole("chosen_len", length, 1, len(policy)/max(1, 2*n)+1)
+	}
+	if d.err != nil || len(policy)%(2*n) != 0 {
+		d.fail(in.at("policy_token_logps"), "not %d rows", 2*n)
+		return
+	}
+	b, rows := NewBatch(n), tokenRows(len(policy), 2*n)
+	b.ChosenLen, b.RejectedLen = chosenLen, rejectedLen
+	// The padding at a row's end has log-probability 0 and counts as its last token.
+	shared := func(i int) int {
+		if short := min(chosenLen[i%n], rejectedLen[i%n]); short < lengths[i] {
+			return int(short)
+		}
+		return len(rows[i])
+	}
+	for i := range n {
+		w, l := rows[i], rows[n+i]
+		b.Chosen[i], b.Rejected[i] = sumLogP(policy, w, shared(i), c.LDAlpha), sumLogP(policy, l, shared(n+i), c.LDAlpha)
+		b.RefChosen[i], b.RefRejected[i] = sumLogP(ref, w, shared(i), c.LDAlpha), sumLogP(ref, l, shared(n+i), c.LDAlpha)
+		b.Weight[i] = float64(wpoWeight(policy, logSq, w[:int(chosenLen[i])], 1) * wpoWeight(policy, logSq, l[:int(rejectedLen[i])], 1))
+	}
+	NewMixture(c, n).Of(b, &c)
+	g, scale := make([]float64, len(policy)), 1/float64(n)
+	for i := range n {
+		spread(g, rows[i], shared(i), c.LDAlpha, float64(b.DChosen[i]*scale))
+		spread(g, rows[n+i], shared(n+i), c.LDAlpha, float64(b.DRejected[i]*scale))
+	}
+	r.put("loss", ofValues, mean(b.Loss))
+	r.put("per_sequence_loss", ofValues, b.Loss...)
+	r.put("chosen_logps", ofValues, b.Chosen...)
+	r.put("rejected_logps", ofValues, b.Rejected...)
+	r.put("grad_policy_token_logps", ofGradients, g...)
+}
+
+// tokenRows are the paths through a flattened array of n rows of tokens.
+func tokenRows(tokens, n int) [][]int32 {
+	width := tokens / n
+	rows := make([][]int32, n)
+	for i := range width * n {
+		rows[i/width] = append(rows[i/width], int32(i))
+	}
+	return rows
+}
+
+// kto is KTOTrainer.compute_loss.
+func (d *Document) kto(r *node) {
+	in, beta := r.theCase(), r.number("beta", Default().Beta)
+	policy := in.floats("policy_logps", -1)
+	n := len(policy)
+	ref := in.floats("ref_logps", n)
+	var desirable []bool
+	flatten(in.get("label"), func(v any) { up, _ := v.(bool); desirable = append(desirable, up) })
+	up, down := r.number("desirable_weight", 1), r.number("undesirable_weight", 1)
+	z0 := 0.0
+	switch kind := r.text("loss_type"); kind {
+	case "kto":
+		mismatched := in.floats("policy_KL_logps", -1)
+		z0 = MismatchedKL(mismatched, in.floats("ref_KL_logps", len(mismatched)))
+	case "apo_zero_unpaired":
+	default:
+		d.fail(r.path, "unknown loss %q", kind)
+	}
+	if d.err != nil || len(desirable) != n {
+		d.fail(in.at("label"), "%d labels of %d examples", len(desirable), n)
+		return
+	}
+	loss, slope := make([]float64, n), make([]float64, n)
+	for i := range policy {
+		weight := down
+		if desirable[i] {
+			weight = up
+		}
+		loss[i], slope[i] = KTO(policy[i]-ref[i], beta, z0, weight, desirable[i])
+	}
+	r.put("kl", ofValues, z0)
+	r.put("loss", ofValues, mean(loss))
+	r.put("per_example_loss", ofValues, loss...)
+	r.put("grad_policy_logps", ofGradients, scaled(slope, 1/float64(n))...)
+}
+
+// bco is BCOTrainer.bco_loss on a sequence of batches, which share δ. TRL's own
+// running mean ("trl_verbatim") rounds the mean reward of each batch to float32.
+func (d *Document) bco(sequence *node) {
+	beta := sequence.number("beta", Default().Beta)
+	var exact, rounded RunningMean
+	for _, step := range sequence.list("steps") {
+		b := NewBatch(0)
+		b.Chosen, b.Rejected = step.floats("policy_chosen_logps", -1), step.floats("policy_rejected_logps", -1)
+		b.RefChosen, b.RefRejected = step.floats("ref_chosen_logps", len(b.Chosen)), step.floats("ref_rejected_logps", len(b.Rejected))
+		if d.err != nil {
+			return
+		}
+		reward, n := b.MeanReward(beta), len(b.Chosen)+len(b.Rejected)
+		putBCO(step.object("float64"), b, beta, exact.Add(reward, n), ofValues, ofGradients)
+		if step.has("trl_verbatim") {
+			putBCO(step.object("trl_verbatim"), b, beta, rounded.Add(float64(float32(reward)), n), ofSingle, ofSingle)
+		}
+		step.done()
+	}
+}
+
+func putBCO(r *node, b *Batch, beta, delta, ofValues, ofGradients float64) {
+	sides := []struct {
+		policy, ref    []float64
+		desirable      bool
+		reward, slopes []float64
+	}{{policy: b.Chosen, ref: b.RefChosen, desirable: true}, {policy: b.Rejected, ref: b.RefRejected}}
+	var losses []float64
+	n := float64(len(b.Chosen) + len(b.Rejected))
+	for k := range sides {
+		s := &sides[k]
+		for i := range s.policy {
+			u := s.policy[i] - s.ref[i]
+			loss, slope := BCO(u, beta, delta, s.desirable)
+			losses, s.slopes, s.reward = append(losses, loss), append(s.slopes, slope/n), append(s.reward, float64(beta*u))
+		}
+	}
+	r.put("delta", ofValues, delta)
+	r.put("loss", ofValues, mean(losses))
+	r.put("losses", ofValues, losses...)
+	r.put("chosen_rewards", ofValues, sides[0].reward...)
+	r.put("rejected_rewards", ofValues, sides[1].reward...)
+	r.put("grad_policy_chosen_logps", ofGradients, sides[0].slopes...)
+	r.put("grad_policy_rejected_logps", ofGradients, sides[1].slopes...)
+	r.done()
+}
+
+// cpo is CPOTrainer.cpo_loss without its NLL: a margin loss on log-probabilities,
+// or on AlphaPO's reward of them.
+func (d *Document) cpo(r *node) {
+	in, input := r.theCase(), r.text("input")
+	w := in.floats("chosen_"+input+"_logps", -1)
+	n := len(w)
+	l := in.floats("rejected_"+input+"_logps", n)
+	name, beta, epsilon, alpha, gamma := r.text("loss_type"), r.number("beta", Default().Beta), r.number("label_smoothing", 0), r.number("alpha", 0), r.number("simpo_gamma", 0)
+	loss, dw, dl := make([]float64, n), make([]float64, n), make([]float64, n)
+	for i := range w {
+		rw, sw := AlphaReward(w[i], alpha)
+		rl, sl := AlphaReward(l[i], alpha)
+		slope := 0.0
+		switch name {
+		case "sigmoid":
+			loss[i], slope = Sigmoid(rw-rl, beta, epsilon)
+		case "hinge":
+			loss[i], slope = Hinge(rw-rl, beta)
+		case "ipo":
+			loss[i], slope = IPO(rw-rl, beta)
+		case "simpo", "alphapo":
+			loss[i], dw[i], dl[i] = AlphaPO(w[i], l[i], beta, gamma, alpha, epsilon)
+			continue
+		default:
+			d.fail(r.path, "unknown loss %q", name)
+		}
+		dw[i], dl[i] = float64(slope*sw), -float64(slope*sl)
+	}
+	if r.has("loss") || !r.has("losses") {
+		r.put("loss", ofValues, mean(loss))
+	}
+	r.put("losses", ofValues, loss...)
+	r.put("grad_chosen_logps", ofGradients, scaled(dw, 1/float64(n))...)
+	r.put("grad_rejected_logps", ofGradients, scaled(dl, 1/float64(n))...)
+}
+
+// orpo is ORPOTrainer.odds_ratio_loss on mean log-probabilities.
+func (d *Document) orpo(r *node) {
+	in, beta := r.theCase(), r.number("beta", Default().Beta)
+	w := in.floats("chosen_avg_logps", -1)
+	n := len(w)
+	l := in.floats("rejected_avg_logps", n)
+	loss, dw, dl, ratio, logSigmoid := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+	for i := range w {
+		loss[i], dw[i], dl[i] = OddsRatio(w[i], l[i], beta)
+		ratio[i] = LogOddsRatio(w[i], l[i])
+		logSigmoid[i] = num.LogSigmoid(ratio[i])
+	}
+	for _, key := range []string{"float64", "trl_verbatim_float32"} {
+		tolerance := 1.0
+		if key != "float64" {
+			tolerance = ofSingle / ofValues
+		}
+		if !r.has(key) {
+			continue
+		}
+		o := r.object(key)
+		o.put("neg_losses", float64(ofValues*tolerance), loss...)
+		o.put("or_loss", float64(ofValues*tolerance), mean(loss))
+		o.put("log_odds_ratio_mean", float64(ofValues*tolerance), mean(logSigmoid))
+		o.put("log_odds_chosen_mean", float64(ofValues*tolerance), mean(ratio))
+		o.put("grad_chosen_logps", float64(ofGradients*tolerance), scaled(dw, 1/float64(n))...)
+		o.put("grad_rejected_logps", float64(ofGradients*tolerance), scaled(dl, 1/float64(n))...)
+		o.done()
+	}
+}
+
+// fromLogits is get_batch_loss_metrics of CPOTrainer and ORPOTrainer: whole losses
+// from logits [2B][T][V], where position t predicts token t+1.
+func (d *Document) fromLogits(r *node) {
+	in, c := r.theCase(), Default()
+	labels := in.floats("labels", -1)
+	ids, mask, logits := in.floats("input_ids", len(labels)), in.floats("attention_mask", len(labels)), in.floats("logits", -1)
+	rows, ok := in.get("labels").([]any)
+	if d.err != nil || !ok || len(rows) == 0 || len(rows)%2 != 0 {
+		d.fail(in.path, "not 2B rows of labels")
+		return
+	}
+	n, width := len(rows)/2, len(labels)/len(rows)
+	words := len(logits) / len(labels)
+	if width*len(rows) != len(labels) || words*len(labels) != len(logits) {
+		d.fail(in.path, "not logits [2B][T][V] and labels [2B][T]")
+	}
+	for i := range labels {
+		in.whole("labels", max(labels[i], 0), 0, words)
+		in.whole("input_ids", ids[i], 0, words)
+	}
+	if d.err != nil {
+		return
+	}
+	c.Beta, c.CPOAlpha, c.SimPOGamma = r.number("beta", c.Beta), r.number("cpo_alpha", 1), r.number("simpo_gamma", c.SimPOGamma)
+	c.LabelSmoothing, c.Alpha = r.number("label_smoothing", 0), r.number("alpha", 0)
+	p, logp := make([]float64, len(logits)), make([]float64, len(logits))
+	num.SoftmaxRows(p, logp, logits, words)
+
+	// A path for each response: the entries of logp that say its tokens. ORPO's
+	// likelihood term reads prompt and response.
+	paths, whole := make([][]int32, 2*n), make([][]int32, 2*n)
+	for i := range labels {
+		if i%width == 0 {
+			continue // nothing predicts the first token
+		}
+		entry := func(word float64) int32 { return int32((i-1)*words + int(word)) }
+		if labels[i] >= 0 {
+			paths[i/width] = append(paths[i/width], entry(labels[i]))
+		}
+		if mask[i] != 0 {
+			whole[i/width] = append(whole[i/width], entry(ids[i]))
+		}
+	}
+	g := make([]float64, len(logits))
+	name := r.text("name")
+	lossType := r.text("loss_type")
+	orpo := name == "orpo" || lossType == "orpo"
+	switch {
+	case orpo:
+		c.LossType = "orpo"
+	case lossType == "simpo" && c.CPOAlpha == 0:
+		c.LossType = "simpo"
+	case lossType == "simpo":
+		c.LossType, c.LossWeights = "simpo+sft", []float64{1, c.CPOAlpha}
+	case lossType == "sigmoid":
+		c.LossType = "cpo"
+	default:
+		d.fail(r.path, "unknown loss %q", lossType)
+		return
+	}
+	b := sumsOf(logp, paths[:n], paths[n:])
+	nll := sumsOf(logp, paths[:n], paths[n:])
+	likelihood := paths[:n]
+	if orpo { // the odds ratio on the responses, the likelihood on everything
+		likelihood = whole[:n]
+		nll = sumsOf(logp, likelihood, paths[n:])
+		oddsRatios(b, &c)
+	} else {
+		NewMixture(c, n).Of(b, &c)
+	}
+	nll.AddNLL(1)
+	total := mean(b.Loss)
+	for i := range n {
+		spread(g, paths[i], len(paths[i]), 1, b.DChosen[i]/float64(n))
+		spread(g, paths[n+i], len(paths[n+i]), 1, b.DRejected[i]/float64(n))
+		if orpo {
+			spread(g, likelihood[i], len(likelihood[i]), 1, nll.DChosen[i]/float64(n))
+		}
+	}
+	if orpo {
+		total += mean(nll.Loss)
+	}
+	for at := 0; at < len(g); at += words {
+		num.Axpy(g[at:at+words], -num.Sum(g[at:at+words]), p[at:at+words])
+	}
+	r.put("loss", ofValues, total)
+	r.put("grad_logits", ofGradients, g...)
+	if r.has("metrics") {
+		nllLoss := mean(nll.Loss)
+		if !orpo && c.CPOAlpha == 0 {
+			nllLoss = 0 // not computed
+		}
+		d.logitMetrics(r.object("metrics"), b, c, nllLoss, logits, labels, width, words)
+	}
+}
+
+// sumsOf is a batch of responses given by their paths.
+func sumsOf(logp []float64, chosen, rejected [][]int32) *Batch {
+	b := NewBatch(len(chosen))
+	for i := range chosen {
+		b.Chosen[i], b.Rejected[i] = sumLogP(logp, chosen[i], len(chosen[i]), 1), sumLogP(logp, rejected[i], len(rejected[i]), 1)
+		b.ChosenLen[i], b.RejectedLen[i] = float64(len(chosen[i])), float64(len(rejected[i]))
+	}
+	return b
+}
+
+// logitMetrics is what the two trainers log; implicit rewards are β log π.
+func (d *Document) logitMetrics(m *node, b *Batch, c Config, nll float64, logits, labels []float64, width, words int) {
+	n := len(b.Loss)
+	chosen, rejected, margins, correct := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+	ratio, logSigmoid := make([]float64, n), make([]float64, n)
+	for i := range n {
+		chosen[i], rejected[i] = NewMixture(c, 0).Parts[0].Reward(b, i)
+		if c.LossType == "orpo" {
+			ratio[i] = LogOddsRatio(chosen[i], rejected[i])
+			logSigmoid[i] = num.LogSigmoid(ratio[i])
+		}
+		margins[i] = float64(c.Beta * (chosen[i] - rejected[i]))
+		if margins[i] > 0 {
+			correct[i] = 1
+		}
+	}
+	m.put("logps/chosen", ofValues, mean(chosen))
+	m.put("logps/rejected", ofValues, mean(rejected))
+	m.put("rewards/chosen", ofValues, mean(scaled(chosen, c.Beta)))
+	m.put("rewards/rejected", ofValues, mean(scaled(rejected, c.Beta)))
+	m.put("rewards/margins", ofValues, mean(margins))
+	m.put("rewards/accuracies", ofSingle, mean(correct))
+	m.put("nll_loss", ofValues, nll)
+	if c.LossType == "orpo" {
+		m.put("log_odds_ratio", ofValues, mean(logSigmoid))
+		m.put("log_odds_chosen", ofValues, mean(ratio))
+	}
+	var sides [2][]float64
+	for i := range labels {
+		if c.LossType == "orpo" && i%width == width-1 {
+			continue // ORPOTrainer leaves out the last position, which predicts nothing
+		}
+		side := i / (n * width)
+		sides[side] = append(sides[side], logits[i*words:(i+1)*words]...)
+	}
+	m.put("logits/chosen", ofValues, mean(sides[0]))
+	m.put("logits/rejected", ofValues, mean(sides[1]))
+	m.done()
+}
+
+// textbook is the chapter's snippet, on logits in the document ("small") or made
+// by its formula ("large").
+func (d *Document) textbook(top *node) {
+	for _, in := range top.list("small") {
+		words := in.index("V", 1<<22)
+		z, ref := in.floats("policy_logits", 2*words), in.floats("ref_logits", 2*words)
+		in.textbookResults(z, ref, words)
+	}
+	for _, in := range top.list("large") {
+		words := in.index("V", 1<<22)
+		z, ref := in.formulaLogits(words)
+		in.textbookResults(z, ref, words)
+	}
+}
+
+// formulaLogits makes the logits of the document's formula, with j² taken modulo
+// two primes: policy[i][j] = amp·sin(a(i+1) + b q₁), row 0 times 1.5, and ref[i][j] =
+// ¾ amp·cos(c(i+1) + d q₂).
+func (n *node) formulaLogits(words int) (z, ref []float64) {
+	amp, a, b, c, d := n.number("amp", 1), n.number("a", 0), n.number("b", 0), n.number("c", 0), n.number("d", 0)
+	m1, m2 := n.whole("m1", n.number("m1", 0), 1, math.MaxInt32), n.whole("m2", n.number("m2", 0), 1, math.MaxInt32)
+	z, ref = make([]float64, 2*words), make([]float64, 2*words)
+	for i := range 2 * words {
+		row, j := float64(i/words+1), i%words
+		z[i] = float64(amp * math.Sin(float64(a*row)+float64(b*float64(j*j%m1))))
+		if i < words {
+			z[i] *= 1.5
+		}
+		ref[i] = float64(amp * 0.75 * math.Cos(float64(c*row)+float64(d*float64(j*j%m2))))
+	}
+	return z, ref
+}
+
+func (n *node) textbookResults(z, ref []float64, words int) {
+	if n.doc.err != nil || words == 0 {
+		n.doc.fail(n.at("V"), "no words")
+		return
+	}
+	policyRows, refRows := [][]float64{z[:words], z[words:]}, [][]float64{ref[:words], ref[words:]}
+	for _, r := range n.list("results") {
+		loss, gradient := ComputeDPOLossGradient(policyRows, refRows, r.number("beta", Default().Beta))
+		g := slices.Concat(gradient[0], gradient[1])
+		r.put("loss", ofValues, loss)
+		if r.has("loss_float32") {
+			r.put("loss_float32", ofSingle, loss)
+		}
+		r.put("policy_chosen", ofValues, MeanLogProb(policyRows[0]))
+		r.put("policy_rejected", ofValues, MeanLogProb(policyRows[1]))
+		r.put("ref_chosen", ofValues, MeanLogProb(refRows[0]))
+		r.put("ref_rejected", ofValues, MeanLogProb(refRows[1]))
+		abs := make([]float64, len(g))
+		for i := range g {
+			abs[i] = math.Abs(g[i])
+		}
+		r.put("grad_abs_sum", ofGradients, num.Sum(abs))
+		r.put("grad_l2", ofGradients, math.Sqrt(num.Dot(g, g)))
+		if r.has("grad_policy_logits") {
+			r.put("grad_policy_logits", ofGradients, g...)
+		}
+		if r.has("grad_index") {
+			picked := map[string][]float64{}
+			for _, at := range r.floats("grad_index", -1) {
+				j := r.whole("grad_index", at, 0, words)
+				for key, v := range map[string]float64{"grad_row0": g[j], "grad_row1": g[words+j], "logit_policy_row0": z[j], "logit_policy_row1": z[words+j], "logit_ref_row0": ref[j], "logit_ref_row1": ref[words+j]} {
+					picked[key] = append(picked[key], v)
+				}
+			}
+			for _, key := range []string{"logit_policy_row0", "logit_policy_row1", "logit_ref_row0", "logit_ref_row1", "grad_row0", "grad_row1"} {
+				r.put(key, ofGradients, picked[key]...)
+			}
+		}
+		r.done()
+	}
+}

@@ -1,0 +1,221 @@
+package dpo
+
+import (
+	"encoding/json"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// goldenFiles are all files that Compute reads: every dpo_*.json that there is.
+func goldenFiles(t *testing.T) []string {
+	t.Helper()
+	const dir = "../testdata/golden/"
+	files, err := filepath.Glob(dir + "dpo_*.json")
+	if err != nil || len(files) < 18 {
+		t.Fatalf("%d files dpo_*.json, %v", len(files), err)
+	}
+	for _, name := range []string{"kto", "bco", "cpo_simpo", "orpo", "cpo_orpo_logits", "traj_bandit_dpo", "traj_bigram_dpo", "textbook_dpo_loss"} {
+		files = append(files, dir+name+".json")
+	}
+	return files
+}
+
+// Every number that the reference libraries returned, 1e-9 (gradients 1e-8).
+func TestGolden(t *testing.T) {
+	for _, path := range goldenFiles(t) {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := Compute(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			recorded, wrong, worst := 0, 0, 0.0
+			for _, n := range d.Numbers {
+				if n.Recorded() {
+					recorded++
+					worst = max(worst, n.Deviation()/n.Tolerance)
+				}
+				if !n.OK() {
+					if wrong++; wrong <= 5 {
+						t.Errorf("%s = %.17g, the library's %.17g (off by %.3g)", n.Path, n.Got, n.Want, n.Deviation())
+					}
+				}
+			}
+			if wrong > 0 || recorded < 100 {
+				t.Errorf("%d of %d numbers are wrong", wrong, recorded)
+			}
+			t.Logf("%d numbers, the worst at %.2g of its tolerance", recorded, worst)
+		})
+	}
+}
+
+// trimmed is a golden document with its first case and result only.
+func trimmed(t *testing.T, path string) map[string]any {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree map[string]any
+	if err := json.Unmarshal(data, &tree); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"cases", "results", "sequences", "runs", "small", "large"} {
+		if list, ok := tree[key].([]any); ok {
+			tree[key] = list[:1]
+		}
+	}
+	if large, ok := tree["large"].([]any); ok { // without the slow vocabulary of 50257
+		first := large[0].(map[string]any)
+		first["V"], first["results"] = 50.0, []any{map[string]any{"beta": 0.1}}
+	}
+	return tree
+}
+
+func compute(t *testing.T, tree map[string]any) (*Document, error) {
+	t.Helper()
+	data, err := json.Marshal(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Compute(data)
+}
+
+// A document without recorded results is computed all the same, and what comes out
+// is a document that passes.
+func TestComputeFillsInResults(t *testing.T) {
+	tree := trimmed(t, "../testdata/golden/dpo_sigmoid.json")
+	result := tree["results"].([]any)[0].(map[string]any)
+	want := result["loss"].(float64)
+	for _, key := range []string{"loss", "per_sequence_loss", "grad_policy_chosen_logps", "grad_policy_rejected_logps", "reward_chosen", "reward_rejected"} {
+		delete(result, key)
+	}
+	d, err := compute(t, tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range d.Numbers {
+		if n.Recorded() || !n.OK() {
+			t.Errorf("%+v", n)
+		}
+	}
+	same(t, d.Numbers[0].Path, d.Numbers[0].Got, want, 1e-12)
+	data, err := d.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Compute(data)
+	if err != nil || len(again.Numbers) != len(d.Numbers) {
+		t.Fatalf("%d numbers, then %d, %v", len(d.Numbers), len(again.Numbers), err)
+	}
+	for _, n := range again.Numbers {
+		if !n.Recorded() || n.Deviation() != 0 {
+			t.Errorf("%+v", n)
+		}
+	}
+}
+
+// A document may hold losses that no library has, and set any field of Config.
+func TestComputeKnowsEveryLossOfPairs(t *testing.T) {
+	for _, l := range Losses {
+		if l.Needs&^NeedDelta != 0 {
+			continue
+		}
+		tree := trimmed(t, "../testdata/golden/dpo_hinge.json")
+		tree["results"] = []any{map[string]any{"case": 0.0, "loss_type": l.Name, "beta": 0.3, "label_smoothing": 0.1, "dpop_lambda": 3.0}}
+		tree["source"] = "by hand"
+		d, err := compute(t, tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, b := Default(), batchOf(d.node("cases[0]", d.tree["cases"].([]any)[0]))
+		c.LossType, c.Beta, c.LabelSmoothing, c.DPOPLambda = l.Name, 0.3, 0.1, 3
+		if l.Name == "bco" { // the running mean of one batch
+			b.Delta = b.MeanReward(0.3)
+		}
+		NewMixture(c, len(b.Loss)).Of(b, &c)
+		for _, n := range d.Numbers {
+			if !n.OK() {
+				t.Errorf("%s: %+v", l.Name, n)
+			}
+			if n.Path == "results[0].loss" {
+				same(t, l.Name, n.Got, mean(b.Loss), 1e-14)
+			}
+		}
+	}
+}
+
+// A wrong number is found, wherever it stands.
+func TestComputeFindsAWrongNumber(t *testing.T) {
+	for _, path := range goldenFiles(t) {
+		d, err := compute(t, trimmed(t, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range d.Numbers {
+			n.Got += 20 * n.Tolerance * max(n.Scale, 100*n.Tolerance)
+			if n.Recorded() && n.OK() {
+				t.Errorf("%s: %+v passes", filepath.Base(path), n)
+			}
+		}
+		if (Number{Got: math.NaN(), Want: 1, Tolerance: 1}).OK() {
+			t.Error("NaN passes")
+		}
+	}
+}
+
+func TestComputeRefusesWhatItDoesNotUnderstand(t *testing.T) {
+	for document, says := range map[string]string{
+		"{":               "golden document",
+		"[]":              "golden document",
+		`{"kind":"grpo"}`: "unknown kind",
+		`{"kind":"dpo"}`:  "results: not a list",
+		`{"kind":"dpo","loss_type":"dpq","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":0}]}`:                     `"dpq" is unknown`,
+		`{"kind":"dpo","loss_type":"hinge","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":0,"temperature":0.5}]}`: "results[0].temperature: unknown field",
+		`{"kind":"dpo","loss_type":"hinge","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":1}]}`:                   "results[0].case",
+		`{"kind":"dpo","loss_type":"hinge","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1,2],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":0}]}`:                 "cases[0].policy_rejected_logps: 2 numbers",
+	} {
+		if _, err := Compute([]byte(document)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %s", document, err, says)
+		}
+	}
+}
+
+// Whatever is done to a document, Compute answers or refuses: it never panics.
+func TestComputeSurvivesMalformedDocuments(t *testing.T) {
+	spoils := []any{nil, "x", -1.0, 0.0, 0.5, 1e300, []any{}, []any{1.0}, []any{"x"}, []any{[]any{}, []any{-1.0, 1e9}}, map[string]any{}, true}
+	for _, path := range goldenFiles(t) {
+		var spoil func(tree, at map[string]any)
+		spoil = func(tree, at map[string]any) {
+			for _, key := range slices.Sorted(maps.Keys(at)) {
+				whole := at[key]
+				for _, bad := range spoils {
+					at[key] = bad
+					_, _ = compute(t, tree)
+				}
+				delete(at, key)
+				_, _ = compute(t, tree)
+				at[key] = whole
+				if list, ok := whole.([]any); ok && len(list) > 0 {
+					at[key] = list[1:]
+					_, _ = compute(t, tree)
+					at[key] = whole
+					whole = list[0]
+				}
+				if inner, ok := whole.(map[string]any); ok {
+					spoil(tree, inner)
+				}
+			}
+		}
+		tree := trimmed(t, path)
+		spoil(tree, tree)
+	}
+}
