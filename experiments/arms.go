@@ -369,9 +369,9 @@ func (l *loader) spread(e *Experiment, tree *node, axes []axis, values []string,
 	if variant != "" {
 		values = append(slices.Clone(values), variant)
 	}
-	p := Point{Values: values, Config: l.config(tree)}
+	p := Point{Values: values, Config: l.config(tree, "")}
 	for _, a := range arms {
-		p.Arms = append(p.Arms, Arm{Name: a.name, Label: a.label, Method: a.method, Config: l.config(merged(tree, a.own))})
+		p.Arms = append(p.Arms, Arm{Name: a.name, Label: a.label, Method: a.method, Config: l.config(merged(tree, a.own), a.method)})
 	}
 	e.Points = append(e.Points, p)
 }

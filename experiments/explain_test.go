@@ -29,7 +29,7 @@ func everyMethod(t *testing.T, overrides ...string) (*Run, Files) {
 	text += "[[arm]]\nname = \"kto\"\nmethod = \"dpo\"\ndpo.loss_type = \"kto\"\n[[arm]]\nname = \"bco\"\nmethod = \"dpo\"\ndpo.loss_type = \"bco\"\n"
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "x.toml"), []byte(text))
-	e, err := Load(filepath.Join(dir, "x.toml"), append([]string{"base.lines=200", "labels.rankings=30", "labels.held_out=20", "ppo.total_episodes=256", "dpo.num_train_epochs=1", "exact.num_steps=5"}, overrides...))
+	e, err := Load(filepath.Join(dir, "x.toml"), append([]string{"base.lines=200", "labels.rankings=30", "labels.held_out=20", "ppo.total_episodes=256", "grpo.total_episodes=256", "raft.total_episodes=256", "online.total_episodes=256", "dpo.num_train_epochs=1", "exact.num_steps=5"}, overrides...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestEveryRecordedMetricIsExplained(t *testing.T) {
 		large = append(large, fmt.Sprintf("{ count = %q, worth = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] }", count))
 	}
 	recorded := map[string]bool{}
-	small := []string{"evaluation.gradient=true", "world.max_length=2", `world.value=[{ count = "polite", worth = [0, 1] }]`, `sft.demonstrations=[{ prompt = "i am so tired", completion = "rest" }]`}
+	small := []string{"evaluation.gradient=true", "ppo.kl_in=loss", "ppo.ptx_coef=0.1", "world.max_length=2", `world.value=[{ count = "polite", worth = [0, 1] }]`, `sft.demonstrations=[{ prompt = "i am so tired", completion = "rest" }]`}
 	for _, overrides := range [][]string{small, {"policy.order=2", "world.max_length=9", "world.value=[" + strings.Join(large, ", ") + "]", "evaluation.every=1000"}} {
 		r, files := everyMethod(t, overrides...)
 		for name, stages := range r.stagesOf() {

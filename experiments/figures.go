@@ -42,8 +42,10 @@ func (r *Run) lines(point int) []line {
 			continue
 		}
 		l := line{point: point, arm: a, group: g, label: a.Label, style: figure.Style(len(lines) % maxLines), scale: 1}
-		if l.arm.Method == "ppo" {
-			l.scale = float64(l.arm.Config.PPO.NumPPOEpochs * l.arm.Config.PPO.NumMiniBatches)
+		for _, m := range sim.Methods {
+			if m.Name == a.Method {
+				l.scale = float64(m.Updates(a.Config))
+			}
 		}
 		for seed := range r.Experiment.Seeds {
 			if c := r.cell(cellID{g.Point, g.Arm, seed}); c != nil {

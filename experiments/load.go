@@ -326,14 +326,20 @@ func (l *loader) experiment(ref string) (*Experiment, error) {
 
 func (l *loader) at(path string) place { return l.root.find(path).at }
 
-// config decodes the sections of a tree, fills what follows from other fields,
-// and checks values. Problems are placed where the tree has the field.
-func (l *loader) config(tree *node) sim.Config {
-	doc := document{Config: sim.Default()}
+// config decodes the sections of a tree over the defaults of the arm's method
+// (none: ""), fills what follows from other fields, and checks values. Problems are placed where the tree has the field.
+func (l *loader) config(tree *node, method string) sim.Config {
+	doc := document{Config: sim.DefaultFor(method)}
 	quiet := decoder{out: &reporter{}}
 	quiet.decode(tree, "", reflect.ValueOf(&doc).Elem())
 	if tree.get("ppo", "kl_coef") == nil {
 		doc.PPO.KLCoef = doc.Objective.Beta
+	}
+	if tree.get("grpo", "beta") == nil {
+		doc.GRPO.Beta = doc.Objective.Beta
+	}
+	if tree.get("online", "beta") == nil {
+		doc.Online.Beta = doc.Objective.Beta
 	}
 	if tree.get("dpo", "beta") == nil {
 		doc.DPO.Beta = doc.Objective.Beta

@@ -28,6 +28,10 @@ var (
 	inReward   = []string{"reward"}
 	inPPO      = []string{"ppo"}
 	inDPO      = []string{"dpo"}
+	inGroup    = []string{"grpo"}
+	inRaft     = []string{"raft"}
+	inOnline   = []string{"online"}
+	inSampled  = []string{"grpo", "raft"}
 )
 
 // Where names and definitions come from.
@@ -35,6 +39,8 @@ const (
 	trlPPO    = "TRL PPOTrainer, after OpenAI's lm-human-preferences"
 	trlOldPPO = "TRL 0.8 PPOTrainer"
 	trlDPO    = "TRL DPOTrainer"
+	trlGRPO   = "TRL GRPOTrainer"
+	trlOnline = "TRL OnlineDPOTrainer"
 	trlReward = "TRL RewardTrainer"
 	trlSFT    = "TRL SFTTrainer"
 	ours      = "rlhfsim"
@@ -106,7 +112,7 @@ var metricDocs = []metricDoc{
 		Meaning: "The norm of the exact gradient, with evaluation.gradient = true.", Source: ours, See: []string{"evaluation.gradient", "exact/gradient_cosine"}},
 	{Name: "exact/gradient_cosine", Stages: inArms, Unit: "cosine", Formula: "mean of cos(ĝ, ∇J) over 32 rollouts; for dpo between the data's gradient and ∇L",
 		Meaning: "How well the learner's gradient points: 1 is the direction of the exact one.", Source: ours, See: []string{"evaluation.gradient", "exact/gradient_bias"}},
-	{Name: "exact/gradient_bias", Stages: inArms, Unit: "share", Formula: "‖mean ĝ − ∇J‖/‖∇J‖; for dpo ‖data's − ∇L‖/‖∇L‖",
+	{Name: "exact/gradient_bias", Stages: inArms, Unit: "share", Formula: "‖mean ĝ − ∇J‖/‖∇J‖, for critic-free methods under the best common factor; for dpo ‖data's − ∇L‖/‖∇L‖",
 		Meaning: "How far the mean of the learner's gradients is from the exact one; compare with mc/gradient_bias_unbiased.", Source: ours, See: []string{"evaluation.gradient", "mc/gradient_bias_unbiased"}},
 	{Name: "exact/population_loss", Stages: inDPO, Unit: "nats", Formula: "E[−log σ(βh)] over endless pairs",
 		Meaning: "The sigmoid loss on endless pairs, in worlds of up to 1,000 responses, with evaluation.gradient = true.", Source: ours, See: []string{"evaluation.gradient", "loss"}},
@@ -127,13 +133,13 @@ var metricDocs = []metricDoc{
 	{Name: "loss", Stages: inDPO, Unit: "nats", Formula: "mean of −log σ(βh) + εβh, h = log π/π_SFT of y_w − the same of y_l (loss_type sigmoid)",
 		Meaning: "The preference loss over the batch's pairs; w is the chosen response, l the rejected one, ε is dpo.label_smoothing. For sigmoid 0.693 is where training starts.",
 		Source:  "Rafailov et al. 2023 (arXiv 2305.18290), equation 7; " + trlDPO, See: []string{"dpo.loss_type", "dpo.beta"}},
-	{Name: "entropy", Stages: []string{"base", "sft", "dpo"}, Unit: "nats per token", Formula: "mean of −Σ_a π(a) log π(a) over the rows visited",
+	{Name: "entropy", Stages: []string{"base", "sft", "dpo", "grpo", "raft"}, Unit: "nats per token", Formula: "mean of −Σ_a π(a) log π(a) over the rows visited",
 		Meaning: "How undecided the policy is about the next word, at the batch's tokens.", Source: "TRL", See: []string{"exact/entropy"}},
 	{Name: "mean_token_accuracy", Stages: inFits, Unit: "share", Formula: "share of tokens that are the most probable outcome of their row",
 		Meaning: "How often the policy's first guess is the word that was written.", Source: trlSFT, See: []string{"loss"}},
 	{Name: "grad_norm", Unit: "loss per logit", Formula: "‖∇L‖₂",
 		Meaning: "The norm of the gradient before clipping to max_grad_norm; for ppo of the policy alone, averaged over its updates.", Source: "TRL, transformers Trainer", See: []string{"ppo.max_grad_norm"}},
-	{Name: "learning_rate", Stages: []string{"base", "sft", "reward", "dpo", "exact"}, Unit: "logits per step", Formula: "α of Adam at this step",
+	{Name: "learning_rate", Stages: []string{"base", "sft", "reward", "dpo", "exact", "grpo", "raft", "online"}, Unit: "logits per step", Formula: "α of Adam at this step",
 		Meaning: "The step's learning rate, after the schedule. PPO's is called lr.", Source: "TRL, transformers Trainer", Elsewhere: []string{"charts/learning_rate"}, See: []string{"lr"}},
 
 	{Name: "accuracy", Stages: inReward, Unit: "share", Formula: "share of comparisons with r_w > r_l",
@@ -146,9 +152,9 @@ var metricDocs = []metricDoc{
 	{Name: "eval_accuracy", Stages: inReward, Unit: "share", Formula: "share of comparisons with r_w > r_l", Meaning: "How often the reward model agrees with the label on held-out rankings; ties count half. Compare with exact/accuracy_ceiling, not with 1.", Source: trlReward, See: []string{"exact/accuracy_ceiling", "labels.held_out"}},
 	{Name: "eval_margin", Stages: inReward, Unit: "reward", Formula: "mean of r_w − r_l", Meaning: "How far the preferred response is ahead, on held-out rankings.", Source: trlReward},
 
-	{Name: "objective/kl", Stages: inPPO, Unit: "nats per response", Formula: "mean of Σ_t [log π_old(y_t) − log π_SFT(y_t)] (k1)",
-		Meaning: "The sampled estimate of exact/kl on the step's responses, by k1 whatever ppo.kl_estimator says. An estimate: it can be negative by chance; the exact one cannot.", Source: trlPPO, Elsewhere: []string{"objective/kl_dist"}, See: []string{"exact/kl", "k1", "ppo.kl_estimator"}},
-	{Name: "objective/entropy", Stages: inPPO, Unit: "nats per response", Formula: "mean of −Σ_t log π_old(y_t)", Meaning: "The sampled estimate of exact/entropy.", Source: trlPPO, See: []string{"exact/entropy"}},
+	{Name: "objective/kl", Stages: []string{"ppo", "grpo", "online"}, Unit: "nats per response", Formula: "mean of Σ_t [log π_old(y_t) − log π_SFT(y_t)] (k1)",
+		Meaning: "The sampled estimate of exact/kl on the step's responses, by k1 whatever kl_estimator says. An estimate: it can be negative by chance; the exact one cannot.", Source: trlPPO, Elsewhere: []string{"objective/kl_dist"}, See: []string{"exact/kl", "k1", "ppo.kl_estimator"}},
+	{Name: "objective/entropy", Stages: []string{"ppo", "online"}, Unit: "nats per response", Formula: "mean of −Σ_t log π_old(y_t)", Meaning: "The sampled estimate of exact/entropy.", Source: trlPPO, See: []string{"exact/entropy"}},
 	{Name: "objective/non_score_reward", Stages: inPPO, Unit: "reward", Formula: "−β × the KL estimate by ppo.kl_estimator", Meaning: "The part of the reward that is the KL penalty.", Source: trlPPO, See: []string{"objective/rlhf_reward"}},
 	{Name: "objective/rlhf_reward", Stages: inPPO, Unit: "reward", Formula: "scores + non-score reward", Meaning: "The sampled estimate of the objective, with the method's own β.", Source: trlPPO, See: []string{"exact/objective", "objective/kl_coef"}},
 	{Name: "objective/scores", Stages: inPPO, Unit: "reward", Formula: "mean of r(x,y) − [cut] × missing_eos_penalty", Meaning: "What the reward model said of the step's responses, less the penalty for those that were cut.", Source: trlPPO, Elsewhere: []string{"ppo/mean_scores", "critic/score", "objective/score", "charts/episodic_return"}, See: []string{"exact/proxy_reward", "ppo.missing_eos_penalty"}},
@@ -169,16 +175,45 @@ var metricDocs = []metricDoc{
 	{Name: "ppo/returns/var", Stages: inPPO, Unit: "reward²", Formula: "variance of R = Â + V", Meaning: "The variance of the returns.", Source: trlOldPPO, See: []string{"ppo/val/var_explained"}},
 	{Name: "ppo/epochs", Stages: inPPO, Unit: "passes", Formula: "passes taken over the batch", Meaning: "Fewer than ppo.num_ppo_epochs after an early stop.", Source: ours, See: []string{"ppo.early_stopping", "ppo.target_kl"}},
 	{Name: "lr", Stages: inPPO, Unit: "logits per step", Formula: "α of Adam at this step", Meaning: "The policy's learning rate, after the schedule.", Source: trlPPO, Elsewhere: []string{"charts/learning_rate"}, See: []string{"ppo.learning_rate", "ppo.lr_scheduler_type"}},
-	{Name: "episode", Stages: inPPO, Unit: "responses", Formula: "responses sampled so far", Meaning: "The budget used, of ppo.total_episodes.", Source: trlPPO, Elsewhere: []string{"global_step"}, See: []string{"ppo.total_episodes"}},
+	{Name: "episode", Stages: []string{"ppo", "grpo", "raft", "online"}, Unit: "responses", Formula: "responses sampled so far", Meaning: "The budget used, of total_episodes.", Source: trlPPO, Elsewhere: []string{"global_step"}, See: []string{"ppo.total_episodes"}},
 
-	{Name: "rewards/chosen", Stages: inDPO, Unit: "reward", Formula: "mean of β [log π(y_w|x) − log π_SFT(y_w|x)]", Meaning: "The implicit reward of the chosen responses. It may fall while training succeeds: only the margin is trained.", Source: trlDPO + "; Rafailov et al. 2023 (arXiv 2305.18290), section 4", Elsewhere: []string{"rewards_train/chosen"}, See: []string{"implicit reward", "rewards/margins", "logps/chosen"}},
-	{Name: "rewards/rejected", Stages: inDPO, Unit: "reward", Formula: "mean of β [log π(y_l|x) − log π_SFT(y_l|x)]", Meaning: "The implicit reward of the rejected responses.", Source: trlDPO, Elsewhere: []string{"rewards_train/rejected"}, See: []string{"rewards/chosen"}},
-	{Name: "rewards/accuracies", Stages: inDPO, Unit: "share", Formula: "share of pairs with reward(y_w) > reward(y_l)", Meaning: "How often the implicit reward agrees with the label; a tie counts as wrong.", Source: trlDPO, See: []string{"rewards/margins", "exact/accuracy_ceiling"}},
+	{Name: "loss/kl_avg", Stages: inPPO, Unit: "nats per token", Formula: "mean of k(t), see ppo.kl_estimator", Meaning: "The KL penalty of a token, where it stands in the loss (ppo.kl_in).", Source: ours, Elsewhere: []string{"actor/kl_loss"}, See: []string{"ppo.kl_in", "ppo.kl_estimator"}},
+	{Name: "loss/ptx_avg", Stages: inPPO, Unit: "nats per line", Formula: "mean of −log π(line)", Meaning: "The cross-entropy of the pre-training lines mixed in, where ppo.ptx_coef is set.", Source: "Ouyang et al. 2022 (arXiv 2203.02155), equation 2", See: []string{"ppo.ptx_coef"}},
+
+	{Name: "loss", Stages: inGroup, Unit: "advantage", Formula: "Σ_i a_i Σ_t [ℓ(w_t, Â_t) + β k(t)] − c_e H", Meaning: "What is minimised. Not a sign of progress: at ratio 1 it is minus a mean advantage.", Source: trlGRPO, Elsewhere: []string{"actor/pg_loss", "policy_loss"}, See: []string{"grpo.loss_type", "exact/objective"}},
+	{Name: "loss", Stages: inRaft, Unit: "nats per token", Formula: "−(1/n) Σ log π(token) of the responses kept", Meaning: "The cross-entropy of the best responses' tokens.", Source: trlSFT, See: []string{"reward/kept"}},
+	{Name: "loss", Stages: inOnline, Unit: "as the loss type", Formula: "mean over pairs of ℓ", Meaning: "The loss of fresh pairs, see online.loss_type; for sigmoid 0.693 is where training starts.", Source: trlOnline, See: []string{"online.loss_type"}},
+	{Name: "reward", Stages: inSampled, Unit: "reward", Formula: "mean of r(x,y)", Meaning: "What the reward model said of the step's responses, the punishment of long ones included, the KL not.", Source: trlGRPO, Elsewhere: []string{"critic/score/mean"}, See: []string{"exact/proxy_reward"}},
+	{Name: "reward_std", Stages: inSampled, Unit: "reward", Formula: "standard deviation of r(x,y) over the batch", Meaning: "How much the rewards of the step's responses differ.", Source: trlGRPO, See: []string{"frac_reward_zero_std"}},
+	{Name: "reward/kept", Stages: inRaft, Unit: "reward", Formula: "mean of max_i r(x,y_i)", Meaning: "The mean score of the responses that are learned.", Source: ours, See: []string{"raft.num_generations"}},
+	{Name: "frac_reward_zero_std", Stages: inGroup, Unit: "share", Formula: "share of groups with equal rewards", Meaning: "How many groups teach nothing, because no response is better than another.", Source: trlGRPO, See: []string{"grpo.dynamic_sampling"}},
+	{Name: "dynamic_filtering_pass_rate", Stages: inGroup, Unit: "share", Formula: "groups kept/groups drawn", Meaning: "How many groups had something to teach; 1 without grpo.dynamic_sampling.", Source: "OpenRLHF", See: []string{"grpo.dynamic_sampling"}},
+	{Name: "kl", Stages: inGroup, Unit: "nats per token", Formula: "mean of k(t), see grpo.kl_estimator", Meaning: "The KL penalty of a token, wherever it stands.", Source: trlGRPO, Elsewhere: []string{"actor/kl_loss"}, See: []string{"grpo.kl_in", "objective/kl"}},
+	{Name: "clip_ratio/low_mean", Stages: inGroup, Unit: "share", Formula: "share of weights below 1−ε at Â < 0", Meaning: "How many importance weights the lower bound takes out of the gradient.", Source: trlGRPO, See: []string{"grpo.epsilon"}},
+	{Name: "clip_ratio/low_min", Stages: inGroup, Unit: "share", Formula: "smallest such share of a response", Meaning: "The response that the lower bound touches least.", Source: trlGRPO, See: []string{"clip_ratio/low_mean"}},
+	{Name: "clip_ratio/high_mean", Stages: inGroup, Unit: "share", Formula: "share of weights above 1+ε_high at Â > 0", Meaning: "How many importance weights the upper bound cuts off.", Source: trlGRPO, See: []string{"grpo.epsilon_high"}},
+	{Name: "clip_ratio/high_max", Stages: inGroup, Unit: "share", Formula: "largest such share of a response", Meaning: "The response that the upper bound touches most.", Source: trlGRPO, See: []string{"clip_ratio/high_mean"}},
+	{Name: "clip_ratio/region_mean", Stages: inGroup, Unit: "share", Formula: "low_mean + high_mean", Meaning: "How many importance weights are cut off at all.", Source: trlGRPO, Elsewhere: []string{"actor/pg_clipfrac"}, See: []string{"clip_ratio/low_mean", "clip_ratio/high_mean"}},
+	{Name: "completions/mean_length", Stages: inGroup, Unit: "tokens", Formula: "mean number of tokens, EOS included", Meaning: "How long the step's responses are.", Source: trlGRPO, Elsewhere: []string{"response_length/mean"}, See: []string{"exact/length"}},
+	{Name: "completions/min_length", Stages: inGroup, Unit: "tokens", Formula: "smallest number of tokens", Meaning: "The shortest response of the step.", Source: trlGRPO, See: []string{"completions/mean_length"}},
+	{Name: "completions/max_length", Stages: inGroup, Unit: "tokens", Formula: "largest number of tokens", Meaning: "The longest response of the step.", Source: trlGRPO, See: []string{"completions/mean_length"}},
+	{Name: "completions/clipped_ratio", Stages: inGroup, Unit: "share", Formula: "share of responses without EOS", Meaning: "How many responses reached world.max_length and were cut.", Source: trlGRPO, Elsewhere: []string{"response_length/clip_ratio"}, See: []string{"world.max_length", "grpo.mask_truncated_completions"}},
+	{Name: "completions/mean_terminated_length", Stages: inGroup, Unit: "tokens", Formula: "mean number of tokens of responses with EOS", Meaning: "How long the responses are that ended themselves; 0 where none did.", Source: trlGRPO, See: []string{"completions/mean_length"}},
+	{Name: "completions/min_terminated_length", Stages: inGroup, Unit: "tokens", Formula: "smallest number of tokens of responses with EOS", Meaning: "The shortest of them.", Source: trlGRPO, See: []string{"completions/mean_terminated_length"}},
+	{Name: "completions/max_terminated_length", Stages: inGroup, Unit: "tokens", Formula: "largest number of tokens of responses with EOS", Meaning: "The longest of them.", Source: trlGRPO, See: []string{"completions/mean_terminated_length"}},
+	{Name: "objective/scores", Stages: inOnline, Unit: "reward", Formula: "mean of r(x,y)", Meaning: "What the reward model said of both responses of the step's pairs.", Source: trlOnline, See: []string{"exact/proxy_reward"}},
+	{Name: "objective/scores_margin", Stages: inOnline, Unit: "reward", Formula: "mean of |r(x,y_1) − r(x,y_2)|", Meaning: "How far apart the two responses of a pair score.", Source: trlOnline, See: []string{"online.judge"}},
+	{Name: "val/contain_eos_token", Stages: inOnline, Unit: "share", Formula: "share of responses with EOS", Meaning: "How many responses ended themselves instead of being cut.", Source: trlOnline, See: []string{"world.max_length"}},
+	{Name: "beta", Stages: inOnline, Unit: "reward per nat", Formula: "β", Meaning: "The method's own β.", Source: trlOnline, See: []string{"online.beta"}},
+
+	{Name: "rewards/chosen", Stages: []string{"dpo", "online"}, Unit: "reward", Formula: "mean of β [log π(y_w|x) − log π_SFT(y_w|x)]", Meaning: "The implicit reward of the chosen responses. It may fall while training succeeds: only the margin is trained.", Source: trlDPO + "; Rafailov et al. 2023 (arXiv 2305.18290), section 4", Elsewhere: []string{"rewards_train/chosen"}, See: []string{"implicit reward", "rewards/margins", "logps/chosen"}},
+	{Name: "rewards/rejected", Stages: []string{"dpo", "online"}, Unit: "reward", Formula: "mean of β [log π(y_l|x) − log π_SFT(y_l|x)]", Meaning: "The implicit reward of the rejected responses.", Source: trlDPO, Elsewhere: []string{"rewards_train/rejected"}, See: []string{"rewards/chosen"}},
+	{Name: "rewards/accuracies", Stages: []string{"dpo", "online"}, Unit: "share", Formula: "share of pairs with reward(y_w) > reward(y_l)", Meaning: "How often the implicit reward agrees with the label; a tie counts as wrong.", Source: trlDPO, See: []string{"rewards/margins", "exact/accuracy_ceiling"}},
 	{Name: "kl", Stages: inDPO, Unit: "nats per response", Formula: "mean of z₀", Meaning: "The reference point of KTO: how far the policy has moved, by the batch's mismatched pairs or exactly (dpo.kl_estimate). Recorded for kto.", Source: "TRL KTOTrainer; Ethayarajh et al. 2024 (arXiv 2402.01306)", See: []string{"dpo.kl_estimate"}},
 	{Name: "delta", Stages: inDPO, Unit: "reward", Formula: "running mean of the implicit rewards", Meaning: "The reward shift of BCO. Recorded for bco and bco_pair.", Source: "TRL BCOTrainer; Jung et al. 2024 (arXiv 2404.04656)", See: []string{"dpo.running_delta"}},
-	{Name: "rewards/margins", Stages: inDPO, Unit: "reward", Formula: "mean of reward(y_w) − reward(y_l) = βh", Meaning: "How far the chosen response is ahead by the implicit reward.", Source: trlDPO, See: []string{"rewards/accuracies"}},
-	{Name: "logps/chosen", Stages: inDPO, Unit: "nats per response", Formula: "mean of log π(y_w|x)", Meaning: "The log-probability of the chosen responses. That it falls is not a bug: see likelihood displacement.", Source: trlDPO, Elsewhere: []string{"logps_train/chosen"}, See: []string{"likelihood displacement", "logps/rejected"}},
-	{Name: "logps/rejected", Stages: inDPO, Unit: "nats per response", Formula: "mean of log π(y_l|x)", Meaning: "The log-probability of the rejected responses.", Source: trlDPO, Elsewhere: []string{"logps_train/rejected"}, See: []string{"logps/chosen"}},
+	{Name: "rewards/margins", Stages: []string{"dpo", "online"}, Unit: "reward", Formula: "mean of reward(y_w) − reward(y_l) = βh", Meaning: "How far the chosen response is ahead by the implicit reward.", Source: trlDPO, See: []string{"rewards/accuracies"}},
+	{Name: "logps/chosen", Stages: []string{"dpo", "online"}, Unit: "nats per response", Formula: "mean of log π(y_w|x)", Meaning: "The log-probability of the chosen responses. That it falls is not a bug: see likelihood displacement.", Source: trlDPO, Elsewhere: []string{"logps_train/chosen"}, See: []string{"likelihood displacement", "logps/rejected"}},
+	{Name: "logps/rejected", Stages: []string{"dpo", "online"}, Unit: "nats per response", Formula: "mean of log π(y_l|x)", Meaning: "The log-probability of the rejected responses.", Source: trlDPO, Elsewhere: []string{"logps_train/rejected"}, See: []string{"logps/chosen"}},
 }
 
 // matches says whether the entry is about the column of that name.

@@ -94,11 +94,12 @@ func (l *loader) resolved(e *Experiment, arms []armTree) []byte {
 	quiet := decoder{out: &reporter{}}
 	quiet.decode(l.root, "", reflect.ValueOf(&c).Elem())
 	derived := map[string]string{}
-	for _, path := range []string{"ppo.kl_coef", "dpo.beta"} {
+	for _, path := range []string{"ppo.kl_coef", "grpo.beta", "online.beta", "dpo.beta"} {
 		if l.root.get(strings.Split(path, ".")...) == nil {
-			derived[path] = float(c.Objective.Beta)
+			derived[path] = float(c.Objective.Beta) + ", as objective.beta"
 		}
 	}
+	l.presets(derived, reflect.ValueOf(c.Config))
 	writeStruct(&b, "", reflect.ValueOf(c.Config), derived)
 	if axes := l.grid(); len(axes) > 0 {
 		fmt.Fprintf(&b, "\n[grid]\n")
@@ -113,6 +114,7 @@ func (l *loader) resolved(e *Experiment, arms []armTree) []byte {
 	for _, a := range arms {
 		fmt.Fprintf(&b, "\n[[arm]]\nname = %s\nlabel = %s\nmethod = %s\n", quoted(a.name), quoted(a.label), quoted(a.method))
 		writeLeaves(&b, a.own)
+		l.writePreset(&b, a, derived)
 	}
 	for _, f := range e.Figures {
 		fmt.Fprintf(&b, "\n[[figure]]\nkind = %s\n", quoted(f.Kind))
@@ -131,6 +133,52 @@ func (l *loader) resolved(e *Experiment, arms []armTree) []byte {
 	}
 	l.writeClaims(&b)
 	return b.Bytes()
+}
+
+// presetSections hold defaults that depend on the arm's method. What nobody wrote
+// there is resolved in the arms, where the method is known.
+var presetSections = []string{"grpo", "raft", "online"}
+
+const omitted = "\x00"
+
+// presets leaves the fields of those sections that nobody wrote to the arms.
+func (l *loader) presets(derived map[string]string, c reflect.Value) {
+	for _, section := range fieldsOf(c) {
+		if !slices.Contains(presetSections, section.name) {
+			continue
+		}
+		for _, f := range fieldsOf(section.value) {
+			path := join(section.name, f.name)
+			if l.root.get(section.name, f.name) == nil && derived[path] == "" {
+				derived[path] = omitted
+			}
+		}
+	}
+}
+
+// writePreset writes the fields of the method's section that nobody wrote and
+// nothing sweeps: an arm's own field would win over a sweep.
+func (l *loader) writePreset(b *bytes.Buffer, a armTree, derived map[string]string) {
+	swept := map[string]bool{}
+	for _, axis := range l.grid() {
+		swept[axis.path] = true
+	}
+	for _, v := range l.variants() {
+		v.own.leaves("", func(path string, _ *node) { swept[path] = true })
+	}
+	i := slices.IndexFunc(sim.Methods, func(m sim.Method) bool { return m.Name == a.method })
+	own := sim.DefaultFor(a.method)
+	for _, section := range fieldsOf(reflect.ValueOf(&own).Elem()) {
+		if section.name != sim.Methods[i].Section || !slices.Contains(presetSections, section.name) {
+			continue
+		}
+		for _, f := range fieldsOf(section.value) {
+			path := join(section.name, f.name)
+			if derived[path] == omitted && !swept[path] && a.own.get(section.name, f.name) == nil {
+				fmt.Fprintf(b, "%s = %s\n", path, goLiteral(f.value))
+			}
+		}
+	}
 }
 
 func seedText(seeds []uint64) string {
@@ -177,8 +225,9 @@ func writeStruct(b *bytes.Buffer, path string, v reflect.Value, derived map[stri
 					writeStruct(b, name, f.value.Index(i), derived)
 				}
 			})
+		case derived[name] == omitted:
 		case derived[name] != "":
-			fmt.Fprintf(b, "# %s = %s, as objective.beta\n", f.name, derived[name])
+			fmt.Fprintf(b, "# %s = %s\n", f.name, derived[name])
 		default:
 			fmt.Fprintf(b, "%s = %s\n", f.name, goLiteral(f.value))
 		}

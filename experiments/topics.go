@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"rlhfsim/dpo"
+	"rlhfsim/ppo"
 	"rlhfsim/sim"
 )
 
@@ -60,6 +61,12 @@ var methodNotes = map[string]topicNote{
 		See: []string{"reward model", "GAE", "ppo.cliprange", "ppo.kl_coef"}},
 	"dpo": {Formula: "min −E[log σ(β log π(y_w)/π_SFT(y_w) − β log π(y_l)/π_SFT(y_l))]", Source: "Rafailov et al. 2023 (arXiv 2305.18290), equation 7; fields as in TRL's DPOConfig",
 		See: []string{"implicit reward", "dpo.beta", "dpo.loss_type", "likelihood displacement"}},
+	"grpo": {Formula: "min Σ_i a_i Σ_t [ℓ(w_t, Â_i) + β k(t)], Â_i = (R_i − b_i)/σ: baseline b, surrogate ℓ, weights a and place of the KL are the method's", Source: "fields as in TRL's GRPOConfig",
+		See: []string{"grpo.advantage", "grpo.loss_type", "grpo.kl_in"}},
+	"raft": {Formula: "y* = argmax_i r(x, y_i) of n samples, min −E[log π(y*|x)]", Source: "Dong et al. 2023 (arXiv 2304.06767), algorithm 1",
+		See: []string{"raft.num_generations", "raft.sample_from", "reward/kept"}},
+	"online": {Formula: "min E[ℓ(log π/π_SFT of y_1, of y_2, P(y_1 is better))] on two fresh responses", Source: "fields as in TRL's OnlineDPOConfig",
+		See: []string{"online.loss_type", "online.judge", "online.sync_params_every"}},
 	"exact": {Formula: "θ ← θ + α ∇_θ J(θ), J = E[r] − β KL(π_θ‖π_SFT), by Adam", Source: ours, See: []string{"exact.reward", "objective/exact"}},
 }
 
@@ -174,12 +181,23 @@ func topics() []Topic {
 	return out
 }
 
-// noteOf is the method's own note, or its section's.
+// noteOf is the method's own note, or its section's with the method's paper.
 func noteOf(m sim.Method) topicNote {
-	if n, ok := methodNotes[m.Name]; ok {
-		return n
+	n, own := methodNotes[m.Name]
+	if !own {
+		n = methodNotes[m.Section]
 	}
-	return methodNotes[m.Section]
+	for _, g := range ppo.GroupMethods {
+		if g.Name == m.Name {
+			n.Source = g.Paper + "; " + n.Source
+		}
+	}
+	for _, o := range ppo.OnlineMethods {
+		if o.Name == m.Name {
+			n.Source = o.Paper + "; " + n.Source
+		}
+	}
+	return n
 }
 
 // lossFields are the fields that matter to a loss.

@@ -98,8 +98,10 @@ func (c *Chain) Tempered(temperature float64) *Chain {
 
 // Greedy is the response whose every word is the most probable one (the lowest
 // index where several are); it need not be the most probable response.
-func (c *Chain) Greedy(x Prompt) Response {
-	var y Response
+func (c *Chain) Greedy(x Prompt) Response { return c.AppendGreedy(nil, x) }
+
+// AppendGreedy is Greedy in the room that y, which is empty, brings along.
+func (c *Chain) AppendGreedy(y Response, x Prompt) Response {
 	context, n := c.start, c.Outcomes()
 	for t := range c.MaxLength {
 		row := c.LogP[c.Row(t, x, context):][:n]

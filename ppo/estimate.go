@@ -49,22 +49,6 @@ func Whiten(xs []float64, shift bool) {
 	}
 }
 
-// Clipped is the surrogate of one token as a loss, its derivative with respect
-// to log π(y_t), and 1 where the clipped term is the larger one
-// (Schulman et al. 2017, eq. 7):
-//
-//	ℓ = max(−Â ρ, −Â clip(ρ, 1−ε, 1+ε)),   ∂ℓ/∂log π = −Â ρ, or 0 where clipped
-//
-// since ∂ρ/∂log π = ρ.
-func Clipped(ratio, advantage, epsilon float64) (loss, slope, clipped float64) {
-	plain := -advantage * ratio
-	bound := -advantage * min(max(ratio, 1-epsilon), 1+epsilon)
-	if bound > plain {
-		return bound, 0, 1
-	}
-	return plain, plain, 0
-}
-
 // ClippedValue is the value loss of one token, its derivative with respect to
 // V, and 1 where the clipped term is the larger one:
 //

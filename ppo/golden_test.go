@@ -21,109 +21,6 @@ func readGolden(t *testing.T, file string, into any) {
 	}
 }
 
-// TRL 1.12. It puts the score one position past the last token where there is
-// room, with a value and a return there; here the score is on the last token,
-// so the test lays the tokens out as TRL does and calls the same functions.
-func TestGoldenPPO112(t *testing.T) {
-	t.Run("ppo_trl112.json", func(t *testing.T) {
-		var g struct {
-			Cases []struct {
-				Last      []int       `json:"sequence_lengths"`
-				Old       [][]float64 `json:"logprobs"`
-				Ref       [][]float64 `json:"ref_logprobs"`
-				New       [][]float64 `json:"new_logprobs"`
-				Values    [][]float64
-				NewValues [][]float64 `json:"new_values"`
-				Scores    []float64
-			}
-			Results []struct {
-				Case   int
-				Config struct {
-					Gamma, Lam, Cliprange float64
-					KLCoef                float64 `json:"kl_coef"`
-					KLEstimator           string  `json:"kl_estimator"`
-					CliprangeValue        float64 `json:"cliprange_value"`
-					VFCoef                float64 `json:"vf_coef"`
-					WhitenRewards         bool    `json:"whiten_rewards"`
-				}
-				TokenRewards [][]float64 `json:"token_rewards"`
-				GAE          [][]float64 `json:"gae_before_whitening"`
-				Returns      [][]float64
-				Advantages   [][]float64
-				PolicyLoss   float64     `json:"policy_loss"`
-				ValueLoss    float64     `json:"value_loss"`
-				TotalLoss    float64     `json:"total_loss"`
-				PolicyClip   float64     `json:"policy_clipfrac"`
-				ValueClip    float64     `json:"value_clipfrac"`
-				ApproxKL     float64     `json:"approxkl_over_all_positions"`
-				GradLogprobs [][]float64 `json:"grad_new_logprobs"`
-				GradValues   [][]float64 `json:"grad_new_values"`
-			}
-		}
-		readGolden(t, "ppo_trl112.json", &g)
-		if len(g.Results) == 0 {
-			t.Fatal("no results")
-		}
-		for _, r := range g.Results {
-			c, cfg := g.Cases[r.Case], r.Config
-			const width = 6
-			var rewards []float64 // of the positions with a value, one response after the other
-			var tokens, places []int
-			for e, last := range c.Last {
-				n, m := last+1, min(last+2, width)
-				own := make([]float64, m)
-				TokenRewards(own[:n], c.Old[e][:n], c.Ref[e][:n], cfg.KLCoef, cfg.KLEstimator, 0)
-				own[m-1] += c.Scores[e]
-				rewards, tokens, places = append(rewards, own...), append(tokens, n), append(places, m)
-			}
-			if cfg.WhitenRewards {
-				Whiten(rewards, false)
-			}
-			var advantages, returns []float64
-			rest := rewards
-			for e, m := range places {
-				own := make([]float64, m)
-				for j, reward := range rest[:m] {
-					near(t, "token reward", reward, r.TokenRewards[e][j], 1e-11)
-				}
-				GAE(own, rest[:m], c.Values[e][:m], cfg.Gamma, cfg.Lam)
-				for j := range own {
-					near(t, "gae", own[j], r.GAE[e][j], 1e-11)
-					near(t, "return", own[j]+c.Values[e][j], r.Returns[e][j], 1e-11)
-					returns = append(returns, own[j]+c.Values[e][j])
-				}
-				advantages, rest = append(advantages, own[:tokens[e]]...), rest[m:]
-			}
-			Whiten(advantages, true)
-			policyLoss, valueLoss, policyClip, valueClip, approxKL := 0.0, 0.0, 0.0, 0.0, 0.0
-			perToken, perPlace, i, k := 1/float64(len(advantages)), 1/float64(len(returns)), 0, 0
-			for e := range tokens {
-				for j := range tokens[e] {
-					near(t, "advantage", advantages[i], r.Advantages[e][j], 1e-11)
-					logRatio := c.New[e][j] - c.Old[e][j]
-					loss, slope, clipped := Clipped(math.Exp(logRatio), advantages[i], cfg.Cliprange)
-					near(t, "∂L/∂log π", perToken*slope, r.GradLogprobs[e][j], 1e-11)
-					policyLoss, policyClip = policyLoss+perToken*loss, policyClip+perToken*clipped
-					approxKL += 0.5 * logRatio * logRatio / float64(width*len(tokens))
-					i++
-				}
-				for j := range places[e] {
-					loss, slope, clipped := ClippedValue(c.NewValues[e][j], c.Values[e][j], returns[k], cfg.CliprangeValue)
-					near(t, "∂L/∂V", cfg.VFCoef*perPlace*slope, r.GradValues[e][j], 1e-11)
-					valueLoss, valueClip = valueLoss+perPlace*loss, valueClip+perPlace*clipped
-					k++
-				}
-			}
-			near(t, "policy_loss", policyLoss, r.PolicyLoss, 1e-11)
-			near(t, "value_loss", valueLoss, r.ValueLoss, 1e-11)
-			near(t, "total_loss", policyLoss+cfg.VFCoef*valueLoss, r.TotalLoss, 1e-11)
-			near(t, "policy_clipfrac", policyClip, r.PolicyClip, 1e-6) // rounded through float32
-			near(t, "value_clipfrac", valueClip, r.ValueClip, 1e-6)
-			near(t, "approxkl", approxKL, r.ApproxKL, 1e-12)
-		}
-	})
-}
-
 // Whole updates in torch: the shipping rollout and backward pass, with what
 // differs put around them. There the value is linear, V = w·φ with φ a one-hot
 // prompt, a one-hot context and t/T: the table is filled from w and its
@@ -261,7 +158,8 @@ func (run *goldenRun) check(t *testing.T) {
 		b.old[j], b.ref[j] = pi.LogP[i], ref.LogP[i]
 	}
 	var stats Stats
-	b.tokenRewards(in.KLCoef, "k1", &stats)
+	b.penalties(b.reward, pi, ref, "k1")
+	b.tokenRewards(in.KLCoef, &stats)
 	b.advantages(tr.value, in.Gamma, in.Lam, &stats)
 	run.compare(t, "old log π", b, b.old, run.Old)
 	run.compare(t, "ref log π", b, b.ref, run.Ref)

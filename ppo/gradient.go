@@ -13,9 +13,9 @@ func (t *Trainer) KLCoef() float64 { return t.kl.coef }
 // first update of a step would climb, in units of the objective and with respect
 // to the logits:
 //
-//	ĝ = 1/episodes Σ_episodes Σ_t Â_t ∇ log π(y_t)
+//	ĝ = 1/episodes Σ_episodes Σ_t (Â_t − β k′_t) ∇ log π(y_t)
 //
-// at ratio 1, before clipping. Whitened advantages are scaled back by the
+// at ratio 1 (k′ is the slope of a KL penalty that stands in the loss), before clipping. Whitened advantages are scaled back by the
 // standard deviation that whitening divided by; what it does to their mean stays.
 // Neither the policy nor the value head learns from it. The expectation of ĝ is
 // ∇J where λ = γ = 1 and nothing is whitened, and for any λ once V is exact.
@@ -23,7 +23,7 @@ func (t *Trainer) EstimateGradient(dst []float64, r *rng.Stream) {
 	b, s, scale := t.rollout, Stats{}, 1.0
 	b.sample(t.policy.Policy, t.ref, t.weights, r)
 	b.score(t.reward, t.cfg.MissingEOSPenalty, &s)
-	b.tokenRewards(t.kl.coef, t.cfg.KLEstimator, &s)
+	t.penalise(&s)
 	if t.cfg.WhitenRewards {
 		_, variance := moments(b.reward)
 		scale *= math.Sqrt(variance + whitenEps)
@@ -40,5 +40,39 @@ func (t *Trainer) EstimateGradient(dst []float64, r *rng.Stream) {
 	for j, i := range b.index {
 		dst[i] += float64(each * b.advantage[j])
 	}
+	if t.cfg.KLIn == "loss" {
+		t.subtractKL(dst, each)
+	}
 	t.policy.Policy.LogitGradient(dst)
+}
+
+// subtractKL takes each times the derivative of β Σ_t k(t) off dst.
+func (t *Trainer) subtractKL(dst []float64, each float64) {
+	b, pi, beta := t.rollout, t.policy.Policy, t.kl.coef
+	k, estimated := estimator(t.cfg.KLEstimator)
+	n := pi.Outcomes()
+	for j, i := range b.index {
+		if estimated {
+			_, slope := k.Of(b.old[j], b.ref[j])
+			dst[i] -= float64(float64(each*beta) * slope)
+			continue
+		}
+		at, to := int(b.row[j])*n, (int(b.row[j])+1)*n
+		FullKLGradient(dst[at:to], pi.P[at:to], pi.LogP[at:to], t.ref.LogP[at:to], -float64(each*beta))
+	}
+}
+
+// EstimateGradient samples one batch and fills dst with the gradient that the
+// first update of a step would climb, on the whole batch and with respect to the
+// logits: −∂L/∂z, in the units of the loss. Nothing learns from it.
+func (t *GroupTrainer) EstimateGradient(dst []float64, r *rng.Stream) {
+	var s GroupStats
+	t.sample(r, &s)
+	t.advantages(&s)
+	t.backward(0, len(t.rollout.prompt), &s)
+	t.policy.Policy.LogitGradient(t.policy.G)
+	for i, g := range t.policy.G {
+		dst[i] = -g
+	}
+	clear(t.policy.G)
 }

@@ -76,3 +76,24 @@ func TestEstimatedGradientKeepsItsScale(t *testing.T) {
 		t.Errorf("norm %v plain, %v whitened", a, b)
 	}
 }
+
+// The estimate is the first update's own gradient in other units, wherever the
+// KL stands and whatever estimates it.
+func TestEstimatedGradientIsTheFirstUpdates(t *testing.T) {
+	for _, in := range []string{"reward", "loss"} {
+		for _, k := range estimators {
+			cfg := smallConfig()
+			cfg.KLIn, cfg.KLEstimator, cfg.KLCoef, cfg.WhitenAdvantages = in, k, 0.6, false
+			tr := New(cfg, randomPolicy(t, small, 4), randomPolicy(t, small, 3), byPrompt{}, half)
+			got := make([]float64, small.Cells())
+			tr.EstimateGradient(got, rng.New(1))
+			s := Stats{klInLoss: in == "loss"}
+			tr.backward(tr.order, &s)
+			tr.policy.Policy.LogitGradient(tr.policy.G)
+			perEpisode := float64(len(tr.rollout.index)) / float64(cfg.BatchSize)
+			for i, g := range tr.policy.G {
+				near(t, in+", "+k, got[i], -perEpisode*g, 1e-12)
+			}
+		}
+	}
+}

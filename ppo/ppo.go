@@ -11,18 +11,24 @@
 //
 //	R_t = −β (log π_old(y_t) − log π_ref(y_t)) + 1[t = last] r(x,y)
 //	Â   = GAE(R, V; γ, λ), whitened
-//	L   = mean_t max(−Â_t ρ_t, −Â_t clip(ρ_t, 1−ε, 1+ε)) + c_v L_V − c_e H
+//	L   = mean_t max(−Â_t ρ_t, −Â_t clip(ρ_t, 1−ε, 1+ε)) + c_v L_V − c_e H − γ_ptx E_pretrain[log π]
 //
 //	ρ_t      π_θ(y_t)/π_old(y_t), the ratio        ε     Config.Cliprange
 //	V        value head, a table                   c_v   Config.VFCoef
 //	Â_t      advantage of token t                  c_e   Config.EntropyCoef
 //	β        KL coefficient, fixed or adaptive     H     entropy of the rows visited
+//	γ_ptx    Config.PtxCoef, 0 by default
+//
+// Three more trainers see a reward on samples of the policy and have no value
+// head: GroupTrainer weights samples against each other (REINFORCE, RLOO, GRPO and
+// their family), Raft keeps the best of them, OnlineTrainer has them compared.
 //
 // Tokens are the words of a response and its EOS decision, where it has one.
 package ppo
 
 import (
 	"iter"
+	"math"
 
 	"rlhfsim/internal/field"
 	"rlhfsim/internal/num"
@@ -38,7 +44,8 @@ type Config struct {
 	WhitenRewards     bool    `toml:"whiten_rewards"`
 
 	KLCoef      float64 `toml:"kl_coef"`      // β, or where an adaptive one begins
-	KLEstimator string  `toml:"kl_estimator"` // "k1" or "k3"
+	KLEstimator string  `toml:"kl_estimator"` // a key of KLEstimators, or "full"
+	KLIn        string  `toml:"kl_in"`        // "reward" or "loss"
 	AdapKLCtrl  bool    `toml:"adap_kl_ctrl"`
 	Target      float64 `toml:"target"`  // KL in nats per response that the adaptive coefficient aims at
 	Horizon     float64 `toml:"horizon"` // episodes over which it does so
@@ -49,13 +56,18 @@ type Config struct {
 
 	NumPPOEpochs   int     `toml:"num_ppo_epochs"`
 	NumMiniBatches int     `toml:"num_mini_batches"`
-	Cliprange      float64 `toml:"cliprange"` // ε
+	Cliprange      float64 `toml:"cliprange"`      // ε
+	CliprangeHigh  float64 `toml:"cliprange_high"` // of the upper bound, 0 = cliprange
+	DualClip       float64 `toml:"dual_clip"`      // largest ratio at a negative advantage, 0 = none
 	EarlyStopping  bool    `toml:"early_stopping"`
 	TargetKL       float64 `toml:"target_kl"` // epochs stop when the policy has moved by 1.5 of it
 
 	VFCoef         float64 `toml:"vf_coef"`         // c_v
 	CliprangeValue float64 `toml:"cliprange_value"` // of the value loss
 	EntropyCoef    float64 `toml:"entropy_coef"`    // c_e
+
+	PtxCoef      float64 `toml:"ptx_coef"`       // γ, 0 = off
+	PtxBatchSize int     `toml:"ptx_batch_size"` // pre-training lines for each update
 
 	LearningRate      float64 `toml:"learning_rate"`
 	ValueLearningRate float64 `toml:"value_learning_rate"`
@@ -67,18 +79,15 @@ type Config struct {
 func Default() Config {
 	return Config{
 		TotalEpisodes: 25600, BatchSize: 128,
-		KLCoef: 0.05, KLEstimator: "k1", Target: 6, Horizon: 10000,
+		KLCoef: 0.05, KLEstimator: "k1", KLIn: "reward", Target: 6, Horizon: 10000,
 		Gamma: 1, Lam: 0.95, WhitenAdvantages: true,
 		NumPPOEpochs: 4, NumMiniBatches: 1, Cliprange: 0.2, TargetKL: 0.1,
-		VFCoef: 0.1, CliprangeValue: 0.2,
+		VFCoef: 0.1, CliprangeValue: 0.2, PtxBatchSize: 128,
 		LearningRate: 0.03, ValueLearningRate: 0.1, LRSchedulerType: "linear", MaxGradNorm: 1,
 	}
 }
 
-var (
-	estimators = []string{"k1", "k3"}
-	schedulers = []string{"constant", "linear"}
-)
+var schedulers = []string{"constant", "linear"}
 
 // Validate reports every field that cannot stand.
 func (c Config) Validate() error {
@@ -88,6 +97,7 @@ func (c Config) Validate() error {
 	k.NonNegative("missing_eos_penalty", c.MissingEOSPenalty)
 	k.NonNegative("kl_coef", c.KLCoef)
 	field.OneOf(&k, "kl_estimator", c.KLEstimator, estimators)
+	field.OneOf(&k, "kl_in", c.KLIn, []string{"reward", "loss"})
 	k.Positive("target", c.Target)
 	k.Positive("horizon", c.Horizon)
 	if c.AdapKLCtrl && c.Horizon > 0 && 0.2*float64(c.BatchSize) >= c.Horizon {
@@ -99,15 +109,31 @@ func (c Config) Validate() error {
 	k.Count("num_ppo_epochs", c.NumPPOEpochs, 1, 1000)
 	k.Count("num_mini_batches", c.NumMiniBatches, 1, max(1, c.BatchSize))
 	k.Positive("cliprange", c.Cliprange)
+	k.NonNegative("cliprange_high", c.CliprangeHigh)
+	k.Require(c.DualClip == 0 || c.DualClip > 1+c.clip().High && !math.IsInf(c.DualClip, 0), "dual_clip", c.DualClip, "0 (none), or above 1 + cliprange_high and finite")
 	k.Positive("target_kl", c.TargetKL)
 	k.NonNegative("vf_coef", c.VFCoef)
 	k.Positive("cliprange_value", c.CliprangeValue)
 	k.NonNegative("entropy_coef", c.EntropyCoef)
+	k.NonNegative("ptx_coef", c.PtxCoef)
+	k.Count("ptx_batch_size", c.PtxBatchSize, 1, 1_000_000)
 	k.Positive("learning_rate", c.LearningRate)
 	k.Positive("value_learning_rate", c.ValueLearningRate)
 	field.OneOf(&k, "lr_scheduler_type", c.LRSchedulerType, schedulers)
 	k.NonNegative("max_grad_norm", c.MaxGradNorm)
 	return k.Err()
+}
+
+// clip is the range of the clipped surrogate.
+func (c Config) clip() Clip {
+	r := Clip{Low: c.Cliprange, High: c.CliprangeHigh, Delta: c.DualClip}
+	if r.High == 0 {
+		r.High = r.Low
+	}
+	if r.Delta == 0 {
+		r.Delta = math.Inf(1)
+	}
+	return r
 }
 
 // Scorer gives a whole response its reward: the reward model, or anything else.
@@ -137,11 +163,15 @@ type Stats struct {
 	VarExplained   float64 // ppo/val/var_explained: 1 − Var(R−V)/Var(R) before the update
 	ReturnsMean    float64 // ppo/returns/mean
 	ReturnsVar     float64 // ppo/returns/var
+	KLLoss         float64 // loss/kl_avg: mean KL penalty of a token, with kl_in = "loss"
+	PtxLoss        float64 // loss/ptx_avg: mean −log π of a pre-training line, with ptx_coef > 0
 	NumEOSTokens   float64 // val/num_eos_tokens: responses that ended themselves
 	GradNorm       float64 // mean norm of the policy's gradient before clipping
 	LR             float64 // lr
 	Episode        float64 // episode: sampled so far
 	UpdatesInEpoch float64 // not a metric of TRL's: epochs taken before an early stop
+
+	klInLoss, mixed bool // which of the optional metrics there are
 }
 
 // All yields the metrics under TRL's names (PPOTrainer; 0.8 where later ones lack them).
@@ -163,6 +193,7 @@ func (s Stats) All() iter.Seq2[string, float64] {
 				return
 			}
 		}
+		_ = (!s.klInLoss || yield("loss/kl_avg", s.KLLoss)) && (!s.mixed || yield("loss/ptx_avg", s.PtxLoss))
 	}
 }
 
@@ -180,6 +211,8 @@ type Trainer struct {
 	order   []int // episodes, reshuffled every epoch
 	visits  []float64
 	ratios  []float64 // mean ratio of each minibatch
+
+	pretraining *pretraining // nil without PPO-ptx
 }
 
 // New prepares the alignment of pi, which starts as a copy of ref, with the
@@ -206,7 +239,7 @@ func (t *Trainer) Step(r *rng.Stream) Stats {
 	b, s := t.rollout, Stats{LR: t.learningRate(t.cfg.LearningRate), KLCoef: t.kl.coef}
 	b.sample(t.policy.Policy, t.ref, t.weights, r)
 	b.score(t.reward, t.cfg.MissingEOSPenalty, &s)
-	b.tokenRewards(t.kl.coef, t.cfg.KLEstimator, &s)
+	t.penalise(&s)
 	if t.cfg.WhitenRewards {
 		Whiten(b.reward, false)
 	}
@@ -229,6 +262,19 @@ func (t *Trainer) Step(r *rng.Stream) Stats {
 	return s
 }
 
+// penalise turns scores into token rewards, less the KL penalty where it stands
+// in the reward.
+func (t *Trainer) penalise(s *Stats) {
+	b := t.rollout
+	s.klInLoss, s.mixed = t.cfg.KLIn == "loss", t.pretraining != nil
+	if s.klInLoss {
+		clear(b.reward)
+	} else {
+		b.penalties(b.reward, t.policy.Policy, t.ref, t.cfg.KLEstimator)
+	}
+	b.tokenRewards(t.kl.coef, s)
+}
+
 // epoch takes one pass over the rollout in shuffled minibatches, and returns
 // how far the policy has moved from the one that sampled: mean log π_old − log π.
 func (t *Trainer) epoch(r *rng.Stream, s *Stats) (moved float64) {
@@ -236,6 +282,9 @@ func (t *Trainer) epoch(r *rng.Stream, s *Stats) (moved float64) {
 	n := t.cfg.NumMiniBatches
 	for k := range n {
 		episodes := t.order[k*len(t.order)/n : (k+1)*len(t.order)/n]
+		if t.pretraining != nil {
+			t.pretraining.next(r)
+		}
 		moved += t.minibatch(episodes, s) / float64(n)
 	}
 	return moved
@@ -257,13 +306,13 @@ func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 	for _, e := range episodes {
 		tokens += int(b.start[e+1] - b.start[e])
 	}
-	each, ratio := 1/float64(tokens), 0.0
+	each, ratio, clip := 1/float64(tokens), 0.0, t.cfg.clip()
 	clear(t.visits)
 	for _, e := range episodes {
 		from, to := b.start[e], b.start[e+1]
 		b.ratios(t.policy.Policy, from, to)
 		for j := from; j < to; j++ {
-			loss, slope, clipped := Clipped(b.ratio[j], b.advantage[j], t.cfg.Cliprange)
+			loss, slope, clipped := Clipped(b.ratio[j], b.advantage[j], clip)
 			t.policy.G[b.index[j]] += float64(each * slope)
 			t.visits[b.row[j]] += each
 			s.PolicyLoss += float64(each * loss)
@@ -279,24 +328,50 @@ func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 			s.ValueClipFrac += float64(each * clipped)
 		}
 	}
-	s.PolicyEntropy += t.entropyBonus()
+	if s.klInLoss {
+		s.KLLoss += t.klLoss(episodes, each)
+	}
+	if t.pretraining != nil {
+		s.PtxLoss += t.pretraining.add(t.policy, t.cfg.PtxCoef)
+	}
+	s.PolicyEntropy += entropyBonus(t.policy, t.visits, t.cfg.EntropyCoef)
 	t.ratios = append(t.ratios, ratio)
 	return moved
 }
 
-// entropyBonus is the mean entropy H of the rows visited, and adds the
-// gradient of −c_e H: for a row, g_w = c_e π_w log π_w (see policy.Trainer).
-func (t *Trainer) entropyBonus() float64 {
-	pi, sum := t.policy.Policy, 0.0
+// klLoss adds the gradient of β times the mean KL penalty of the episodes' tokens
+// under the current policy, and returns that mean.
+func (t *Trainer) klLoss(episodes []int, each float64) (kl float64) {
+	b, pi, beta := t.rollout, t.policy.Policy, t.kl.coef
+	k, ok := estimator(t.cfg.KLEstimator)
+	if !ok {
+		_, kl = fullPenalty(t.policy, t.ref, t.visits, t.visits, beta)
+		return kl
+	}
+	for _, e := range episodes {
+		for j := b.start[e]; j < b.start[e+1]; j++ {
+			v, slope := k.Of(pi.LogP[b.index[j]], b.ref[j])
+			t.policy.G[b.index[j]] += float64(float64(each*beta) * slope)
+			kl += float64(each * v)
+		}
+	}
+	return kl
+}
+
+// entropyBonus is the mean entropy H of the rows visited, each by its share of
+// the visits, and adds the gradient of −c_e H: for a row, g_w = c_e π_w log π_w
+// (see policy.Trainer).
+func entropyBonus(t *policy.Trainer, visits []float64, coef float64) float64 {
+	pi, sum := t.Policy, 0.0
 	n := pi.Outcomes()
-	for row, share := range t.visits {
+	for row, share := range visits {
 		if share == 0 {
 			continue
 		}
 		p, logp := pi.P[row*n:(row+1)*n], pi.LogP[row*n:(row+1)*n]
 		sum -= float64(share * num.Dot(p, logp))
-		if t.cfg.EntropyCoef > 0 {
-			scale, g := t.cfg.EntropyCoef*share, t.policy.G[row*n:(row+1)*n]
+		if coef > 0 {
+			scale, g := coef*share, t.G[row*n:(row+1)*n]
 			for w := range g {
 				g[w] += float64(scale * float64(p[w]*logp[w]))
 			}
@@ -305,17 +380,23 @@ func (t *Trainer) entropyBonus() float64 {
 	return sum
 }
 
-func (t *Trainer) learningRate(rate float64) float64 {
-	if t.cfg.LRSchedulerType == "constant" {
+// scheduled is the learning rate of a step: constant, or falling linearly to 0
+// after the last one.
+func scheduled(kind string, rate float64, step, steps int) float64 {
+	if kind == "constant" {
 		return rate
 	}
-	return rate * max(0, 1-float64(t.step)/float64(t.Steps()))
+	return rate * max(0, 1-float64(step)/float64(steps))
+}
+
+func (t *Trainer) learningRate(rate float64) float64 {
+	return scheduled(t.cfg.LRSchedulerType, rate, t.step, t.Steps())
 }
 
 // average turns the sums over minibatches into means.
 func (s *Stats) average(ratios []float64) {
 	n := float64(len(ratios))
-	for _, v := range []*float64{&s.PolicyLoss, &s.ClipFrac, &s.ApproxKL, &s.ValueLoss, &s.ValueClipFrac, &s.PolicyEntropy, &s.GradNorm} {
+	for _, v := range []*float64{&s.PolicyLoss, &s.ClipFrac, &s.ApproxKL, &s.ValueLoss, &s.ValueClipFrac, &s.PolicyEntropy, &s.GradNorm, &s.KLLoss, &s.PtxLoss} {
 		*v /= n
 	}
 	s.Ratio, s.RatioVar = moments(ratios)

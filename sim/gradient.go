@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math"
+	"slices"
 
 	"rlhfsim/dpo"
 	"rlhfsim/internal/num"
@@ -29,16 +30,37 @@ const (
 // J is E[r] − β KL with the coefficient of the step; a penalty for a missing EOS
 // is part of r.
 func (s *Shared) diagnosePPO(t *ppo.Trainer, pi *policy.Softmax, c ppo.Config) func(*rng.Stream) []Metric {
+	worth := make([]float64, s.World.Shape.MaxLength+1)
+	worth[s.World.Shape.MaxLength] = -c.MissingEOSPenalty
+	return s.diagnoseEstimate(t.EstimateGradient, t.KLCoef, worth, pi, false)
+}
+
+// diagnoseGroup is the same for the methods of ppo.GroupTrainer. Their losses
+// divide by deviations and lengths, so their gradients have units of their own:
+// the bias is what remains under the best common factor.
+func (s *Shared) diagnoseGroup(t *ppo.GroupTrainer, pi *policy.Softmax, c ppo.GroupConfig) func(*rng.Stream) []Metric {
+	longest := c.SoftMaxLength
+	if longest == 0 {
+		longest = s.World.Shape.MaxLength
+	}
+	worth := make([]float64, s.World.Shape.MaxLength+1)
+	for n := range worth {
+		worth[n] = float64(c.OverlongPenalty * ppo.Overlong(n, longest, c.SoftPunishCache))
+	}
+	return s.diagnoseEstimate(t.EstimateGradient, func() float64 { return c.Beta }, worth, pi, true)
+}
+
+// diagnoseEstimate compares an estimate with ∇J of the learned reward plus the
+// worth of a response's length, at the current β.
+func (s *Shared) diagnoseEstimate(estimateTo func([]float64, *rng.Stream), beta func() float64, worth []float64, pi *policy.Softmax, rescale bool) func(*rng.Stream) []Metric {
 	o := policy.Objective{Ref: &s.SFT.Chain, Additive: s.proxy}
-	if c.MissingEOSPenalty > 0 {
-		cut := policy.Count{Kind: policy.CountLength, Worth: make([]float64, s.World.Shape.MaxLength+1)}
-		cut.Worth[s.World.Shape.MaxLength] = -c.MissingEOSPenalty
-		o.Counts = policy.NewCountReward(s.World.Shape, policy.Counts{cut})
+	if slices.ContainsFunc(worth, func(w float64) bool { return w != 0 }) {
+		o.Counts = policy.NewCountReward(s.World.Shape, policy.Counts{{Kind: policy.CountLength, Worth: worth}})
 	}
 	g, n := s.evaluator.NewGradient(), len(pi.LogP)
 	truth, rollout, mean, square := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
 	return func(r *rng.Stream) []Metric {
-		o.Beta = t.KLCoef()
+		o.Beta = beta()
 		s.evaluator.Gradient(g, &pi.Chain, o)
 		g.LogProbs(truth, &pi.Chain, o)
 		pi.LogitGradient(truth)
@@ -50,7 +72,7 @@ func (s *Shared) diagnosePPO(t *ppo.Trainer, pi *policy.Softmax, c ppo.Config) f
 		clear(square)
 		var cosine estimate
 		for range gradientRollouts {
-			t.EstimateGradient(rollout, r)
+			estimateTo(rollout, r)
 			if own := math.Sqrt(num.Dot(rollout, rollout)); own > 0 {
 				cosine.add(num.Dot(rollout, truth) / (own * norm))
 			}
@@ -59,14 +81,18 @@ func (s *Shared) diagnosePPO(t *ppo.Trainer, pi *policy.Softmax, c ppo.Config) f
 				square[i] += float64(v*v) / gradientRollouts
 			}
 		}
+		factor := 1.0
+		if length := num.Dot(mean, mean); rescale && length > 0 {
+			factor = num.Dot(mean, truth) / length
+		}
 		bias, noise := 0.0, 0.0
 		for i, m := range mean {
-			d := m - truth[i]
+			d := float64(factor*m) - truth[i]
 			bias += float64(d * d)
 			noise += max(0, square[i]-float64(m*m)) / (gradientRollouts - 1)
 		}
 		return []Metric{{"exact/gradient_norm", norm}, {"exact/gradient_cosine", cosine.mean()}, {"exact/gradient_bias", math.Sqrt(bias) / norm},
-			{"mc/gradient_cosine_se", cosine.se()}, {"mc/gradient_bias_unbiased", math.Sqrt(noise) / norm}}
+			{"mc/gradient_cosine_se", cosine.se()}, {"mc/gradient_bias_unbiased", math.Abs(factor) * math.Sqrt(noise) / norm}}
 	}
 }
 

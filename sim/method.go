@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"rlhfsim/dpo"
 	"rlhfsim/policy"
 	"rlhfsim/ppo"
@@ -16,11 +18,11 @@ type Method struct {
 }
 
 // Methods is the table of methods that an arm can name.
-var Methods = []Method{
+var Methods = slices.Concat([]Method{
 	{"ppo", "Proximal Policy Optimization against the reward model, with a KL penalty", "ppo", func(c Config) any { return c.PPO }, buildPPO},
 	{"dpo", "Direct Preference Optimization on the rankings' pairs, no reward model", "dpo", func(c Config) any { return c.DPO }, buildDPO},
 	{"exact", "Gradient ascent on the exact objective: what PPO would do without sampling", "exact", func(c Config) any { return c.Exact }, buildExact},
-}
+}, groupMethods(), raftMethods, onlineMethods())
 
 func methodByName(name string) (Method, bool) {
 	for _, m := range Methods {
@@ -33,6 +35,9 @@ func methodByName(name string) (Method, bool) {
 
 func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {
 	t := ppo.New(c.PPO, pi, s.SFT, s.Reward, s.World.Weights)
+	if c.PPO.PtxCoef > 0 {
+		t.MixPretraining(s.World.rawText(s.Config.Base, s.stream("base", "text"))) // the corpus of stage base, word for word
+	}
 	l := newLearner(t.Steps(), t.Step)
 	l.diagnose = s.diagnosePPO(t, pi, c.PPO)
 	return l

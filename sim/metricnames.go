@@ -11,7 +11,8 @@ import (
 	"rlhfsim/reward"
 )
 
-// trained are the metrics that each stage's training measures.
+// trained are the metrics that each stage's training measures; methods share
+// those of their section.
 var trained = map[string]iter.Seq2[string, float64]{
 	"base":   policy.FitStats{}.All(),
 	"sft":    policy.FitStats{}.All(),
@@ -19,12 +20,16 @@ var trained = map[string]iter.Seq2[string, float64]{
 	"ppo":    ppo.Stats{}.All(),
 	"dpo":    dpo.Stats{}.All(),
 	"exact":  ascentStats{}.All(),
+	"grpo":   ppo.GroupStats{}.All(),
+	"raft":   ppo.RaftStats{}.All(),
+	"online": ppo.OnlineStats{}.All(),
 }
 
 // diagnosed are the metrics of evaluation.gradient.
 var diagnosed = map[string][]string{
-	"ppo": {"exact/gradient_norm", "exact/gradient_cosine", "exact/gradient_bias"},
-	"dpo": {"exact/population_loss", "exact/gradient_norm", "exact/gradient_cosine", "exact/gradient_bias"},
+	"ppo":  {"exact/gradient_norm", "exact/gradient_cosine", "exact/gradient_bias"},
+	"grpo": {"exact/gradient_norm", "exact/gradient_cosine", "exact/gradient_bias"},
+	"dpo":  {"exact/population_loss", "exact/gradient_norm", "exact/gradient_cosine", "exact/gradient_bias"},
 }
 
 // MetricNames lists every metric that a stage (base, sft, reward, or a method)
@@ -57,11 +62,21 @@ func (c Config) MetricNames(stage string) []string {
 			add(Gap{}.metrics()...)
 		}
 	}
-	for name := range trained[stage] {
+	part := stage
+	if m, known := methodByName(stage); known {
+		part = m.Section
+	}
+	for name := range trained[part] {
 		add(Metric{Name: name})
 	}
+	if part == "ppo" && c.PPO.KLIn == "loss" {
+		add(Metric{Name: "loss/kl_avg"})
+	}
+	if part == "ppo" && c.PPO.PtxCoef > 0 {
+		add(Metric{Name: "loss/ptx_avg"})
+	}
 	if c.Evaluation.Gradient {
-		for _, name := range diagnosed[stage] {
+		for _, name := range diagnosed[part] {
 			add(Metric{Name: name})
 		}
 	}

@@ -29,6 +29,9 @@ func smallConfig() Config {
 	c.SFT.Demonstrations = []DemonstrationConfig{{"my phone is frozen", "restart it please"}, {"my battery is empty", "charge it"}}
 	c.Labels.Rankings, c.Labels.HeldOut = 60, 40
 	c.PPO.TotalEpisodes, c.PPO.BatchSize = 320, 32
+	c.GRPO.TotalEpisodes, c.GRPO.BatchSize = 320, 32
+	c.RAFT.TotalEpisodes, c.RAFT.BatchSize = 320, 32
+	c.Online.TotalEpisodes, c.Online.BatchSize = 320, 32
 	c.DPO.NumTrainEpochs = 2
 	return c
 }

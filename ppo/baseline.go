@@ -1,0 +1,145 @@
+package ppo
+
+import (
+	"math"
+
+	"rlhfsim/internal/num"
+)
+
+// Groups is a batch of responses, consecutive runs of Size to the same prompt,
+// with what a baseline may know of them.
+type Groups struct {
+	Size   int
+	Reward []float64 // R of each response
+	Length []float64 // its tokens
+	Greedy []float64 // reward of the greedy response to its prompt; only for "greedy"
+}
+
+// Baseline is what an advantage compares a reward with: A_i = R_i − b_i, then
+// scaled. A baseline that does not depend on y_i leaves the policy gradient
+// unbiased (Williams 1992, section 4); one that contains R_i itself shrinks it
+// by a constant, (n−1)/n for a mean over n.
+type Baseline struct {
+	Name, Idea, Paper string
+	Fill              func(dst []float64, g Groups)
+}
+
+// Baselines is the table of baselines.
+var Baselines = []Baseline{
+	{"none", "no baseline: the reward itself", "Williams 1992", func(dst []float64, _ Groups) { clear(dst) }},
+	{"batch_mean", "the mean reward of the batch", "Williams 1992", func(dst []float64, g Groups) { fill(dst, mean(g.Reward)) }},
+	{"group_mean", "the mean reward of the same prompt's responses", "Shao et al. 2024, arXiv 2402.03300, section 4.1", perGroup(groupMean)},
+	{"leave_one_out", "the mean reward of the same prompt's other responses", "Kool et al. 2019; Ahmadian et al. 2024, arXiv 2402.14740", perGroup(leaveOneOut)},
+	{"greedy", "the reward of the greedy response", "Li et al. 2023, ReMax, arXiv 2310.10505", func(dst []float64, g Groups) { copy(dst, g.Greedy) }},
+	{"length_weighted", "the mean reward of the same prompt's responses, weighted by length", "Hao et al. 2025, OPO, arXiv 2505.23585", perGroup(lengthWeighted)},
+}
+
+func baseline(name string) Baseline {
+	for _, b := range Baselines {
+		if b.Name == name {
+			return b
+		}
+	}
+	panic("ppo: no baseline " + name)
+}
+
+// perGroup applies f to each group on its own.
+func perGroup(f func(dst, reward, length []float64)) func([]float64, Groups) {
+	return func(dst []float64, g Groups) {
+		for i := 0; i < len(dst); i += g.Size {
+			length := g.Length
+			if length != nil {
+				length = length[i : i+g.Size]
+			}
+			f(dst[i:i+g.Size], g.Reward[i:i+g.Size], length)
+		}
+	}
+}
+
+// groupMean is b = (1/n) Σ_j R_j.
+func groupMean(dst, reward, _ []float64) { fill(dst, mean(reward)) }
+
+// leaveOneOut is b_i = (1/(n−1)) Σ_{j≠i} R_j; alone, a response is its own
+// baseline, as in TRL.
+func leaveOneOut(dst, reward, _ []float64) {
+	if len(reward) == 1 {
+		dst[0] = reward[0]
+		return
+	}
+	sum := num.Sum(reward)
+	for i, r := range reward {
+		dst[i] = (sum - r) / float64(len(reward)-1)
+	}
+}
+
+// lengthWeighted is b = Σ_j l_j R_j / Σ_j l_j, the baseline of least variance
+// where the gradient's norm grows with the length.
+func lengthWeighted(dst, reward, length []float64) {
+	fill(dst, num.Dot(length, reward)/num.Sum(length))
+}
+
+func mean(xs []float64) float64 { return num.Sum(xs) / float64(len(xs)) }
+
+func fill(dst []float64, v float64) {
+	for i := range dst {
+		dst[i] = v
+	}
+}
+
+// scaleEpsilon stands beside a standard deviation in a denominator (TRL's value;
+// verl has 1e−6, OpenRLHF 1e−9).
+const scaleEpsilon = 1e-4
+
+var scales = []string{"group", "batch", "none"}
+
+// Advantages fills A_i = (R_i − b_i)/(σ + 1e−4), with σ the unbiased standard
+// deviation of the rewards of the group ("group"), of the batch ("batch"), or
+// without the division ("none").
+func Advantages(dst []float64, g Groups, b Baseline, scale string) {
+	b.Fill(dst, g)
+	for i, r := range g.Reward {
+		dst[i] = r - dst[i]
+	}
+	switch scale {
+	case "group":
+		for i := 0; i < len(dst); i += g.Size {
+			divide(dst[i:i+g.Size], deviation(g.Reward[i:i+g.Size])+scaleEpsilon)
+		}
+	case "batch":
+		divide(dst, deviation(g.Reward)+scaleEpsilon)
+	}
+}
+
+// Normalize is (x − mean)/(σ + 1e−4) over all of xs (TRL's normalize_advantages).
+func Normalize(xs []float64) {
+	m, by := mean(xs), deviation(xs)+scaleEpsilon
+	for i := range xs {
+		xs[i] -= m
+	}
+	divide(xs, by)
+}
+
+// NormalizeThenSum fills the advantages for several rewards at once: each is
+// normalised in its group, then they are summed by weight, and the sum is
+// normalised over the batch (Liu et al. 2026, GDPO, arXiv 2601.05242; TRL's
+// multi_objective_aggregation). rewards holds a list for each of them.
+func NormalizeThenSum(dst []float64, rewards [][]float64, weights []float64, size int) {
+	clear(dst)
+	own := make([]float64, len(dst))
+	for k, reward := range rewards {
+		Advantages(own, Groups{Size: size, Reward: reward}, baseline("group_mean"), "group")
+		num.Axpy(dst, weights[k], own)
+	}
+	Normalize(dst)
+}
+
+func deviation(xs []float64) float64 {
+	_, variance := moments(xs)
+	return math.Sqrt(variance)
+}
+
+func divide(xs []float64, by float64) {
+	for i := range xs {
+		xs[i] /= by
+	}
+}

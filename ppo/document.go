@@ -1,0 +1,383 @@
+package ppo
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"rlhfsim/internal/num"
+)
+
+// Value is one number of a document of golden values, next to what the
+// functions of this package give for it.
+type Value struct {
+	Result    int    // index into the document's results
+	Field     string // "loss", "grad_per_token_logps[2][0]"
+	Want, Got float64
+	Tolerance float64 // relative: 1e−9 for values, 1e−8 for gradients, 1e−6 for what went through float32
+}
+
+// Agrees says whether the two are equal within the tolerance, relative to Want
+// or, for numbers below 1e−3, to 1e−3.
+func (v Value) Agrees() bool {
+	return math.Abs(v.Got-v.Want) <= v.Tolerance*max(math.Abs(v.Want), 1e-3)
+}
+
+const (
+	exactTolerance    = 1e-9
+	gradientTolerance = 1e-8
+	float32Tolerance  = 1e-6
+)
+
+// Kinds are the kinds of documents that Recompute reads.
+var Kinds = []string{"ppo", "ppo_trl112", "grpo", "rloo", "group_advantages"}
+
+// Recompute reads a document of golden values (its schema is described in
+// testdata/golden/README.md) and computes every result again with the functions
+// that training uses.
+func Recompute(document []byte) ([]Value, error) {
+	var head struct{ Kind string }
+	if err := json.Unmarshal(document, &head); err != nil {
+		return nil, err
+	}
+	switch head.Kind {
+	case "ppo", "ppo_trl112":
+		return recompute(document, ppoResult.of)
+	case "grpo":
+		return recompute(document, groupResult.of)
+	case "rloo":
+		return recompute(document, rlooResult.of)
+	case "group_advantages":
+		return recompute(document, func(r advantageResult, _ struct{}, c *comparison) error { return r.of(c) })
+	}
+	return nil, fmt.Errorf("a document of kind %q; known kinds: %q", head.Kind, Kinds)
+}
+
+// recompute calls f for every result, together with the case it belongs to.
+func recompute[R, C any](document []byte, f func(R, C, *comparison) error) ([]Value, error) {
+	var doc struct {
+		Cases   []C
+		Results []json.RawMessage
+	}
+	if err := json.Unmarshal(document, &doc); err != nil {
+		return nil, err
+	}
+	if len(doc.Results) == 0 {
+		return nil, errors.New("a document without results")
+	}
+	var c comparison
+	for i, raw := range doc.Results {
+		var own R
+		var at struct{ Case int }
+		var in C
+		err := errors.Join(json.Unmarshal(raw, &own), json.Unmarshal(raw, &at))
+		if err == nil && len(doc.Cases) > 0 {
+			if at.Case < 0 || at.Case >= len(doc.Cases) {
+				err = fmt.Errorf("case %d of %d", at.Case, len(doc.Cases))
+			} else {
+				in = doc.Cases[at.Case]
+			}
+		}
+		if err == nil {
+			c.result = i
+			err = f(own, in, &c)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("results[%d]: %w", i, err)
+		}
+	}
+	return c.values, nil
+}
+
+// comparison collects values.
+type comparison struct {
+	result int
+	values []Value
+}
+
+func (c *comparison) add(field string, want, got, tolerance float64) {
+	c.values = append(c.values, Value{c.result, field, want, got, tolerance})
+}
+
+// optional compares with a number that the document may leave out.
+func (c *comparison) optional(field string, want *float64, got, tolerance float64) {
+	if want != nil {
+		c.add(field, *want, got, tolerance)
+	}
+}
+
+// table compares two ragged tables, entry by entry.
+func (c *comparison) table(field string, want, got [][]float64, tolerance float64) error {
+	if len(want) != len(got) {
+		return fmt.Errorf("%s has %d rows, want %d", field, len(want), len(got))
+	}
+	for i := range want {
+		if len(want[i]) != len(got[i]) {
+			return fmt.Errorf("%s[%d] has %d entries, want %d", field, i, len(want[i]), len(got[i]))
+		}
+		for j := range want[i] {
+			c.add(fmt.Sprintf("%s[%d][%d]", field, i, j), want[i][j], got[i][j], tolerance)
+		}
+	}
+	return nil
+}
+
+// padded are rectangular tables of tokens, of which those under the mask count.
+type padded struct {
+	Mask [][]int     `json:"completion_mask"`
+	LogP [][]float64 `json:"per_token_logps"`
+	Old  [][]float64 `json:"old_per_token_logps"`
+	Ref  [][]float64 `json:"ref_per_token_logps"`
+}
+
+// check requires the named tables to have the mask's rows and lengths.
+func (p padded) check(tables map[string][][]float64, advantages []float64) error {
+	if len(advantages) != len(p.Mask) {
+		return fmt.Errorf("%d advantages for %d responses", len(advantages), len(p.Mask))
+	}
+	for name, table := range tables {
+		same := func(a []float64, b []int) int { return len(a) - len(b) }
+		if slices.CompareFunc(table, p.Mask, same) != 0 {
+			return fmt.Errorf("%s has not the shape of completion_mask", name)
+		}
+	}
+	return nil
+}
+
+// under are the entries of a row under its mask; zeros where there is no row.
+func under(mask []int, row []float64) []float64 {
+	var out []float64
+	for t, m := range mask {
+		switch {
+		case m == 0:
+		case row == nil:
+			out = append(out, 0)
+		default:
+			out = append(out, row[t])
+		}
+	}
+	return out
+}
+
+// spread puts the entries back to where the mask has them.
+func spread(mask []int, entries []float64) []float64 {
+	out := make([]float64, len(mask))
+	for t, m := range mask {
+		if m != 0 {
+			out[t], entries = entries[0], entries[1:]
+		}
+	}
+	return out
+}
+
+// tokens is one response with room for its loss.
+func tokens(logp, old, ref []float64, advantage float64) *Tokens {
+	n := len(logp)
+	y := &Tokens{LogP: logp, Old: old, Ref: ref, Advantage: make([]float64, n), Weight: make([]float64, n), Loss: make([]float64, n), Slope: make([]float64, n)}
+	fill(y.Advantage, advantage)
+	return y
+}
+
+// batchLoss is the loss of a batch and its gradient, what both group trainers of
+// TRL return; clipped counts weights cut off, kl sums the penalties.
+func batchLoss(o *GroupObjective, ys []*Tokens, size Size) (loss float64, grad [][]float64, clipped, kl float64) {
+	for _, y := range ys {
+		kl += o.Of(y)
+		each := o.Loss.Aggregation(len(y.LogP), size)
+		loss += float64(each * num.Sum(y.Loss))
+		own := make([]float64, len(y.Slope))
+		num.Axpy(own, each, y.Slope)
+		grad = append(grad, own)
+		cut := float64(y.Low + y.High)
+		if y.Share != 0 { // one weight a response
+			cut /= float64(max(1, len(y.LogP)))
+		}
+		clipped += cut
+	}
+	return loss, grad, clipped, kl
+}
+
+type groupCase struct {
+	padded
+	Advantages []float64
+	MaxLength  int     `json:"max_completion_length"`
+	Items      float64 `json:"num_items_in_batch"`
+}
+
+type groupResult struct {
+	LossType    string  `json:"loss_type"`
+	Level       string  `json:"importance_sampling_level"`
+	Beta        float64 `json:"beta"`
+	EpsilonLow  float64 `json:"epsilon_low"`
+	EpsilonHigh float64 `json:"epsilon_high"`
+	Delta       float64 `json:"delta"`
+	Correct     bool    `json:"use_bias_correction_kl"`
+
+	Loss    float64
+	Grad    [][]float64 `json:"grad_per_token_logps"`
+	Clipped *float64    `json:"clip_ratio_region_mean"`
+	KL      *float64    `json:"kl_mean"`
+}
+
+func (r groupResult) config() (GroupConfig, error) {
+	c := DefaultGroup()
+	c.LossType, c.ImportanceSamplingLevel, c.Beta, c.UseBiasCorrectionKL = r.LossType, r.Level, r.Beta, r.Correct
+	c.Epsilon, c.EpsilonHigh, c.Delta = r.EpsilonLow, r.EpsilonHigh, r.Delta
+	return c, c.Validate()
+}
+
+// of computes the loss of GRPOTrainer on one case.
+func (r groupResult) of(in groupCase, out *comparison) error {
+	c, err := r.config()
+	if err != nil {
+		return err
+	}
+	if err := in.check(map[string][][]float64{"per_token_logps": in.LogP, "old_per_token_logps": in.Old, "ref_per_token_logps": in.Ref}, in.Advantages); err != nil {
+		return err
+	}
+	var ys []*Tokens
+	size := Size{Responses: len(in.Mask), Items: in.Items, MaxLength: in.MaxLength}
+	for i, mask := range in.Mask {
+		y := tokens(under(mask, in.LogP[i]), under(mask, in.Old[i]), under(mask, in.Ref[i]), in.Advantages[i])
+		size.Tokens += len(y.LogP)
+		ys = append(ys, y)
+	}
+	loss, grad, clipped, kl := batchLoss(NewGroupObjective(c), ys, size)
+	weights := float64(size.Tokens)
+	if c.ImportanceSamplingLevel != "token" {
+		weights = float64(size.Responses)
+	}
+	for i := range grad {
+		grad[i] = spread(in.Mask[i], grad[i])
+	}
+	out.add("loss", r.Loss, loss, exactTolerance)
+	out.optional("clip_ratio_region_mean", r.Clipped, clipped/weights, float32Tolerance)
+	out.optional("kl_mean", r.KL, kl/float64(max(1, size.Tokens)), exactTolerance)
+	return out.table("grad_per_token_logps", r.Grad, grad, gradientTolerance)
+}
+
+type rlooCase struct {
+	padded
+	OldLogps   []float64 `json:"old_logps"`
+	Advantages []float64
+}
+
+type rlooResult struct {
+	EpsilonLow  float64 `json:"epsilon_low"`
+	EpsilonHigh float64 `json:"epsilon_high"`
+	Loss        float64
+	Grad        [][]float64 `json:"grad_per_token_logps"`
+}
+
+// of computes the loss of RLOOTrainer on one case: one clipped ratio a response.
+func (r rlooResult) of(in rlooCase, out *comparison) error {
+	c := DefaultGroup()
+	c.ImportanceSamplingLevel, c.Beta, c.Epsilon, c.EpsilonHigh = "response", 0, r.EpsilonLow, r.EpsilonHigh
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if err := in.check(map[string][][]float64{"per_token_logps": in.LogP}, in.Advantages); err != nil {
+		return err
+	}
+	if len(in.OldLogps) != len(in.Mask) {
+		return fmt.Errorf("%d old_logps for %d responses", len(in.OldLogps), len(in.Mask))
+	}
+	var ys []*Tokens
+	for i, mask := range in.Mask {
+		logp, old := under(mask, in.LogP[i]), under(mask, nil)
+		if len(old) == 0 {
+			logp, old = make([]float64, 1), make([]float64, 1) // counts in the mean, with a sum of 0
+		}
+		old[0] = in.OldLogps[i] // only their sum matters
+		ys = append(ys, tokens(logp, old, old, in.Advantages[i]))
+	}
+	loss, grad, _, _ := batchLoss(NewGroupObjective(c), ys, Size{Responses: len(ys)})
+	for i := range grad {
+		grad[i] = spread(in.Mask[i], grad[i])
+	}
+	out.add("loss", r.Loss, loss, exactTolerance)
+	return out.table("grad_per_token_logps", r.Grad, grad, gradientTolerance)
+}
+
+type advantageResult struct {
+	Algo        string
+	Size        int         `json:"num_generations"`
+	PerFunction [][]float64 `json:"rewards_per_func"` // [responses][reward functions]
+	Weights     []float64   `json:"reward_weights"`
+	Scale       string      `json:"scale_rewards"`
+	Aggregation string
+	Beta        float64
+	Normalize   bool `json:"normalize_advantages"`
+	padded
+	Advantages []float64
+}
+
+// of computes the advantages of GRPOTrainer or RLOOTrainer.
+func (r advantageResult) of(out *comparison) error {
+	rewards, err := r.rewards()
+	if err != nil {
+		return err
+	}
+	got := make([]float64, len(rewards))
+	groups := Groups{Size: r.Size, Reward: rewards}
+	switch {
+	case r.Algo == "grpo" && r.Aggregation == "normalize_then_sum":
+		NormalizeThenSum(got, r.byFunction(), r.Weights, r.Size)
+	case r.Algo == "grpo":
+		Advantages(got, groups, baseline("group_mean"), r.Scale)
+	case r.Algo == "rloo":
+		if err := r.penalise(rewards); err != nil {
+			return err
+		}
+		Advantages(got, groups, baseline("leave_one_out"), "none")
+		if r.Normalize {
+			Normalize(got)
+		}
+	default:
+		return fmt.Errorf("algo %q; known: grpo, rloo", r.Algo)
+	}
+	return out.table("advantages", [][]float64{r.Advantages}, [][]float64{got}, exactTolerance)
+}
+
+// rewards is the weighted sum of the reward functions for each response.
+func (r advantageResult) rewards() ([]float64, error) {
+	if r.Size < 1 || len(r.PerFunction) == 0 || len(r.PerFunction)%r.Size != 0 {
+		return nil, fmt.Errorf("%d responses in groups of %d", len(r.PerFunction), r.Size)
+	}
+	out := make([]float64, len(r.PerFunction))
+	for i, own := range r.PerFunction {
+		if len(own) != len(r.Weights) {
+			return nil, fmt.Errorf("rewards_per_func[%d] has %d entries for %d weights", i, len(own), len(r.Weights))
+		}
+		out[i] = num.Dot(own, r.Weights)
+	}
+	return out, nil
+}
+
+// byFunction is a list of rewards for each reward function.
+func (r advantageResult) byFunction() [][]float64 {
+	out := make([][]float64, len(r.Weights))
+	for _, own := range r.PerFunction {
+		for k, reward := range own {
+			out[k] = append(out[k], reward)
+		}
+	}
+	return out
+}
+
+// penalise takes β times the KL estimate (k1) of each response off its reward.
+func (r advantageResult) penalise(rewards []float64) error {
+	if r.Beta == 0 {
+		return nil
+	}
+	if err := r.check(map[string][][]float64{"old_per_token_logps": r.Old, "ref_per_token_logps": r.Ref}, rewards); err != nil {
+		return err
+	}
+	k1, _ := estimator("k1")
+	for i, mask := range r.Mask {
+		rewards[i] -= float64(r.Beta * SequenceKL(under(mask, r.Old[i]), under(mask, r.Ref[i]), k1))
+	}
+	return nil
+}

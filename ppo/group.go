@@ -1,0 +1,270 @@
+package ppo
+
+import (
+	"math"
+
+	"rlhfsim/internal/num"
+	"rlhfsim/internal/rng"
+	"rlhfsim/policy"
+)
+
+// GroupTrainer aligns a policy without a critic: what a response is compared
+// with comes from other responses. REINFORCE, RLOO, GRPO and their family
+// (GroupMethods) are choices of baseline, KL and loss:
+//
+//	R_i = r(x,y_i) [− β Σ_t k(t)]             the KL in the reward, or below in the loss
+//	Â_i = (R_i − b_i) [/σ]                    Baselines, scale_rewards
+//	L   = Σ_i a_i Σ_t [ ℓ(w_t, Â_i) + β k(t) ]   GroupLosses: surrogate ℓ, aggregation a
+//
+//	w_t   importance weight of token t against the policy that sampled it
+type GroupTrainer struct {
+	cfg       GroupConfig
+	objective *GroupObjective
+	baseline  Baseline
+	policy    *policy.Trainer
+	ref       *policy.Softmax
+	reward    Scorer
+	weights   []float64
+	rollout   *rollout
+	step      int
+
+	rewards, advantage, length, greedy []float64 // of each response
+	penalty                            []float64 // k(t) of each token, where it stands in the reward
+	logp, weight, loss, slope          []float64 // of each token, see Tokens
+	visits, weighted                   []float64 // of each row: share of the tokens, and their weight in the loss
+	response                           Tokens
+	said                               policy.Response
+}
+
+// NewGroup prepares the alignment of pi, which starts as a copy of ref, with a
+// valid configuration; promptWeights are the prompts' probabilities.
+func NewGroup(cfg GroupConfig, pi, ref *policy.Softmax, reward Scorer, promptWeights []float64) *GroupTrainer {
+	t := &GroupTrainer{cfg: cfg, objective: NewGroupObjective(cfg), baseline: baseline(cfg.Advantage), policy: policy.NewTrainer(pi, cfg.MaxGradNorm),
+		ref: ref, reward: reward, weights: promptWeights, rollout: newRollout(cfg.BatchSize, pi.Shape),
+		said: make(policy.Response, 0, pi.MaxLength)}
+	for _, f := range []*[]float64{&t.rewards, &t.advantage, &t.length, &t.greedy} {
+		*f = make([]float64, cfg.BatchSize)
+	}
+	for _, f := range []*[]float64{&t.penalty, &t.logp, &t.weight, &t.loss, &t.slope} {
+		*f = make([]float64, cfg.BatchSize*pi.MaxLength)
+	}
+	t.visits, t.weighted = make([]float64, pi.Rows()), make([]float64, pi.Rows())
+	return t
+}
+
+// Steps is the number of batches of the whole training.
+func (t *GroupTrainer) Steps() int {
+	return (t.cfg.TotalEpisodes + t.cfg.BatchSize - 1) / t.cfg.BatchSize
+}
+
+// Step samples one batch of groups and updates the policy on it.
+func (t *GroupTrainer) Step(r *rng.Stream) GroupStats {
+	s := GroupStats{LearningRate: scheduled(t.cfg.LRSchedulerType, t.cfg.LearningRate, t.step, t.Steps())}
+	t.sample(r, &s)
+	t.measure(&s)
+	t.advantages(&s)
+	groups, parts := t.cfg.BatchSize/t.cfg.NumGenerations, t.cfg.StepsPerGeneration
+	for range t.cfg.NumIterations {
+		for k := range parts { // groups are independent draws, so their order needs no shuffle
+			from, to := k*groups/parts*t.cfg.NumGenerations, (k+1)*groups/parts*t.cfg.NumGenerations
+			t.backward(from, to, &s)
+			s.GradNorm += t.policy.Update(s.LearningRate)
+		}
+	}
+	s.average(t.cfg.NumIterations * parts)
+	t.step++
+	s.Episode = float64(t.step * t.cfg.BatchSize)
+	return s
+}
+
+// maxDraws is how often dynamic sampling draws a group before it takes one
+// without a signal (verl's max_num_gen_batches).
+const maxDraws = 10
+
+// sample draws the groups, each for one prompt, and scores them.
+func (t *GroupTrainer) sample(r *rng.Stream, s *GroupStats) {
+	b, n, drawn := t.rollout, t.cfg.NumGenerations, 0
+	b.truncate(0)
+	for e := 0; e < len(b.prompt); e += n {
+		at := len(b.index)
+		for range maxDraws {
+			b.truncate(at)
+			x := policy.Prompt(draw(t.weights, r.Float64()))
+			for k := e; k < e+n; k++ {
+				b.respond(k, x, t.policy.Policy, r)
+				b.total[k] = t.score(x, b.response[k])
+			}
+			drawn++
+			if !t.cfg.DynamicSampling || !constant(b.total[e:e+n]) {
+				break
+			}
+		}
+	}
+	b.finish(t.policy.Policy, t.ref)
+	s.PassRate = float64(len(b.prompt)/n) / float64(drawn)
+}
+
+// score is the reward of a response, less the punishment for its length.
+func (t *GroupTrainer) score(x policy.Prompt, y policy.Response) float64 {
+	r := t.reward.Score(x, y)
+	if t.cfg.OverlongPenalty == 0 {
+		return r
+	}
+	longest := t.cfg.SoftMaxLength
+	if longest == 0 {
+		longest = t.policy.Policy.MaxLength
+	}
+	return r + float64(t.cfg.OverlongPenalty*Overlong(len(y), longest, t.cfg.SoftPunishCache))
+}
+
+// constant says whether all rewards are equal: such a group has no advantage.
+func constant(xs []float64) bool {
+	for _, x := range xs {
+		if x != xs[0] {
+			return false
+		}
+	}
+	return true
+}
+
+// advantages fills Â_t of every token.
+func (t *GroupTrainer) advantages(s *GroupStats) {
+	b, c := t.rollout, &t.cfg
+	penalty := t.penalty[:len(b.index)]
+	copy(t.rewards, b.total)
+	if c.KLIn != "loss" {
+		b.penalties(penalty, t.policy.Policy, t.ref, c.KLEstimator)
+		s.KL = mean(penalty) * float64(c.NumIterations*c.StepsPerGeneration) // a mean over updates in the end, like what is in the loss
+	}
+	for e := range b.prompt {
+		from, to := b.start[e], b.start[e+1]
+		t.length[e] = float64(to - from)
+		if c.KLIn == "reward" {
+			t.rewards[e] -= float64(c.Beta * num.Sum(penalty[from:to]))
+		}
+	}
+	t.greedyRewards()
+	Advantages(t.advantage, Groups{Size: c.NumGenerations, Reward: t.rewards, Length: t.length, Greedy: t.greedy}, t.baseline, c.ScaleRewards)
+	if c.NormalizeAdvantages {
+		Normalize(t.advantage)
+	}
+	for e, a := range t.advantage {
+		from, to := b.start[e], b.start[e+1]
+		if c.KLIn == "token_reward" {
+			ReturnsToGo(b.advantage[from:to], penalty[from:to], c.Beta, a)
+		} else {
+			fill(b.advantage[from:to], a)
+		}
+	}
+	if c.WhitenAdvantages {
+		Whiten(b.advantage, true)
+	}
+}
+
+// greedyRewards scores the greedy response to each prompt, for the baseline that
+// needs it.
+func (t *GroupTrainer) greedyRewards() {
+	if t.cfg.Advantage != "greedy" {
+		return
+	}
+	for e, x := range t.rollout.prompt {
+		t.said = t.policy.Policy.AppendGreedy(t.said[:0], x)
+		t.greedy[e] = t.score(x, t.said)
+	}
+}
+
+// counts says whether a response counts in the loss.
+func (t *GroupTrainer) counts(e int) bool {
+	return !t.cfg.MaskTruncatedCompletions || t.rollout.ended(e)
+}
+
+// size is what the aggregation of an update on responses from..to divides by.
+func (t *GroupTrainer) size(from, to int) Size {
+	size := Size{Responses: to - from, Tokens: t.tokensIn(from, to), MaxLength: t.policy.Policy.MaxLength}
+	size.Items = float64(t.tokensIn(0, len(t.rollout.prompt))) / float64(t.cfg.StepsPerGeneration)
+	return size
+}
+
+// tokensIn is the number of tokens that count in the loss.
+func (t *GroupTrainer) tokensIn(from, to int) (n int) {
+	for e := from; e < to; e++ {
+		if t.counts(e) {
+			n += int(t.rollout.start[e+1] - t.rollout.start[e])
+		}
+	}
+	return n
+}
+
+// backward adds the gradient of L on responses first..end, ∂L/∂log π, to that of
+// the policy, and what it measured on the way to the statistics.
+func (t *GroupTrainer) backward(first, end int, s *GroupStats) {
+	b, size := t.rollout, t.size(first, end)
+	share := 1 / float64(max(1, size.Tokens))
+	clear(t.visits)
+	clear(t.weighted)
+	lowMin, highMax := math.Inf(1), 0.0
+	for e := first; e < end; e++ {
+		if !t.counts(e) {
+			continue
+		}
+		from, to := b.start[e], b.start[e+1]
+		y := t.tokens(from, to)
+		kl := t.objective.Of(y)
+		each := t.objective.Loss.Aggregation(int(to-from), size)
+		for j := from; j < to; j++ {
+			t.policy.G[b.index[j]] += float64(each * t.slope[j])
+			t.visits[b.row[j]] += share
+			t.weighted[b.row[j]] += each
+		}
+		s.Loss += float64(each * num.Sum(y.Loss))
+		s.KL += float64(share * kl)
+		low, high := float64(y.Low)/float64(to-from), float64(y.High)/float64(to-from)
+		lowMin, highMax = min(lowMin, low), max(highMax, high)
+		part := 1 / float64(size.Responses)
+		if t.cfg.ImportanceSamplingLevel == "token" {
+			part = share * float64(to-from)
+		}
+		s.ClipLowMean += float64(part * low)
+		s.ClipHighMean += float64(part * high)
+	}
+	if !math.IsInf(lowMin, 1) {
+		s.ClipLowMin += lowMin
+	}
+	s.ClipHighMax += highMax
+	if t.cfg.KLIn == "loss" && t.cfg.KLEstimator == full {
+		loss, kl := fullPenalty(t.policy, t.ref, t.weighted, t.visits, t.cfg.Beta)
+		s.Loss, s.KL = s.Loss+loss, s.KL+kl
+	}
+	entropy := entropyBonus(t.policy, t.visits, t.cfg.EntropyCoef)
+	s.Entropy += entropy
+	s.Loss -= float64(t.cfg.EntropyCoef * entropy)
+}
+
+// tokens is one response under the current policy.
+func (t *GroupTrainer) tokens(from, to int32) *Tokens {
+	b, pi := t.rollout, t.policy.Policy
+	for j := from; j < to; j++ {
+		t.logp[j] = pi.LogP[b.index[j]]
+	}
+	t.response = Tokens{LogP: t.logp[from:to], Old: b.old[from:to], Ref: b.ref[from:to], Advantage: b.advantage[from:to],
+		Weight: t.weight[from:to], Loss: t.loss[from:to], Slope: t.slope[from:to]}
+	return &t.response
+}
+
+// fullPenalty adds the gradient of β Σ_row weight KL(π(·|row)‖π_ref(·|row)) and
+// returns that sum, and the same with shares for weights and without β.
+func fullPenalty(t *policy.Trainer, ref *policy.Softmax, weights, shares []float64, beta float64) (loss, kl float64) {
+	pi := t.Policy
+	n := pi.Outcomes()
+	for row, weight := range weights {
+		if weight == 0 {
+			continue
+		}
+		at, to := row*n, (row+1)*n
+		own := FullKL(pi.P[at:to], pi.LogP[at:to], ref.LogP[at:to])
+		FullKLGradient(t.G[at:to], pi.P[at:to], pi.LogP[at:to], ref.LogP[at:to], beta*weight)
+		loss += float64(beta * float64(weight*own))
+		kl += float64(shares[row] * own)
+	}
+	return loss, kl
+}

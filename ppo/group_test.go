@@ -1,0 +1,704 @@
+package ppo
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"rlhfsim/internal/field"
+	"rlhfsim/internal/num"
+	"rlhfsim/internal/rng"
+	"rlhfsim/policy"
+)
+
+func smallGroup(change func(c *GroupConfig)) GroupConfig {
+	c := DefaultGroup()
+	c.BatchSize, c.TotalEpisodes, c.LRSchedulerType = 32, 3200, "constant"
+	if change != nil {
+		change(&c)
+	}
+	return c
+}
+
+// Every entry of the gradient for every loss, level and KL, against differences
+// of the loss: of the same functions for what they return, and of a loss with
+// the coefficient held where the method holds it.
+func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
+	var cases []GroupConfig
+	for _, l := range GroupLosses {
+		for _, level := range Levels {
+			c := smallGroup(func(c *GroupConfig) {
+				c.LossType, c.ImportanceSamplingLevel, c.EpsilonHigh, c.Beta = l.Name, level, 0.3, 0.1
+				if l.Name == "cispo" {
+					c.EpsilonHigh = 1.2
+				}
+			})
+			cases = append(cases, c)
+			c.Delta, c.UseBiasCorrectionKL = 1.5, true
+			cases = append(cases, c)
+		}
+	}
+	for _, k := range estimators {
+		cases = append(cases, smallGroup(func(c *GroupConfig) { c.KLEstimator, c.Beta, c.EntropyCoef = k, 0.3, 0.05 }))
+	}
+	for _, c := range cases {
+		name := fmt.Sprintf("%s/%s/%s/δ=%v/correct=%v", c.LossType, c.ImportanceSamplingLevel, c.KLEstimator, c.Delta, c.UseBiasCorrectionKL)
+		ref := randomPolicy(t, small, 1)
+		tr := NewGroup(c, ref.Clone(), ref, byPrompt{}, half)
+		tr.cfg.NumIterations = 6
+		r := rng.New(1)
+		for range 4 {
+			tr.Step(r) // leave the reference and the sampling policy
+		}
+		pi := tr.policy.Policy
+		size := tr.size(0, 32)
+		fixed := frozenCoefficients(tr)
+		loss := func() float64 { return groupLossByDefinition(tr, size, fixed) }
+		z, want := slices.Clone(pi.Logits), make([]float64, len(pi.Logits))
+		const h = 1e-5
+		for i := range z {
+			at := func(v float64) float64 {
+				moved := slices.Clone(z)
+				moved[i] = v
+				if err := pi.SetLogits(moved); err != nil {
+					t.Fatal(err)
+				}
+				return loss()
+			}
+			want[i] = (at(z[i]+h) - at(z[i]-h)) / (2 * h)
+		}
+		if err := pi.SetLogits(z); err != nil {
+			t.Fatal(err)
+		}
+		if norm := num.Dot(want, want); norm < 1e-5 {
+			t.Errorf("%s: a gradient of %v is too small to test anything", name, norm)
+		}
+		var s GroupStats
+		tr.backward(0, 32, &s)
+		pi.LogitGradient(tr.policy.G)
+		for i := range want {
+			if math.Abs(tr.policy.G[i]-want[i]) > 2e-8 {
+				t.Errorf("%s: ∂L/∂z[%d] = %.12g, want %.12g", name, i, tr.policy.G[i], want[i])
+			}
+		}
+		if held(c) {
+			continue
+		}
+		if l := loss(); math.Abs(s.Loss-l) > 1e-12 {
+			t.Errorf("%s: loss %v, want %v", name, s.Loss, l)
+		}
+	}
+}
+
+// held says whether the loss holds a coefficient fixed, so that it is no
+// function whose value could be differenced.
+func held(c GroupConfig) bool {
+	return c.LossType == "cispo" || c.LossType == "vespo"
+}
+
+// frozenCoefficients are the derivatives of the surrogate by log π for the
+// losses that hold a coefficient, nil for the others.
+func frozenCoefficients(t *GroupTrainer) []float64 {
+	if !held(t.cfg) {
+		return nil
+	}
+	b := t.rollout
+	out := make([]float64, len(b.index))
+	for e := range b.prompt {
+		y := t.tokens(b.start[e], b.start[e+1])
+		y.Weigh(t.cfg.ImportanceSamplingLevel)
+		logw := 0.0
+		for i := range y.LogP {
+			logw += y.LogP[i] - y.Old[i]
+		}
+		for i := range y.LogP {
+			k := min(y.Weight[i], t.cfg.EpsilonHigh)
+			if t.cfg.LossType == "vespo" {
+				kk, lambda := t.cfg.VESPOKNeg, t.cfg.VESPOLambdaNeg
+				if y.Advantage[i] >= 0 {
+					kk, lambda = t.cfg.VESPOKPos, t.cfg.VESPOLambdaPos
+				}
+				w := math.Exp(logw)
+				k = math.Exp(lambda) * math.Pow(w, kk) * math.Exp(-lambda*w)
+			}
+			out[int(b.start[e])+i] = -k * y.Advantage[i]
+		}
+	}
+	return out
+}
+
+// groupLossByDefinition is L of the batch under the current policy.
+func groupLossByDefinition(t *GroupTrainer, size Size, fixed []float64) float64 {
+	b, pi, c, total := t.rollout, t.policy.Policy, t.cfg, 0.0
+	entropy, tokens := 0.0, 0.0
+	for e := range b.prompt {
+		from, to := int(b.start[e]), int(b.start[e+1])
+		y := t.tokens(b.start[e], b.start[e+1])
+		t.objective.Of(y)
+		sum := num.Sum(y.Loss)
+		if fixed != nil {
+			sum = 0
+			for i := range y.LogP {
+				k := math.Exp(y.Ref[i]-y.LogP[i]) - 1 - (y.Ref[i] - y.LogP[i])
+				if c.UseBiasCorrectionKL {
+					k *= y.Weight[i]
+				}
+				sum += fixed[from+i]*y.LogP[i] + c.Beta*k
+			}
+		}
+		for j := from; j < to; j++ {
+			at, end := int(b.row[j])*pi.Outcomes(), (int(b.row[j])+1)*pi.Outcomes()
+			if c.KLEstimator == full {
+				for k := at; k < end; k++ {
+					sum += c.Beta * pi.P[k] * (pi.LogP[k] - t.ref.LogP[k])
+				}
+			}
+			tokens++
+			for k := at; k < end; k++ {
+				entropy -= pi.P[k] * pi.LogP[k]
+			}
+		}
+		total += t.objective.Loss.Aggregation(to-from, size) * sum
+	}
+	return total - c.EntropyCoef*entropy/tokens
+}
+
+// Clipping by hand, at and beyond each bound.
+func TestClipBounds(t *testing.T) {
+	c := Clip{Low: 0.2, High: 0.3, Delta: 2}
+	for _, v := range []struct{ ratio, advantage, loss, slope, clipped float64 }{
+		{1.1, 1, -1.1, -1.1, 0}, {1.4, 1, -1.3, 0, 1}, {0.5, 1, -0.5, -0.5, 0},
+		{0.5, -1, 0.8, 0, 1}, {1.4, -1, 1.4, 1.4, 0}, {3, -1, 2, 0, 0},
+	} {
+		loss, slope, clipped := Clipped(v.ratio, v.advantage, c)
+		if math.Abs(loss-v.loss) > 1e-15 || math.Abs(slope-v.slope) > 1e-15 || clipped != v.clipped {
+			t.Errorf("ρ = %v, Â = %v: %v, %v, %v", v.ratio, v.advantage, loss, slope, clipped)
+		}
+	}
+	// The dual clip as its paper writes it: max(min(ρÂ, clip(ρ)Â), cÂ) where Â < 0.
+	for _, ratio := range []float64{0.1, 0.9, 1.2, 1.9, 2.5, 10} {
+		want := -max(min(-ratio, -min(max(ratio, 0.8), 1.3)), -2)
+		loss, _, _ := Clipped(ratio, -1, c)
+		near(t, "dual clip", loss, want, 1e-15)
+	}
+}
+
+// The numbers of the formulas on one group of four rewards.
+func TestBaselines(t *testing.T) {
+	g := Groups{Size: 4, Reward: []float64{1, 0, .5, 2}, Length: []float64{1, 2, 3, 4}, Greedy: []float64{3, 3, 3, 3}}
+	for _, c := range []struct {
+		baseline, scale string
+		want            []float64
+	}{
+		{"group_mean", "group", []float64{.14636787, -1.024575091, -.43910361, 1.317310831}},
+		{"group_mean", "none", []float64{.125, -.875, -.375, 1.125}},
+		{"batch_mean", "none", []float64{.125, -.875, -.375, 1.125}},
+		{"leave_one_out", "none", []float64{1. / 6, -7. / 6, -.5, 1.5}},
+		{"none", "none", []float64{1, 0, .5, 2}},
+		{"greedy", "none", []float64{-2, -3, -2.5, -1}},
+		{"length_weighted", "none", []float64{-.05, -1.05, -.55, .95}},
+	} {
+		got := make([]float64, 4)
+		Advantages(got, g, baseline(c.baseline), c.scale)
+		for i := range got {
+			near(t, c.baseline, got[i], c.want[i], 1e-8)
+		}
+	}
+}
+
+func TestOverlong(t *testing.T) {
+	for n, want := range map[int]float64{0: 0, 4: 0, 5: -0.5, 6: -1, 7: -1} {
+		if got := Overlong(n, 6, 2); got != want {
+			t.Errorf("%d words: %v, want %v", n, got, want)
+		}
+	}
+}
+
+// The exact values of every estimator on one small state (peers' oracle): their
+// expectations under π against KL(π‖π_ref).
+func TestKLEstimators(t *testing.T) {
+	pi, u := []float64{.5, .3, .15, .05}, math.Log(.25)
+	logp, ref := make([]float64, 4), []float64{u, u, u, u}
+	for i, p := range pi {
+		logp[i] = math.Log(p)
+	}
+	near(t, "full", FullKL(pi, logp, ref), .244174, 1e-6)
+	for name, want := range map[string]float64{"k1": .244174, "k2": .209427, "k3": .244174, "abs": .558366} {
+		sum := 0.0
+		k, _ := estimator(name)
+		for i, p := range pi {
+			v, slope := k.Of(logp[i], ref[i])
+			sum += p * v
+			const h = 1e-6
+			up, _ := k.Of(logp[i]+h, ref[i])
+			down, _ := k.Of(logp[i]-h, ref[i])
+			near(t, name+"′", slope, (up-down)/(2*h), 1e-8)
+		}
+		near(t, "E "+name, sum, want, 1e-6)
+	}
+}
+
+func TestReturnsToGo(t *testing.T) {
+	got := make([]float64, 3)
+	ReturnsToGo(got, []float64{1, 2, 4}, 0.5, 10)
+	if !slices.Equal(got, []float64{6.5, 7, 8}) {
+		t.Errorf("%v", got)
+	}
+}
+
+// What every method of the table must do.
+func TestGroupMethods(t *testing.T) {
+	for _, m := range GroupMethods {
+		t.Run(m.Name, func(t *testing.T) {
+			if err := m.Defaults.Validate(); err != nil || m.Idea == "" || m.Paper == "" {
+				t.Errorf("%v, %+v", err, m)
+			}
+			run := func(seed uint64) (before, after float64, pi *policy.Softmax) {
+				c := m.Defaults
+				c.BatchSize, c.TotalEpisodes = 64, 64*60
+				ref := randomPolicy(t, small, 3)
+				frozen := slices.Clone(ref.LogP)
+				pi = ref.Clone()
+				tr, r := NewGroup(c, pi, ref, words{1, 0, -1}, half), rng.New(seed)
+				e, add := policy.NewEvaluator(small, half), additive(words{1, 0, -1}, small)
+				before = e.Expect(&pi.Chain, &ref.Chain, &add).Reward
+				for range tr.Steps() {
+					tr.Step(r)
+				}
+				if !slices.Equal(frozen, ref.LogP) {
+					t.Error("the reference changed")
+				}
+				return before, e.Expect(&pi.Chain, &ref.Chain, &add).Reward, pi
+			}
+			before, after, a := run(1)
+			if after < before+0.3 {
+				t.Errorf("reward %v → %v", before, after)
+			}
+			_, _, b := run(1)
+			_, _, other := run(2)
+			if !slices.Equal(a.Logits, b.Logits) || slices.Equal(a.Logits, other.Logits) {
+				t.Error("the seed does not decide the result")
+			}
+		})
+	}
+}
+
+// additive lays a reward by words along the decisions.
+func additive(w words, s policy.Shape) policy.Additive {
+	a := policy.Additive{Bias: make([]float64, s.Prompts), R: make([]float64, s.Cells())}
+	for row := range s.Rows() {
+		copy(a.R[row*s.Outcomes():], w)
+	}
+	return a
+}
+
+// Statistics of a batch, from the responses up.
+func TestGroupStats(t *testing.T) {
+	ref, pi := randomPolicy(t, small, 7), randomPolicy(t, small, 8)
+	c := smallGroup(func(c *GroupConfig) { c.NumGenerations, c.KLIn, c.KLEstimator, c.Beta = 4, "reward", "k1", 0.3 })
+	tr := NewGroup(c, pi.Clone(), ref, byPrompt{}, half)
+	s := tr.Step(rng.New(1))
+	b := tr.rollout
+	reward, kl, length, cut := 0.0, 0.0, 0.0, 0.0
+	for e, y := range b.response {
+		if b.prompt[e] != b.prompt[e/4*4] {
+			t.Errorf("response %d is to another prompt than its group's", e)
+		}
+		score := byPrompt{}.Score(b.prompt[e], y)
+		reward += score / 32
+		own := pi.LogProb(b.prompt[e], y) - ref.LogProb(b.prompt[e], y)
+		kl += own / 32
+		near(t, "R − β KL", tr.rewards[e], score-0.3*own, 1e-12)
+		n := float64(min(len(y)+1, small.MaxLength))
+		length += n / 32
+		if len(y) == small.MaxLength {
+			cut += 1. / 32
+		}
+	}
+	near(t, "reward", s.Reward, reward, 1e-12)
+	near(t, "objective/kl", s.SequenceKL, kl, 1e-12)
+	near(t, "kl", s.KL, kl/length, 1e-12)
+	near(t, "completions/mean_length", s.MeanLength, length, 1e-12)
+	ended := 0.0
+	for e, y := range b.response {
+		if b.ended(e) {
+			ended += float64(len(y)+1) / (32 * (1 - cut))
+		}
+	}
+	near(t, "completions/mean_terminated_length", s.MeanTerminated, ended, 1e-12)
+	near(t, "completions/clipped_ratio", s.ClippedRatio, cut, 1e-12)
+	near(t, "episode", s.Episode, 32, 0)
+	if s.ClipLowMean != 0 || s.ClipHighMean != 0 || s.PassRate != 1 {
+		t.Errorf("%+v", s)
+	}
+	_, variance := average(b.total)
+	near(t, "reward_std", s.RewardStd, math.Sqrt(variance), 1e-12)
+	for range s.All() {
+		break // stopping early must be possible
+	}
+}
+
+// The advantages of the methods that verl has and TRL has not, token by token,
+// by verl's loops (trainer/ppo/core_algos.py): token-level rewards with the KL in
+// them, returns summed from the end, then each estimator's own last step.
+func TestAdvantagesAsInVerl(t *testing.T) {
+	ref := randomPolicy(t, small, 7)
+	for _, m := range GroupMethods {
+		c := m.Defaults
+		c.BatchSize, c.Beta = 32, 0.3
+		tr := NewGroup(c, randomPolicy(t, small, 8), ref, byPrompt{}, half)
+		var s GroupStats
+		tr.sample(rng.New(1), &s)
+		tr.advantages(&s)
+		b := tr.rollout
+		sums := make([]float64, 32) // of the token-level rewards
+		var want []float64
+		for e, y := range b.response {
+			from, to := int(b.start[e]), int(b.start[e+1])
+			reward := make([]float64, to-from)
+			for j := range reward {
+				if c.KLIn != "loss" {
+					reward[j] = -0.3 * (b.old[from+j] - b.ref[from+j])
+				}
+			}
+			reward[to-from-1] += byPrompt{}.Score(b.prompt[e], y)
+			running := make([]float64, to-from)
+			for j := to - from - 1; j >= 0; j-- {
+				sums[e] += reward[j]
+				running[j] = sums[e]
+			}
+			want = append(want, running...)
+		}
+		per := func(f func(e int) float64) { // one advantage for all tokens of a response
+			want = want[:0]
+			for e := range b.response {
+				for range b.start[e+1] - b.start[e] {
+					want = append(want, f(e))
+				}
+			}
+		}
+		group := func(e int) (lo, hi int) {
+			return e / c.NumGenerations * c.NumGenerations, e/c.NumGenerations*c.NumGenerations + c.NumGenerations
+		}
+		switch m.Name {
+		case "reinforce_pp":
+			whitenByDefinition(want)
+		case "reinforce_pp_baseline":
+			per(func(e int) float64 { lo, hi := group(e); m, _ := average(sums[lo:hi]); return sums[e] - m })
+			whitenByDefinition(want)
+		case "remax":
+			for e, x := range b.prompt {
+				for j := b.start[e]; j < b.start[e+1]; j++ {
+					want[j] -= byPrompt{}.Score(x, tr.policy.Policy.Greedy(x))
+				}
+			}
+		case "opo":
+			per(func(e int) float64 {
+				lo, hi := group(e)
+				top, bottom := 0.0, 0.0
+				for k := lo; k < hi; k++ {
+					n := float64(b.start[k+1] - b.start[k])
+					top, bottom = top+n*sums[k], bottom+n
+				}
+				return sums[e] - top/bottom
+			})
+		case "rloo":
+			per(func(e int) float64 {
+				lo, hi := group(e)
+				m, _ := average(sums[lo:hi])
+				return sums[e]*4/3 - m*4/3
+			})
+		default:
+			continue
+		}
+		for j := range want {
+			near(t, m.Name+": Â_t", b.advantage[j], want[j], 1e-12)
+		}
+	}
+}
+
+// whitenByDefinition is verl's masked_whiten.
+func whitenByDefinition(xs []float64) {
+	m, variance := average(xs)
+	for i := range xs {
+		xs[i] = (xs[i] - m) / math.Sqrt(variance+1e-8)
+	}
+}
+
+// Advantages scaled over the batch: by responses, and by tokens.
+func TestAdvantagesOverTheBatch(t *testing.T) {
+	ref := randomPolicy(t, small, 7)
+	advantages := func(change func(*GroupConfig)) (*GroupTrainer, []float64) {
+		tr := NewGroup(smallGroup(change), randomPolicy(t, small, 8), ref, byPrompt{}, half)
+		var s GroupStats
+		tr.sample(rng.New(1), &s)
+		tr.advantages(&s)
+		return tr, tr.rollout.advantage
+	}
+	tr, _ := advantages(func(c *GroupConfig) { c.NormalizeAdvantages = true })
+	m, variance := average(tr.advantage)
+	near(t, "mean over responses", m, 0, 1e-12)
+	near(t, "deviation over responses", math.Sqrt(variance), 1, 1e-3) // + 1e−4 in the denominator
+	_, tokens := advantages(func(c *GroupConfig) { c.WhitenAdvantages = true })
+	m, variance = average(tokens)
+	near(t, "mean over tokens", m, 0, 1e-12)
+	near(t, "variance over tokens", variance, 1, 1e-6)
+}
+
+// What the updates measure, over several iterations, from the policies that
+// they started from: iterations are means, and levels count their own weights.
+func TestStatisticsOfIterations(t *testing.T) {
+	for _, level := range Levels {
+		c := smallGroup(func(c *GroupConfig) {
+			c.ImportanceSamplingLevel, c.NumIterations, c.LearningRate, c.Epsilon, c.EpsilonHigh, c.Beta = level, 3, 0.2, 0.05, 0.1, 0.3
+		})
+		ref := randomPolicy(t, small, 7)
+		tr := NewGroup(c, ref.Clone(), ref, byPrompt{}, half)
+		before := *tr.policy.Policy.Clone()
+		s := tr.Step(rng.New(5))
+		// The same once more, iteration by iteration.
+		again := NewGroup(c, before.Clone(), ref, byPrompt{}, half)
+		var other, want GroupStats
+		again.sample(rng.New(5), &other)
+		again.advantages(&other)
+		b := again.rollout
+		for range 3 {
+			lowMin, highMax, n := 1.0, 0.0, 0.0
+			var low, high, kl float64
+			for e := range b.prompt {
+				from, to := b.start[e], b.start[e+1]
+				y := again.tokens(from, to)
+				y.Weigh(level)
+				ownLow, ownHigh := 0.0, 0.0
+				for i, w := range y.Weight {
+					if y.Advantage[i] < 0 && w < 0.95 {
+						ownLow++
+					}
+					if y.Advantage[i] > 0 && w > 1.1 {
+						ownHigh++
+					}
+					kl += math.Exp(y.Ref[i]-y.LogP[i]) - 1 - (y.Ref[i] - y.LogP[i])
+				}
+				k := float64(to - from)
+				lowMin, highMax = min(lowMin, ownLow/k), max(highMax, ownHigh/k)
+				if level != "token" {
+					ownLow, ownHigh, k = ownLow/k, ownHigh/k, 1
+				}
+				low, high, n = low+ownLow, high+ownHigh, n+k
+			}
+			want.ClipLowMean += low / n / 3
+			want.ClipHighMean += high / n / 3
+			want.ClipLowMin += lowMin / 3
+			want.ClipHighMax += highMax / 3
+			want.KL += kl / float64(len(b.index)) / 3
+			again.backward(0, 32, &other)
+			want.GradNorm += again.policy.Update(0.2) / 3
+		}
+		near(t, level+": clip_ratio/low_mean", s.ClipLowMean, want.ClipLowMean, 1e-12)
+		near(t, level+": clip_ratio/high_mean", s.ClipHighMean, want.ClipHighMean, 1e-12)
+		near(t, level+": clip_ratio/low_min", s.ClipLowMin, want.ClipLowMin, 1e-12)
+		near(t, level+": clip_ratio/high_max", s.ClipHighMax, want.ClipHighMax, 1e-12)
+		near(t, level+": kl", s.KL, want.KL, 1e-12)
+		near(t, level+": grad_norm", s.GradNorm, want.GradNorm, 1e-12)
+		near(t, level+": loss", s.Loss, other.Loss/3, 1e-12)
+		if want.ClipLowMean == 0 || want.ClipHighMean == 0 {
+			t.Errorf("%s: nothing was clipped", level)
+		}
+	}
+}
+
+// A pass in several updates: the mean of dapo's gradients over the parts is that
+// of the whole batch, since all divide by the same number; bnpo's is not.
+func TestStepsPerGeneration(t *testing.T) {
+	for _, loss := range []string{"dapo", "bnpo"} {
+		ref := randomPolicy(t, small, 7)
+		c := smallGroup(func(c *GroupConfig) { c.LossType, c.NumGenerations, c.StepsPerGeneration = loss, 4, 4 })
+		tr := NewGroup(c, randomPolicy(t, small, 8), ref, byPrompt{}, half)
+		var s GroupStats
+		tr.sample(rng.New(1), &s)
+		tr.advantages(&s)
+		whole := make([]float64, len(tr.policy.G))
+		tr.backward(0, 32, &s)
+		num.Axpy(whole, 0.25, tr.policy.G) // divided by a part's share of the tokens
+		if loss == "bnpo" {
+			num.Axpy(whole, 0.75, tr.policy.G)
+		}
+		clear(tr.policy.G)
+		for k := range 4 {
+			tr.backward(8*k, 8*k+8, &s)
+		}
+		same := true
+		for i, g := range tr.policy.G {
+			same = same && math.Abs(g/4-whole[i]) < 1e-14
+		}
+		if same != (loss == "dapo") {
+			t.Errorf("%s: parts and whole agree: %v", loss, same)
+		}
+		// A step is one update on each part in turn.
+		clear(tr.policy.G)
+		tr, again := NewGroup(c, ref.Clone(), ref, byPrompt{}, half), NewGroup(c, ref.Clone(), ref, byPrompt{}, half)
+		s = tr.Step(rng.New(2))
+		again.sample(rng.New(2), &s)
+		again.advantages(&s)
+		for k := range 4 {
+			again.backward(8*k, 8*k+8, &s)
+			again.policy.Update(c.LearningRate)
+		}
+		if !slices.Equal(tr.policy.Policy.Logits, again.policy.Policy.Logits) {
+			t.Errorf("%s: a step is not its four updates", loss)
+		}
+	}
+}
+
+// Groups of one: the batch is what the statistics compare; and a batch in which
+// no response ends.
+func TestStatisticsAtTheEdges(t *testing.T) {
+	ref := randomPolicy(t, small, 7)
+	c := smallGroup(func(c *GroupConfig) { c.NumGenerations, c.Advantage, c.ScaleRewards = 1, "batch_mean", "none" })
+	if s := NewGroup(c, ref.Clone(), ref, byPrompt{}, half).Step(rng.New(1)); s.FracZeroStd != 0 {
+		t.Errorf("frac_reward_zero_std = %v", s.FracZeroStd)
+	}
+	z := make([]float64, small.Cells())
+	for i := small.Words; i < len(z); i += small.Outcomes() {
+		z[i] = -50
+	}
+	must(ref.SetLogits(z))
+	s := NewGroup(c, ref.Clone(), ref, byPrompt{}, half).Step(rng.New(1))
+	if s.ClippedRatio != 1 || s.MinTerminated != 0 || s.MeanTerminated != 0 || s.MaxTerminatedLength != 0 || s.MinLength != 3 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// GMPO by its formula, with tokens beyond each bound.
+func TestGMPO(t *testing.T) {
+	c := smallGroup(func(c *GroupConfig) { c.LossType, c.Epsilon, c.EpsilonHigh = "gmpo", 0.4, 0.3 })
+	for _, a := range []float64{0.7, -1.3} {
+		y := tokens([]float64{-1, -2, -0.5}, []float64{-1.5, -1.2, -0.6}, nil, a) // log ρ = 0.5, −0.8, 0.1
+		gmpo(y, &c)
+		clipped := []float64{0.3, -0.8, 0.1}
+		if a < 0 {
+			clipped = []float64{0.5, -0.4, 0.1}
+		}
+		w := math.Exp((clipped[0] + clipped[1] + clipped[2]) / 3)
+		slopes := []float64{0, -w * a, -w * a}
+		if a < 0 {
+			slopes = []float64{-w * a, 0, -w * a}
+		}
+		for i := range y.Loss {
+			near(t, "ℓ", y.Loss[i], -w*a, 1e-14)
+			near(t, "∂Σℓ/∂log π", y.Slope[i], slopes[i], 1e-14)
+		}
+		if y.Low+y.High != 1 {
+			t.Errorf("%d and %d cut off", y.Low, y.High)
+		}
+	}
+}
+
+// Dynamic sampling leaves no group without a signal where there is one to find,
+// and gives up where there is none.
+func TestDynamicSampling(t *testing.T) {
+	ref := randomPolicy(t, small, 4)
+	c := smallGroup(func(c *GroupConfig) { c.DynamicSampling, c.NumGenerations = true, 2 })
+	tr := NewGroup(c, ref.Clone(), ref, words{1, 1, 0}, half)
+	s := tr.Step(rng.New(1))
+	if s.FracZeroStd != 0 || s.PassRate == 1 || s.PassRate < 0.3 {
+		t.Errorf("%v of the groups are constant, pass rate %v", s.FracZeroStd, s.PassRate)
+	}
+	for e, y := range tr.rollout.response { // nothing is left of the groups drawn again
+		if path := ref.Path(nil, tr.rollout.prompt[e], y); !slices.Equal(path, tr.rollout.index[tr.rollout.start[e]:tr.rollout.start[e+1]]) {
+			t.Errorf("response %d is not what its tokens say", e)
+		}
+	}
+	if n := int(tr.rollout.start[32]); n != len(tr.rollout.index) || tr.rollout.start[0] != 0 {
+		t.Errorf("%d tokens, the responses end at %d", len(tr.rollout.index), n)
+	}
+	s = NewGroup(c, ref.Clone(), ref, words{0, 0, 0}, half).Step(rng.New(1))
+	if s.FracZeroStd != 1 || s.PassRate != 0.1 || s.GradNorm != 0 {
+		t.Errorf("without a signal: %+v", s)
+	}
+}
+
+// Responses that were cut lose their gradient, but not their place in the baseline.
+func TestMaskTruncatedCompletions(t *testing.T) {
+	ref := randomPolicy(t, small, 5)
+	c := smallGroup(func(c *GroupConfig) { c.MaskTruncatedCompletions, c.Beta, c.OverlongPenalty = true, 0, 1 })
+	tr := NewGroup(c, ref.Clone(), ref, words{1, 0, -1}, half)
+	var s GroupStats
+	r := rng.New(1)
+	tr.sample(r, &s)
+	tr.advantages(&s)
+	size := tr.size(0, 32)
+	tr.backward(0, 32, &s)
+	tokens := 0
+	b := tr.rollout
+	for e := range b.prompt {
+		if b.ended(e) {
+			tokens += int(b.start[e+1] - b.start[e])
+		} else if want := (words{1, 0, -1}).Score(0, b.response[e]) - 1; b.total[e] != want {
+			t.Errorf("score of a cut response %v, want %v", b.total[e], want)
+		}
+	}
+	for i, g := range tr.policy.G {
+		said := false
+		for e := range b.prompt {
+			said = said || b.ended(e) && slices.Contains(b.index[b.start[e]:b.start[e+1]], int32(i))
+		}
+		if g != 0 && !said {
+			t.Errorf("only cut responses said entry %d, and it has a gradient", i)
+		}
+	}
+	if size.Tokens != tokens || tokens == len(b.index) || size.Responses != 32 {
+		t.Errorf("%+v, %d of %d tokens", size, tokens, len(b.index))
+	}
+}
+
+func TestValidateGroup(t *testing.T) {
+	bad := GroupConfig{Advantage: "x", ScaleRewards: "x", KLIn: "x", KLEstimator: "x", LossType: "x", ImportanceSamplingLevel: "x", LRSchedulerType: "x", Beta: -1, Delta: 0.5}
+	if n := len(field.All(bad.Validate())); n != 23 {
+		t.Errorf("%d problems: %v", n, bad.Validate())
+	}
+	for name, change := range map[string]func(*GroupConfig){
+		"batch_size":             func(c *GroupConfig) { c.BatchSize = 12 },
+		"num_generations":        func(c *GroupConfig) { c.NumGenerations = 1 },
+		"steps_per_generation":   func(c *GroupConfig) { c.StepsPerGeneration = 5 },
+		"epsilon_high":           func(c *GroupConfig) { c.LossType = "cispo" },
+		"delta":                  func(c *GroupConfig) { c.Delta = 1.1 },
+		"use_bias_correction_kl": func(c *GroupConfig) { c.UseBiasCorrectionKL, c.KLEstimator = true, full },
+	} {
+		problems := field.All(smallGroup(change).Validate())
+		if len(problems) != 1 || problems[0].Field != name {
+			t.Errorf("%s: %v", name, problems)
+		}
+	}
+}
+
+func benchmarkGroup(b testing.TB, m GroupMethod, episodes int) *GroupTrainer {
+	like := benchmarkTrainer(b, episodes)
+	c := m.Defaults
+	c.BatchSize = episodes
+	return NewGroup(c, like.policy.Policy, like.ref, like.reward, like.weights)
+}
+
+func BenchmarkGroupStep(b *testing.B) {
+	for _, m := range GroupMethods {
+		b.Run(m.Name, func(b *testing.B) {
+			tr, r := benchmarkGroup(b, m, 128), rng.New(2)
+			b.ReportAllocs()
+			for b.Loop() {
+				tr.Step(r)
+			}
+			b.ReportMetric(float64(b.N*128)/b.Elapsed().Seconds(), "episodes/s")
+		})
+	}
+}
+
+func TestGroupStepAllocatesNothing(t *testing.T) {
+	for _, m := range GroupMethods {
+		tr, r := benchmarkGroup(t, m, 32), rng.New(1)
+		tr.Step(r)
+		if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
+			t.Errorf("%s: %v allocations a step", m.Name, n)
+		}
+	}
+}

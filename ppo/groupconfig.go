@@ -1,0 +1,125 @@
+package ppo
+
+import (
+	"math"
+
+	"rlhfsim/internal/field"
+)
+
+// GroupConfig is a critic-free method: which baseline, which KL, which loss. The
+// order is that of a step; names are those of TRL's GRPOConfig.
+type GroupConfig struct {
+	TotalEpisodes  int `toml:"total_episodes"`  // responses sampled in all, re-drawn groups not counted
+	BatchSize      int `toml:"batch_size"`      // responses a step
+	NumGenerations int `toml:"num_generations"` // n, responses to the same prompt
+
+	OverlongPenalty          float64 `toml:"overlong_penalty"`           // factor of the soft overlong punishment, 0 = off
+	SoftMaxLength            int     `toml:"soft_max_length"`            // L, in words; 0 = the world's max_length
+	SoftPunishCache          int     `toml:"soft_punish_cache"`          // words before L over which the punishment grows
+	MaskTruncatedCompletions bool    `toml:"mask_truncated_completions"` // responses that were cut do not count in the loss
+	DynamicSampling          bool    `toml:"dynamic_sampling"`           // groups whose rewards are all equal are drawn again
+
+	Advantage           string `toml:"advantage"`            // a key of Baselines
+	ScaleRewards        string `toml:"scale_rewards"`        // "group", "batch" or "none"
+	NormalizeAdvantages bool   `toml:"normalize_advantages"` // over the batch's responses
+	WhitenAdvantages    bool   `toml:"whiten_advantages"`    // over the batch's tokens
+
+	Beta                float64 `toml:"beta"`         // β
+	KLIn                string  `toml:"kl_in"`        // "loss", "reward" (of the response) or "token_reward"
+	KLEstimator         string  `toml:"kl_estimator"` // a key of KLEstimators, or "full"
+	UseBiasCorrectionKL bool    `toml:"use_bias_correction_kl"`
+
+	LossType                string  `toml:"loss_type"`                 // a key of GroupLosses
+	ImportanceSamplingLevel string  `toml:"importance_sampling_level"` // "token", "sequence" or "response"
+	Epsilon                 float64 `toml:"epsilon"`                   // ε of the lower bound
+	EpsilonHigh             float64 `toml:"epsilon_high"`              // and of the upper, 0 = epsilon; of cispo and gmpo see there
+	Delta                   float64 `toml:"delta"`                     // largest ratio at a negative advantage, 0 = none
+	SAPOTemperaturePos      float64 `toml:"sapo_temperature_pos"`
+	SAPOTemperatureNeg      float64 `toml:"sapo_temperature_neg"`
+	VESPOKPos               float64 `toml:"vespo_k_pos"`
+	VESPOLambdaPos          float64 `toml:"vespo_lambda_pos"`
+	VESPOKNeg               float64 `toml:"vespo_k_neg"`
+	VESPOLambdaNeg          float64 `toml:"vespo_lambda_neg"`
+	EntropyCoef             float64 `toml:"entropy_coef"`
+
+	NumIterations      int     `toml:"num_iterations"`       // passes over each batch
+	StepsPerGeneration int     `toml:"steps_per_generation"` // updates in a pass, each on a part of the groups
+	LearningRate       float64 `toml:"learning_rate"`
+	LRSchedulerType    string  `toml:"lr_scheduler_type"` // "constant", or "linear" to 0
+	MaxGradNorm        float64 `toml:"max_grad_norm"`     // 0 = no clipping
+}
+
+// DefaultGroup is GRPO as published, with a learning rate for tables instead of
+// networks: what the methods of GroupMethods differ from.
+func DefaultGroup() GroupConfig {
+	return GroupConfig{
+		TotalEpisodes: 25600, BatchSize: 128, NumGenerations: 8, SoftPunishCache: 1,
+		Advantage: "group_mean", ScaleRewards: "group",
+		Beta: 0.04, KLIn: "loss", KLEstimator: "k3",
+		LossType: "grpo", ImportanceSamplingLevel: "token", Epsilon: 0.2,
+		SAPOTemperaturePos: 1, SAPOTemperatureNeg: 1.05,
+		VESPOKPos: 2, VESPOLambdaPos: 3, VESPOKNeg: 3, VESPOLambdaNeg: 2,
+		NumIterations: 1, StepsPerGeneration: 1, LearningRate: 0.05, LRSchedulerType: "linear", MaxGradNorm: 1,
+	}
+}
+
+var klPlaces = []string{"loss", "reward", "token_reward"}
+
+// Validate reports every field that cannot stand.
+func (c GroupConfig) Validate() error {
+	var k field.Checker
+	k.Count("total_episodes", c.TotalEpisodes, 1, 1_000_000_000)
+	k.Count("num_generations", c.NumGenerations, 1, 1_000_000)
+	k.Count("batch_size", c.BatchSize, 1, 1_000_000)
+	if n := c.NumGenerations; n > 0 && c.BatchSize%n != 0 {
+		k.Add(&field.Error{Field: "batch_size", Value: c.BatchSize, Allowed: "a multiple of num_generations", Why: "a batch is made of whole groups"})
+	}
+	if (c.DynamicSampling || c.Advantage == "leave_one_out" || c.Advantage == "group_mean" || c.ScaleRewards == "group") && c.NumGenerations == 1 {
+		k.Add(&field.Error{Field: "num_generations", Value: c.NumGenerations, Allowed: "at least 2", Why: "a group of one has no other response to compare with"})
+	}
+	k.NonNegative("overlong_penalty", c.OverlongPenalty)
+	k.Count("soft_max_length", c.SoftMaxLength, 0, 1_000_000)
+	k.Count("soft_punish_cache", c.SoftPunishCache, 1, 1_000_000)
+	field.OneOf(&k, "advantage", c.Advantage, names(Baselines, func(b Baseline) string { return b.Name }))
+	field.OneOf(&k, "scale_rewards", c.ScaleRewards, scales)
+	k.NonNegative("beta", c.Beta)
+	field.OneOf(&k, "kl_in", c.KLIn, klPlaces)
+	field.OneOf(&k, "kl_estimator", c.KLEstimator, estimators)
+	if c.KLEstimator == full && c.UseBiasCorrectionKL {
+		k.Add(&field.Error{Field: "use_bias_correction_kl", Value: true, Allowed: "false with kl_estimator = \"full\"", Why: "the exact KL of a state needs no correction of its samples"})
+	}
+	field.OneOf(&k, "loss_type", c.LossType, names(GroupLosses, func(l GroupLoss) string { return l.Name }))
+	field.OneOf(&k, "importance_sampling_level", c.ImportanceSamplingLevel, Levels)
+	k.Positive("epsilon", c.Epsilon)
+	k.NonNegative("epsilon_high", c.EpsilonHigh)
+	k.Require(c.Delta == 0 || c.Delta > 1+c.clip().High && !math.IsInf(c.Delta, 0), "delta", c.Delta, "0 (none), or above 1 + epsilon_high and finite")
+	if c.LossType == "cispo" {
+		k.Require(c.EpsilonHigh > 0, "epsilon_high", c.EpsilonHigh, "above 0 with loss_type = \"cispo\", where it is the largest ratio")
+	}
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{{"sapo_temperature_pos", c.SAPOTemperaturePos}, {"sapo_temperature_neg", c.SAPOTemperatureNeg},
+		{"vespo_k_pos", c.VESPOKPos}, {"vespo_lambda_pos", c.VESPOLambdaPos}, {"vespo_k_neg", c.VESPOKNeg}, {"vespo_lambda_neg", c.VESPOLambdaNeg}} {
+		k.Positive(f.name, f.value)
+	}
+	k.NonNegative("entropy_coef", c.EntropyCoef)
+	k.Count("num_iterations", c.NumIterations, 1, 1000)
+	k.Count("steps_per_generation", c.StepsPerGeneration, 1, max(1, c.BatchSize/max(1, c.NumGenerations)))
+	k.Positive("learning_rate", c.LearningRate)
+	field.OneOf(&k, "lr_scheduler_type", c.LRSchedulerType, schedulers)
+	k.NonNegative("max_grad_norm", c.MaxGradNorm)
+	return k.Err()
+}
+
+// clip is the range of the clipped losses.
+func (c *GroupConfig) clip() Clip {
+	r := Clip{Low: c.Epsilon, High: c.EpsilonHigh, Delta: c.Delta}
+	if r.High == 0 {
+		r.High = r.Low
+	}
+	if r.Delta == 0 {
+		r.Delta = math.Inf(1)
+	}
+	return r
+}

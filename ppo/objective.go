@@ -1,0 +1,31 @@
+package ppo
+
+// GroupObjective is the loss that a GroupConfig composes: a surrogate of the
+// importance weights, an aggregation, and the KL where it stands in the loss,
+//
+//	L = Σ_i a_i Σ_t [ ℓ(w_t, Â_t) + β k(t) ]
+type GroupObjective struct {
+	Config   GroupConfig
+	Loss     GroupLoss
+	KL       KLEstimator
+	KLInLoss bool // by an estimator; "full" needs whole rows and is the trainer's
+}
+
+// NewGroupObjective composes the loss of a valid configuration.
+func NewGroupObjective(c GroupConfig) *GroupObjective {
+	o := &GroupObjective{Config: c, Loss: groupLoss(c.LossType)}
+	k, estimated := estimator(c.KLEstimator)
+	o.KL, o.KLInLoss = k, estimated && c.KLIn == "loss" && c.Beta != 0
+	return o
+}
+
+// Of fills the loss of every token of one response and its slopes, and returns
+// Σ_t k(t), 0 where the KL is not in the loss.
+func (o *GroupObjective) Of(y *Tokens) (kl float64) {
+	y.Weigh(o.Config.ImportanceSamplingLevel)
+	o.Loss.Surrogate(y, &o.Config)
+	if o.KLInLoss {
+		kl = y.AddKL(o.KL, o.Config.Beta, o.Config.UseBiasCorrectionKL)
+	}
+	return kl
+}

@@ -1,0 +1,350 @@
+package ppo
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"rlhfsim/internal/field"
+	"rlhfsim/internal/num"
+	"rlhfsim/internal/rng"
+	"rlhfsim/policy"
+)
+
+func online(change func(*OnlineConfig)) OnlineConfig {
+	c := DefaultOnline()
+	c.BatchSize, c.TotalEpisodes, c.LRSchedulerType = 32, 3200, "constant"
+	if change != nil {
+		change(&c)
+	}
+	return c
+}
+
+// Online DPO and IPO with a decided judge are TRL's pair losses.
+func TestGoldenOnlineLosses(t *testing.T) {
+	t.Run("dpo_sigmoid.json", func(t *testing.T) {
+		var g struct {
+			Cases []struct {
+				Chosen      []float64 `json:"policy_chosen_logps"`
+				Rejected    []float64 `json:"policy_rejected_logps"`
+				RefChosen   []float64 `json:"ref_chosen_logps"`
+				RefRejected []float64 `json:"ref_rejected_logps"`
+			}
+			Results []struct {
+				Case           int
+				Beta           float64
+				LabelSmoothing float64   `json:"label_smoothing"`
+				Loss           []float64 `json:"per_sequence_loss"`
+				Grad           []float64 `json:"grad_policy_chosen_logps"`
+			}
+		}
+		readGolden(t, "dpo_sigmoid.json", &g)
+		for _, r := range g.Results {
+			in := g.Cases[r.Case]
+			c := online(func(c *OnlineConfig) { c.Beta = r.Beta })
+			for i, want := range r.Loss {
+				// Either response may be the first.
+				for _, first := range []float64{1, 0} {
+					d := Duel{LogP: [2]float64{in.Chosen[i], in.Rejected[i]}, Ref: [2]float64{in.RefChosen[i], in.RefRejected[i]}, P: first}
+					k := 0
+					if first == 0 {
+						d.LogP[0], d.LogP[1], d.Ref[0], d.Ref[1] = d.LogP[1], d.LogP[0], d.Ref[1], d.Ref[0]
+						k = 1
+					}
+					loss, slope := onlineSigmoid(&d, &c)
+					near(t, "loss", loss, want, 1e-12)
+					near(t, "∂L/∂log π", slope[k]/float64(len(r.Loss)), r.Grad[i], 1e-12)
+				}
+			}
+		}
+	})
+}
+
+// Slopes of the losses that are functions of log π.
+func TestOnlineSlopes(t *testing.T) {
+	for _, l := range OnlineLosses {
+		if l.Name == "nash_md" {
+			continue // holds its advantage fixed
+		}
+		for _, p := range []float64{0, 0.3, 1} {
+			c := online(func(c *OnlineConfig) { c.Beta, c.Alpha = 0.7, 0.2 })
+			d := Duel{LogP: [2]float64{-3, -2.2}, Ref: [2]float64{-2.5, -2.9}, Old: [2]float64{-2.8, -2.4}, P: p}
+			_, slope := l.Of(&d, &c)
+			for k := range 2 {
+				const h = 1e-6
+				up, down := d, d
+				up.LogP[k], down.LogP[k] = d.LogP[k]+h, d.LogP[k]-h
+				a, _ := l.Of(&up, &c)
+				b, _ := l.Of(&down, &c)
+				near(t, l.Name+": slope", slope[k], (a-b)/(2*h), 1e-8)
+			}
+		}
+	}
+}
+
+// The values of the losses, written out.
+func TestOnlineLossValues(t *testing.T) {
+	c := online(func(c *OnlineConfig) { c.Beta, c.Alpha = 0.7, 0.2 })
+	d := Duel{LogP: [2]float64{-3, -2.2}, Ref: [2]float64{-2.5, -2.9}, Old: [2]float64{-2.8, -2.4}, P: 0.3}
+	h, lsg := (-3+2.5)-(-2.2+2.9), func(x float64) float64 { return -math.Log(1 + math.Exp(-x)) }
+	dpo := -0.3*lsg(0.7*h) - 0.7*lsg(-0.7*h)
+	advantage := 0.3 - 0.5 - 0.7*(-3+2.5)
+	for name, want := range map[string]float64{
+		"sigmoid": dpo, "xpo": dpo + 0.2*-2.2, "ipo": 0.3*math.Pow(h-1/1.4, 2) + 0.7*math.Pow(h+1/1.4, 2), "nash_md": advantage * 3,
+		"sppo": 0.5*math.Pow(-3+2.8-(0.3-0.5)/0.7, 2) + 0.5*math.Pow(-2.2+2.4-(0.7-0.5)/0.7, 2),
+	} {
+		l := onlineLoss(name)
+		loss, slope := l.Of(&d, &c)
+		near(t, name, loss, want, 1e-12)
+		if name == "nash_md" {
+			near(t, name+": slope", slope[0], -advantage, 1e-12)
+		}
+	}
+}
+
+// Who writes the second response, seen by a reference that says nothing.
+func TestRivals(t *testing.T) {
+	silent := randomPolicy(t, small, 1)
+	z := make([]float64, small.Cells())
+	for i := small.Words; i < len(z); i += small.Outcomes() {
+		z[i] = 50
+	}
+	must(silent.SetLogits(z))
+	for loss, want := range map[string]bool{"sigmoid": false, "ipo": false, "sppo": false, "xpo": true, "nash_md": true} {
+		tr := NewOnline(online(func(c *OnlineConfig) { c.LossType, c.MixtureCoef = loss, 1 }), randomPolicy(t, small, 2), silent, byPrompt{}, half)
+		tr.Step(rng.New(1))
+		first, second := 0, 0
+		for i := 0; i < 32; i += 2 {
+			first, second = first+len(tr.rollout.response[i]), second+len(tr.rollout.response[i+1])
+		}
+		if first == 0 || (second == 0) != want {
+			t.Errorf("%s: %d words in first responses, %d in second", loss, first, second)
+		}
+	}
+}
+
+// Updates on one batch: the loss and the norm are means over them.
+func TestOnlineIterations(t *testing.T) {
+	ref, pi := randomPolicy(t, small, 7), randomPolicy(t, small, 8)
+	c := online(func(c *OnlineConfig) { c.NumIterations = 3 })
+	s := NewOnline(c, pi.Clone(), ref, byPrompt{}, half).Step(rng.New(1))
+	tr := NewOnline(c, pi.Clone(), ref, byPrompt{}, half)
+	var other OnlineStats
+	tr.sample(rng.New(1), &other)
+	loss, norm := 0.0, 0.0
+	for range 3 {
+		loss += tr.backward(&other, false) / 3
+		norm += tr.policy.Update(c.LearningRate) / 3
+	}
+	near(t, "loss", s.Loss, loss, 1e-12)
+	near(t, "grad_norm", s.GradNorm, norm, 1e-12)
+}
+
+// At π* ∝ π_ref exp(r/β) a judge who follows Bradley-Terry leaves online DPO
+// nothing to learn, pair by pair: h β = r_1 − r_2 (Rafailov et al. 2023, section 4).
+func TestOnlineDPOStopsAtTheOptimum(t *testing.T) {
+	s := policy.Shape{Prompts: 1, Words: 3, MaxLength: 1, Order: 1}
+	ref, reward, c := randomPolicy(t, s, 1), words{1, 0.2, -0.7}, online(func(c *OnlineConfig) { c.Beta, c.Judge = 0.4, "probability" })
+	z := slices.Clone(ref.LogP)
+	for w, r := range reward {
+		z[ref.Row(0, 0, ref.Start())+w] += r / c.Beta
+	}
+	best := ref.Clone()
+	if err := best.SetLogits(z); err != nil {
+		t.Fatal(err)
+	}
+	tr := NewOnline(c, best, ref, reward, []float64{1})
+	for range 20 {
+		if s := tr.Step(rng.New(1)); s.GradNorm > 1e-12 {
+			t.Fatalf("a gradient of norm %v at the optimum", s.GradNorm)
+		}
+	}
+}
+
+// Nash-MD's expected gradient, by enumeration of both responses, is that of
+// P(π ≻ rival) − β KL(π‖π_ref) with the rival as it is.
+func TestNashMDGradient(t *testing.T) {
+	ref, pi := randomPolicy(t, tiny, 1), randomPolicy(t, tiny, 2)
+	c := online(func(c *OnlineConfig) {
+		c.BatchSize, c.Beta, c.LossType, c.Judge, c.MixtureCoef = 2, 0.4, "nash_md", "probability", 0.3
+	})
+	tr := NewOnline(c, pi, ref, tinyReward, unequal)
+	tr.sync()
+	rival := *tr.rival.Clone()
+	for i, l := range rival.LogP { // rows ∝ π^0.7 π_ref^0.3
+		at := i / pi.Outcomes() * pi.Outcomes()
+		if d := l - rival.LogP[at] - 0.7*(pi.LogP[i]-pi.LogP[at]) - 0.3*(ref.LogP[i]-ref.LogP[at]); math.Abs(d) > 1e-12 {
+			t.Fatalf("the mixture is off by %v", d)
+		}
+	}
+	all := everyResponse(tiny)
+	utility := func() (sum float64) {
+		for x, weight := range unequal {
+			x := policy.Prompt(x)
+			for _, y := range all {
+				p := weight * math.Exp(pi.LogProb(x, y))
+				sum -= p * 0.4 * (pi.LogProb(x, y) - ref.LogProb(x, y))
+				for _, z := range all {
+					sum += p * math.Exp(rival.LogProb(x, z)) * num.Sigmoid(tinyReward.Score(x, y)-tinyReward.Score(x, z))
+				}
+			}
+		}
+		return sum
+	}
+	got := make([]float64, pi.Cells())
+	for x, weight := range unequal {
+		x := policy.Prompt(x)
+		for _, y := range all {
+			for _, z := range all {
+				p := weight * math.Exp(pi.LogProb(x, y)+rival.LogProb(x, z))
+				holder := &GroupTrainer{rollout: tr.rollout, policy: tr.policy, ref: ref, reward: tinyReward}
+				put(holder, x, y, z)
+				tr.preferred[0] = num.Sigmoid(tinyReward.Score(x, y) - tinyReward.Score(x, z))
+				var s OnlineStats
+				tr.backward(&s, false)
+				pi.LogitGradient(tr.policy.G)
+				num.Axpy(got, -p, tr.policy.G)
+				clear(tr.policy.G)
+			}
+		}
+	}
+	z := slices.Clone(pi.Logits)
+	const h = 1e-5
+	for i := range z {
+		at := func(v float64) float64 {
+			moved := slices.Clone(z)
+			moved[i] = v
+			must(pi.SetLogits(moved))
+			return utility()
+		}
+		near(t, "∂U/∂z", got[i], (at(z[i]+h)-at(z[i]-h))/(2*h), 1e-8)
+	}
+}
+
+// What every online method must do.
+func TestOnlineMethods(t *testing.T) {
+	for _, m := range OnlineMethods {
+		t.Run(m.Name, func(t *testing.T) {
+			if err := m.Defaults.Validate(); err != nil || m.Idea == "" || m.Paper == "" {
+				t.Errorf("%v, %+v", err, m)
+			}
+			run := func(seed uint64) (float64, *policy.Softmax) {
+				c := m.Defaults
+				c.BatchSize, c.TotalEpisodes, c.Beta = 64, 64*80, 0.3
+				ref := randomPolicy(t, small, 3)
+				frozen := slices.Clone(ref.LogP)
+				pi := ref.Clone()
+				tr, r := NewOnline(c, pi, ref, words{1, 0, -1}, half), rng.New(seed)
+				e, add := policy.NewEvaluator(small, half), additive(words{1, 0, -1}, small)
+				before := e.Expect(&pi.Chain, &ref.Chain, &add).Reward
+				for range tr.Steps() {
+					tr.Step(r)
+				}
+				if !slices.Equal(frozen, ref.LogP) {
+					t.Error("the reference changed")
+				}
+				return e.Expect(&pi.Chain, &ref.Chain, &add).Reward - before, pi
+			}
+			gained, a := run(1)
+			if gained < 0.2 {
+				t.Errorf("the reward rose by %v", gained)
+			}
+			_, b := run(1)
+			_, other := run(2)
+			if !slices.Equal(a.Logits, b.Logits) || slices.Equal(a.Logits, other.Logits) {
+				t.Error("the seed does not decide the result")
+			}
+		})
+	}
+}
+
+// The sampling policy is renewed every sync_params_every steps and not between.
+func TestSyncParamsEvery(t *testing.T) {
+	ref := randomPolicy(t, small, 3)
+	tr, r := NewOnline(online(func(c *OnlineConfig) { c.SyncParamsEvery = 3 }), ref.Clone(), ref, words{1, 0, -1}, half), rng.New(1)
+	var seen []string
+	for range 7 {
+		tr.Step(r)
+		seen = append(seen, fmt.Sprint(tr.source.LogP[:4]))
+	}
+	for step, s := range seen {
+		if same := step > 0 && s == seen[step-1]; same == (step%3 == 0) {
+			t.Errorf("step %d: the sampling policy is the one before: %v", step, same)
+		}
+	}
+}
+
+func TestOnlineStats(t *testing.T) {
+	ref, pi := randomPolicy(t, small, 7), randomPolicy(t, small, 8)
+	tr := NewOnline(online(func(c *OnlineConfig) { c.Beta = 0.3 }), pi.Clone(), ref, byPrompt{}, half)
+	s := tr.Step(rng.New(1))
+	b := tr.rollout
+	var want OnlineStats
+	for i := 0; i < 32; i += 2 {
+		w, l := i, i+1
+		if b.total[l] > b.total[w] {
+			w, l = l, w
+		}
+		x := b.prompt[i]
+		lr := func(e int) float64 { return pi.LogProb(x, b.response[e]) - ref.LogProb(x, b.response[e]) }
+		want.KL += lr(i) / 16
+		want.RewardsChosen += 0.3 * lr(w) / 16
+		want.RewardsRejected += 0.3 * lr(l) / 16
+		want.ScoresMargin += (b.total[w] - b.total[l]) / 16
+		want.LogpsChosen += pi.LogProb(x, b.response[w]) / 16
+		want.LogpsRejected += pi.LogProb(x, b.response[l]) / 16
+		want.Entropy -= pi.LogProb(x, b.response[i]) / 16
+		want.Scores += (b.total[w] + b.total[l]) / 32
+		if lr(w) > lr(l) {
+			want.Accuracy += 1. / 16
+		}
+		loss := -math.Log(1 / (1 + math.Exp(-0.3*(lr(w)-lr(l)))))
+		if b.total[w] == b.total[l] {
+			loss = loss/2 - math.Log(1/(1+math.Exp(0.3*(lr(w)-lr(l)))))/2
+		}
+		want.Loss += loss / 16
+		for e := i; e < i+2; e++ {
+			if b.ended(e) {
+				want.EOS += 1. / 32
+			}
+		}
+	}
+	for name, v := range map[string][2]float64{"kl": {s.KL, want.KL}, "chosen": {s.RewardsChosen, want.RewardsChosen}, "rejected": {s.RewardsRejected, want.RewardsRejected},
+		"margin": {s.ScoresMargin, want.ScoresMargin}, "logps/chosen": {s.LogpsChosen, want.LogpsChosen}, "logps/rejected": {s.LogpsRejected, want.LogpsRejected},
+		"entropy": {s.Entropy, want.Entropy}, "scores": {s.Scores, want.Scores}, "accuracy": {s.Accuracy, want.Accuracy}, "loss": {s.Loss, want.Loss}, "eos": {s.EOS, want.EOS}} {
+		near(t, name, v[0], v[1], 1e-12)
+	}
+	for range s.All() {
+		break // stopping early must be possible
+	}
+}
+
+func TestJudges(t *testing.T) {
+	r, sum := rng.New(1), 0.0
+	for range 20_000 {
+		sum += Judges[1].P(0.8, r) / 20_000
+	}
+	near(t, "share of labels", sum, num.Sigmoid(0.8), 0.01)
+	for margin, want := range map[float64]float64{1: 1, -1: 0, 0: 0.5} {
+		near(t, "argmax", Judges[0].P(margin, nil), want, 0)
+	}
+}
+
+func TestValidateOnline(t *testing.T) {
+	if n := len(field.All(OnlineConfig{BatchSize: 3, Judge: "x", LossType: "x", MixtureCoef: 2, Alpha: -1}.Validate())); n != 11 {
+		t.Errorf("%d problems", n)
+	}
+}
+
+func TestOnlineStepAllocatesNothing(t *testing.T) {
+	for _, m := range OnlineMethods {
+		like, c := benchmarkTrainer(t, 32), m.Defaults
+		c.BatchSize, c.SyncParamsEvery = 32, max(1, c.SyncParamsEvery/10)
+		tr, r := NewOnline(c, like.policy.Policy, like.ref, like.reward, like.weights), rng.New(1)
+		tr.Step(r)
+		if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
+			t.Errorf("%s: %v allocations a step", m.Name, n)
+		}
+	}
+}

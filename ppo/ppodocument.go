@@ -1,0 +1,252 @@
+package ppo
+
+import (
+	"fmt"
+	"math"
+
+	"rlhfsim/internal/num"
+)
+
+// ppoCase is a batch of padded responses; TRL 0.9.6 gives their lengths, 1.12 the
+// index of their last token, and other names to two columns.
+type ppoCase struct {
+	Length    []int
+	Last      []int       `json:"sequence_lengths"`
+	Old       [][]float64 `json:"old_logprobs"`
+	OldLater  [][]float64 `json:"logprobs"`
+	Ref       [][]float64 `json:"ref_logprobs"`
+	New       [][]float64 `json:"new_logprobs"`
+	Values    [][]float64
+	NewValues [][]float64 `json:"new_values"`
+	Scores    []float64
+}
+
+type ppoResult struct {
+	Config struct {
+		Gamma, Lam, Cliprange float64
+		KLCoef                float64 `json:"kl_coef"`
+		KLPenalty             string  `json:"kl_penalty"`
+		KLEstimator           string  `json:"kl_estimator"`
+		CliprangeValue        float64 `json:"cliprange_value"`
+		VFCoef                float64 `json:"vf_coef"`
+		WhitenRewards         bool    `json:"whiten_rewards"`
+	}
+	TokenRewards [][]float64 `json:"token_rewards"`
+	GAE          [][]float64 `json:"gae_before_whitening"`
+	Returns      [][]float64
+	Advantages   [][]float64
+	PolicyLoss   float64     `json:"policy_loss"`
+	ValueLoss    float64     `json:"value_loss"`
+	TotalLoss    float64     `json:"total_loss"`
+	PolicyClip   float64     `json:"policy_clipfrac"`
+	ValueClip    float64     `json:"value_clipfrac"`
+	ApproxKL     *float64    `json:"approxkl"`
+	ApproxKLAll  *float64    `json:"approxkl_over_all_positions"`
+	PolicyKL     *float64    `json:"policykl"`
+	GradLogprobs [][]float64 `json:"grad_new_logprobs"`
+	GradValues   [][]float64 `json:"grad_new_values"`
+}
+
+// ppoUpdate is one batch on its way through PPO's formulas, flat over the
+// responses. A response has tokens, and places with a reward and a value: in TRL
+// 1.12 one more, past its last token, where there is room.
+type ppoUpdate struct {
+	tokens, places                                 []int
+	width                                          int
+	reward, whitened, gae, returns, values, newest []float64 // of places
+	advantage, logRatio                            []float64 // of tokens
+}
+
+// layout reads tokens and places off a case and checks its shape.
+func (in *ppoCase) layout() (*ppoUpdate, error) {
+	u := &ppoUpdate{}
+	if in.OldLater != nil {
+		in.Old = in.OldLater
+	}
+	for e := range in.Scores {
+		if e >= len(in.Old) {
+			return nil, fmt.Errorf("%d scores for %d responses", len(in.Scores), len(in.Old))
+		}
+		width, n, m := len(in.Old[e]), 0, 0
+		switch {
+		case e < len(in.Last):
+			n = in.Last[e] + 1
+			m = min(n+1, width)
+		case e < len(in.Length):
+			n, m = in.Length[e], in.Length[e]
+		}
+		if n < 1 || n > width {
+			return nil, fmt.Errorf("response %d has %d tokens in a row of %d", e, n, width)
+		}
+		for _, table := range [][][]float64{in.Ref, in.New, in.Values, in.NewValues} {
+			if e >= len(table) || len(table[e]) != width {
+				return nil, fmt.Errorf("row %d is not equally long in all tables", e)
+			}
+		}
+		u.tokens, u.places, u.width = append(u.tokens, n), append(u.places, m), width
+	}
+	if len(u.tokens) == 0 {
+		return nil, fmt.Errorf("a case without scores")
+	}
+	return u, nil
+}
+
+// of computes one update of PPOTrainer and compares every number of it.
+func (r ppoResult) of(in ppoCase, out *comparison) error {
+	u, err := in.layout()
+	if err != nil {
+		return err
+	}
+	if err := u.rewards(in, r); err != nil {
+		return err
+	}
+	u.advantages(in, r)
+	got := u.losses(r)
+	got.TokenRewards, got.GAE, got.Returns = u.rows(u.places, u.whitened), u.rows(u.places, u.gae), u.rows(u.places, u.returns)
+	got.Advantages = u.rows(u.tokens, u.advantage)
+	if in.Last == nil { // 0.9.6 shows rewards before whitening
+		got.TokenRewards = u.rows(u.places, u.reward)
+	}
+	return r.compare(got, u, out)
+}
+
+// rewards fills the token rewards, whitened where the configuration says so.
+func (u *ppoUpdate) rewards(in ppoCase, r ppoResult) error {
+	name := r.Config.KLEstimator
+	if older, known := map[string]string{"kl": "k1", "abs": "abs", "mse": "k2"}[r.Config.KLPenalty]; known {
+		name = older
+	}
+	k, ok := estimator(name)
+	if !ok {
+		return fmt.Errorf("no KL estimator %q", name)
+	}
+	for e, n := range u.tokens {
+		own := make([]float64, u.places[e])
+		for t := range n {
+			own[t], _ = k.Of(in.Old[e][t], in.Ref[e][t])
+		}
+		TokenRewards(own, own, r.Config.KLCoef, in.Scores[e])
+		u.reward = append(u.reward, own...)
+	}
+	u.whitened = append([]float64(nil), u.reward...)
+	if r.Config.WhitenRewards {
+		Whiten(u.whitened, false)
+	}
+	return nil
+}
+
+// advantages fills GAE and returns of the places and the whitened advantages of
+// the tokens. TRL 0.9.6 whitens the zeros of the padding too and lets them flow
+// back into the advantages.
+func (u *ppoUpdate) advantages(in ppoCase, r ppoResult) {
+	padding := 0.0
+	if r.Config.WhitenRewards && in.Last == nil {
+		m, variance := moments(u.reward)
+		padding = m - m/math.Sqrt(variance+1e-8)
+	}
+	rest := u.whitened
+	for e, m := range u.places {
+		width := m
+		if in.Last == nil {
+			width = u.width
+		}
+		own, reward := make([]float64, width), make([]float64, width)
+		fill(reward, padding)
+		copy(reward, rest[:m])
+		rest = rest[m:]
+		GAE(own, reward, in.Values[e][:width], r.Config.Gamma, r.Config.Lam)
+		u.gae = append(u.gae, own[:m]...)
+		u.advantage = append(u.advantage, own[:u.tokens[e]]...)
+		u.values = append(u.values, in.Values[e][:m]...)
+		u.newest = append(u.newest, in.NewValues[e][:m]...)
+		for t := range u.tokens[e] {
+			u.logRatio = append(u.logRatio, in.New[e][t]-in.Old[e][t])
+		}
+	}
+	for i, a := range u.gae {
+		u.returns = append(u.returns, a+u.values[i])
+	}
+	Whiten(u.advantage, true)
+}
+
+// losses are the clipped losses, their gradients and what TRL measures beside.
+func (u *ppoUpdate) losses(r ppoResult) ppoResult {
+	var got ppoResult
+	approx, moved := 0.0, 0.0
+	each, place := 1/float64(len(u.advantage)), 1/float64(len(u.returns))
+	slopes, valueSlopes := make([]float64, len(u.advantage)), make([]float64, len(u.returns))
+	clip := Clip{Low: r.Config.Cliprange, High: r.Config.Cliprange, Delta: math.Inf(1)}
+	for j, a := range u.advantage {
+		loss, slope, clipped := Clipped(num.Exp(u.logRatio[j]), a, clip)
+		slopes[j] = float64(each * slope)
+		got.PolicyLoss += float64(each * loss)
+		got.PolicyClip += float64(each * clipped)
+		approx += float64(0.5 * float64(u.logRatio[j]*u.logRatio[j]))
+		moved -= float64(each * u.logRatio[j])
+	}
+	for j, target := range u.returns {
+		loss, slope, clipped := ClippedValue(u.newest[j], u.values[j], target, r.Config.CliprangeValue)
+		valueSlopes[j] = float64(float64(r.Config.VFCoef*place) * slope)
+		got.ValueLoss += float64(place * loss)
+		got.ValueClip += float64(place * clipped)
+	}
+	mean, all := approx*each, approx/float64(u.width*len(u.tokens))
+	got.ApproxKL, got.ApproxKLAll, got.PolicyKL = &mean, &all, &moved
+	got.TotalLoss = got.PolicyLoss + float64(r.Config.VFCoef*got.ValueLoss)
+	got.GradLogprobs, got.GradValues = u.rows(u.tokens, slopes), u.rows(u.places, valueSlopes)
+	return got
+}
+
+// rows cuts a flat column into one row a response.
+func (u *ppoUpdate) rows(sizes []int, column []float64) [][]float64 {
+	var out [][]float64
+	for _, n := range sizes {
+		out, column = append(out, column[:n]), column[n:]
+	}
+	return out
+}
+
+// compare puts the document's numbers next to those computed. What lies in the
+// padding is not compared, but for gradients, which are 0 there.
+func (r ppoResult) compare(got ppoResult, u *ppoUpdate, out *comparison) error {
+	for _, c := range []struct {
+		field     string
+		want, got [][]float64
+	}{{"token_rewards", r.TokenRewards, got.TokenRewards}, {"gae_before_whitening", r.GAE, got.GAE}, {"returns", r.Returns, got.Returns}, {"advantages", r.Advantages, got.Advantages}} {
+		if err := out.table(c.field, clipRows(c.want, c.got), c.got, exactTolerance); err != nil {
+			return err
+		}
+	}
+	for _, c := range []struct {
+		field     string
+		want, got [][]float64
+	}{{"grad_new_logprobs", r.GradLogprobs, got.GradLogprobs}, {"grad_new_values", r.GradValues, got.GradValues}} {
+		for e, row := range c.got {
+			c.got[e] = append(append([]float64(nil), row...), make([]float64, u.width-len(row))...)
+		}
+		if err := out.table(c.field, c.want, c.got, gradientTolerance); err != nil {
+			return err
+		}
+	}
+	out.add("policy_loss", r.PolicyLoss, got.PolicyLoss, exactTolerance)
+	out.add("value_loss", r.ValueLoss, got.ValueLoss, exactTolerance)
+	out.add("total_loss", r.TotalLoss, got.TotalLoss, exactTolerance)
+	out.add("policy_clipfrac", r.PolicyClip, got.PolicyClip, float32Tolerance)
+	out.add("value_clipfrac", r.ValueClip, got.ValueClip, float32Tolerance)
+	out.optional("approxkl", r.ApproxKL, *got.ApproxKL, exactTolerance)
+	out.optional("approxkl_over_all_positions", r.ApproxKLAll, *got.ApproxKLAll, exactTolerance)
+	out.optional("policykl", r.PolicyKL, *got.PolicyKL, exactTolerance)
+	return nil
+}
+
+// clipRows cuts each row to the length of its counterpart, where it is longer.
+func clipRows(rows, like [][]float64) [][]float64 {
+	out := make([][]float64, len(rows))
+	for e, row := range rows {
+		out[e] = row
+		if e < len(like) && len(row) > len(like[e]) {
+			out[e] = row[:len(like[e])]
+		}
+	}
+	return out
+}

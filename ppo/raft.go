@@ -1,0 +1,148 @@
+package ppo
+
+import (
+	"iter"
+
+	"rlhfsim/internal/field"
+	"rlhfsim/internal/rng"
+	"rlhfsim/policy"
+)
+
+// RaftConfig is the training of Raft.
+type RaftConfig struct {
+	TotalEpisodes   int     `toml:"total_episodes"`   // responses sampled in all
+	BatchSize       int     `toml:"batch_size"`       // responses a step
+	NumGenerations  int     `toml:"num_generations"`  // n, of which the best is kept
+	SampleFrom      string  `toml:"sample_from"`      // "policy" (expert iteration) or "reference" (best-of-n, distilled)
+	NumTrainEpochs  int     `toml:"num_train_epochs"` // updates on the responses kept of a batch
+	LearningRate    float64 `toml:"learning_rate"`
+	LRSchedulerType string  `toml:"lr_scheduler_type"` // "constant", or "linear" to 0
+	MaxGradNorm     float64 `toml:"max_grad_norm"`     // 0 = no clipping
+}
+
+// DefaultRaft samples as much as the other methods by default do.
+func DefaultRaft() RaftConfig {
+	return RaftConfig{TotalEpisodes: 25600, BatchSize: 128, NumGenerations: 4, SampleFrom: "policy", NumTrainEpochs: 1,
+		LearningRate: 0.03, LRSchedulerType: "linear", MaxGradNorm: 1}
+}
+
+// Validate reports every field that cannot stand.
+func (c RaftConfig) Validate() error {
+	var k field.Checker
+	k.Count("total_episodes", c.TotalEpisodes, 1, 1_000_000_000)
+	k.Count("batch_size", c.BatchSize, 1, 1_000_000)
+	k.Count("num_generations", c.NumGenerations, 1, 1_000_000)
+	if n := c.NumGenerations; n > 0 && c.BatchSize%n != 0 {
+		k.Add(&field.Error{Field: "batch_size", Value: c.BatchSize, Allowed: "a multiple of num_generations", Why: "a batch is made of whole groups"})
+	}
+	field.OneOf(&k, "sample_from", c.SampleFrom, []string{"policy", "reference"})
+	k.Count("num_train_epochs", c.NumTrainEpochs, 1, 1000)
+	k.Positive("learning_rate", c.LearningRate)
+	field.OneOf(&k, "lr_scheduler_type", c.LRSchedulerType, schedulers)
+	k.NonNegative("max_grad_norm", c.MaxGradNorm)
+	return k.Err()
+}
+
+// Raft fine-tunes on the best of n samples (rejection sampling; Dong et al.
+// 2023, RAFT, arXiv 2304.06767, algorithm 1; with samples of the current policy
+// it is expert iteration, Anthony et al. 2017). No KL holds it: only where it
+// samples from does.
+//
+//	y_1 … y_n ~ π,  y* = argmax_i r(x, y_i),  L = −(1/N) Σ_{y*} Σ_t log π_θ(y*_t)
+type Raft struct {
+	cfg         RaftConfig
+	policy      *policy.Trainer
+	source, ref *policy.Softmax
+	reward      Scorer
+	weights     []float64
+	rollout     *rollout
+	kept        []int // episodes
+	visits      []float64
+	step        int
+}
+
+// NewRaft prepares the fine-tuning of pi, which starts as a copy of ref.
+func NewRaft(cfg RaftConfig, pi, ref *policy.Softmax, reward Scorer, promptWeights []float64) *Raft {
+	t := &Raft{cfg: cfg, policy: policy.NewTrainer(pi, cfg.MaxGradNorm), source: pi, ref: ref, reward: reward, weights: promptWeights,
+		rollout: newRollout(cfg.BatchSize, pi.Shape), kept: make([]int, 0, cfg.BatchSize), visits: make([]float64, pi.Rows())}
+	if cfg.SampleFrom == "reference" {
+		t.source = ref
+	}
+	return t
+}
+
+// Steps is the number of batches of the whole training.
+func (t *Raft) Steps() int { return (t.cfg.TotalEpisodes + t.cfg.BatchSize - 1) / t.cfg.BatchSize }
+
+// Step samples a batch, keeps the best of each group and learns them.
+func (t *Raft) Step(r *rng.Stream) RaftStats {
+	s := RaftStats{LearningRate: scheduled(t.cfg.LRSchedulerType, t.cfg.LearningRate, t.step, t.Steps())}
+	t.sample(r, &s)
+	for range t.cfg.NumTrainEpochs {
+		t.backward(&s)
+		s.GradNorm += t.policy.Update(s.LearningRate)
+	}
+	for _, v := range []*float64{&s.Loss, &s.Entropy, &s.GradNorm} {
+		*v /= float64(t.cfg.NumTrainEpochs)
+	}
+	t.step++
+	s.Episode = float64(t.step * t.cfg.BatchSize)
+	return s
+}
+
+// sample draws the groups and keeps the best response of each.
+func (t *Raft) sample(r *rng.Stream, s *RaftStats) {
+	b, n := t.rollout, t.cfg.NumGenerations
+	b.truncate(0)
+	t.kept = t.kept[:0]
+	for e := 0; e < len(b.prompt); e += n {
+		x := policy.Prompt(draw(t.weights, r.Float64()))
+		for k := e; k < e+n; k++ {
+			b.respond(k, x, t.source, r)
+			b.total[k] = t.reward.Score(x, b.response[k])
+		}
+		best := e + Best(b.total[e:e+n])
+		t.kept = append(t.kept, best)
+		s.Kept += b.total[best]
+	}
+	s.Kept /= float64(len(t.kept))
+	s.Reward, s.RewardStd = mean(b.total), deviation(b.total)
+}
+
+// backward adds the gradient of the likelihood of the responses kept.
+func (t *Raft) backward(s *RaftStats) {
+	b, tokens := t.rollout, 0
+	for _, e := range t.kept {
+		tokens += int(b.start[e+1] - b.start[e])
+	}
+	each := 1 / float64(tokens)
+	clear(t.visits)
+	for _, e := range t.kept {
+		for j := b.start[e]; j < b.start[e+1]; j++ {
+			t.policy.G[b.index[j]] -= each
+			t.visits[b.row[j]] += each
+			s.Loss -= float64(each * t.policy.Policy.LogP[b.index[j]])
+		}
+	}
+	s.Entropy += entropyBonus(t.policy, t.visits, 0)
+}
+
+// RaftStats of one step.
+type RaftStats struct {
+	Loss         float64 // −log π of a token of the responses kept
+	Reward       float64 // mean score of all samples
+	RewardStd    float64 // over the batch, unbiased
+	Kept         float64 // reward/kept: mean score of the responses kept
+	Entropy      float64 // mean entropy of the rows visited, nats per token
+	GradNorm     float64 // before clipping
+	LearningRate float64
+	Episode      float64 // responses sampled so far
+}
+
+// All yields the metrics, under TRL's names where it has them.
+func (s RaftStats) All() iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		_ = yield("loss", s.Loss) && yield("reward", s.Reward) && yield("reward_std", s.RewardStd) && yield("reward/kept", s.Kept) &&
+			yield("entropy", s.Entropy) && yield("grad_norm", s.GradNorm) && yield("learning_rate", s.LearningRate) && yield("episode", s.Episode)
+	}
+}

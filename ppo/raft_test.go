@@ -1,0 +1,129 @@
+package ppo
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"rlhfsim/internal/field"
+	"rlhfsim/internal/num"
+	"rlhfsim/internal/rng"
+	"rlhfsim/policy"
+)
+
+// The exact KL of best-of-n on one small state, and its bound.
+func TestBestOfN(t *testing.T) {
+	p, r := []float64{.25, .25, .25, .25}, []float64{1, .2, -.3, 2}
+	for n, want := range map[int][2]float64{2: {.173980, .193147}, 4: {.590310, .636294}, 16: {1.330075, 1.835089}} {
+		got := make([]float64, 4)
+		BestOfN(got, p, r, n)
+		near(t, "Σ π_n", num.Sum(got), 1, 1e-12)
+		kl := 0.0
+		for y := range p {
+			kl += got[y] * math.Log(got[y]/p[y])
+		}
+		near(t, "KL", kl, want[0], 1e-5)
+		near(t, "bound", BestOfNKL(n), want[1], 1e-5)
+	}
+	got := make([]float64, 3) // ties share by their probabilities
+	BestOfN(got, []float64{.2, .3, .5}, []float64{1, 1, 0}, 2)
+	for y, want := range []float64{.75 * .4, .75 * .6, .25} {
+		near(t, "π_2", got[y], want, 1e-12)
+	}
+}
+
+// Distilling best-of-n approaches its expected reward, found by enumeration;
+// expert iteration goes beyond it.
+func TestRaft(t *testing.T) {
+	s := policy.Shape{Prompts: 1, Words: 3, MaxLength: 2, Order: 2}
+	ref, reward := randomPolicy(t, s, 1), words{1, 0.1, -1}
+	all := everyResponse(s)
+	p, r := make([]float64, len(all)), make([]float64, len(all))
+	expected := func(pi *policy.Softmax) float64 {
+		for i, y := range all {
+			p[i], r[i] = math.Exp(pi.LogProb(0, y)), reward.Score(0, y)
+		}
+		return num.Dot(p, r)
+	}
+	before := expected(ref)
+	kept := make([]float64, len(p))
+	BestOfN(kept, p, r, 4)
+	target := num.Dot(kept, r)
+	train := func(from string) float64 {
+		c := DefaultRaft()
+		c.SampleFrom, c.TotalEpisodes, c.BatchSize = from, 256*300, 256
+		pi := ref.Clone()
+		tr, stream := NewRaft(c, pi, ref, reward, []float64{1}), rng.New(1)
+		for range tr.Steps() {
+			tr.Step(stream)
+		}
+		return expected(pi)
+	}
+	distilled, iterated := train("reference"), train("policy")
+	near(t, "reward of best-of-4, distilled", distilled, target, 0.03)
+	if target < before+0.5 || iterated < target+0.1 {
+		t.Errorf("reward %v, best of 4 %v, expert iteration %v", before, target, iterated)
+	}
+}
+
+// everyResponse lists the responses of a shape.
+func everyResponse(s policy.Shape) []policy.Response {
+	all := []policy.Response{{}}
+	for at := 0; at < len(all); at++ {
+		if y := all[at]; len(y) < s.MaxLength {
+			for w := range policy.Token(s.Words) {
+				all = append(all, append(slices.Clone(y), w))
+			}
+		}
+	}
+	return all
+}
+
+func TestRaftValidateAndStats(t *testing.T) {
+	if err := DefaultRaft().Validate(); err != nil {
+		t.Error(err)
+	}
+	if n := len(field.All(RaftConfig{SampleFrom: "x"}.Validate())); n != 7 {
+		t.Errorf("%d problems: %v", n, RaftConfig{SampleFrom: "x"}.Validate())
+	}
+	c := DefaultRaft()
+	c.BatchSize = 30
+	if problems := field.All(c.Validate()); len(problems) != 1 || problems[0].Field != "batch_size" {
+		t.Errorf("%v", problems)
+	}
+	like := benchmarkTrainer(t, 32)
+	c.BatchSize = 32
+	tr, r := NewRaft(c, like.policy.Policy, like.ref, like.reward, like.weights), rng.New(1)
+	s := tr.Step(r)
+	b, kept, n, entropy, loss := tr.rollout, 0.0, 0.0, 0.0, 0.0
+	pi := like.ref // what tr started from
+	for e := 0; e < 32; e += 4 {
+		kept += slices.Max(b.total[e:e+4]) / 8
+	}
+	near(t, "reward/kept", s.Kept, kept, 1e-12)
+	for _, e := range tr.kept {
+		n += float64(b.start[e+1] - b.start[e])
+		for j := b.start[e]; j < b.start[e+1]; j++ {
+			loss -= pi.LogP[b.index[j]]
+			for k := int(b.row[j]) * pi.Outcomes(); k < (int(b.row[j])+1)*pi.Outcomes(); k++ {
+				entropy -= pi.P[k] * pi.LogP[k]
+			}
+		}
+	}
+	near(t, "entropy", s.Entropy, entropy/n, 1e-12)
+	near(t, "loss", s.Loss, loss/n, 1e-12)
+	if len(tr.kept) != 8 || s.Kept <= s.Reward || n == 0 {
+		t.Errorf("%+v", s)
+	}
+	for range s.All() {
+		break // stopping early must be possible
+	}
+	c.NumTrainEpochs = 3
+	again := benchmarkTrainer(t, 32)
+	if thrice := NewRaft(c, again.policy.Policy, again.ref, again.reward, again.weights).Step(rng.New(1)); thrice.Loss >= s.Loss || thrice.Loss < 0.8*s.Loss {
+		t.Errorf("a mean loss of %v over three epochs, %v in the first", thrice.Loss, s.Loss)
+	}
+	if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
+		t.Errorf("%v allocations a step", n)
+	}
+}

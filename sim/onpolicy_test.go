@@ -1,0 +1,80 @@
+package sim
+
+import (
+	"context"
+	"math"
+	"testing"
+
+	"rlhfsim/ppo"
+)
+
+// A preset decides its section of the defaults and nothing else.
+func TestDefaultFor(t *testing.T) {
+	for _, m := range Methods {
+		c := DefaultFor(m.Name)
+		c.GRPO, c.RAFT, c.Online = Default().GRPO, Default().RAFT, Default().Online
+		a, b := Arm{Method: "ppo", Config: c}, Arm{Method: "ppo", Config: Default()}
+		if a.OwnPart() != b.OwnPart() {
+			t.Errorf("%s changes other sections", m.Name)
+		}
+		if m.Updates(DefaultFor(m.Name)) < 1 {
+			t.Errorf("%s takes no updates", m.Name)
+		}
+	}
+	if c := DefaultFor("rloo").GRPO; c.Advantage != "leave_one_out" {
+		t.Errorf("rloo: %+v", c)
+	}
+	if n := len(ppo.GroupMethods) + len(ppo.OnlineMethods) + 5; len(Methods) < n {
+		t.Errorf("%d methods, want %d", len(Methods), n)
+	}
+}
+
+// PPO-ptx mixes in the corpus that the base was trained on, line by line.
+func TestPtxUsesTheCorpusOfTheBase(t *testing.T) {
+	c := smallConfig()
+	c.PPO.PtxCoef, c.PPO.PtxBatchSize, c.PPO.NumPPOEpochs = 1, c.Base.Lines, 1
+	s := mustShared(t, c, 1)
+	out, err := s.RunArm(context.Background(), Arm{Name: "a", Method: "ppo", Config: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := 0.0
+	for _, d := range s.World.rawText(c.Base, s.stream("base", "text")) {
+		want -= s.SFT.LogProb(d.Prompt, d.Response) / float64(c.Base.Lines)
+	}
+	first := math.NaN()
+	for _, r := range out.Rows {
+		if v := r.Get("loss/ptx_avg"); !math.IsNaN(v) {
+			first = v
+			break
+		}
+	}
+	// Recorded after some steps, and falling: near what the SFT policy has, and below.
+	if !(first < want && first > 0.5*want) {
+		t.Errorf("the corpus has −log π = %v after ten steps, %v at the start", first, want)
+	}
+}
+
+// The gradient of every critic-free method is held against the exact one where
+// that is asked for, the punishment of long responses being part of J.
+func TestGradientsOfGroupMethods(t *testing.T) {
+	s := mustShared(t, smallConfig(), 1)
+	for _, m := range ppo.GroupMethods {
+		c := smallConfig()
+		c.GRPO = m.Defaults
+		c.GRPO.TotalEpisodes, c.GRPO.BatchSize, c.GRPO.OverlongPenalty = 512, 512, 0.5
+		c.Evaluation.Gradient = true
+		out, err := s.RunArm(context.Background(), Arm{Name: "a", Method: m.Name, Config: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := out.Rows[0]
+		cosine, bias, floor := first.Get("exact/gradient_cosine"), first.Get("exact/gradient_bias"), first.Get("mc/gradient_bias_unbiased")
+		if !(cosine > 0.7) || !(bias < 0.6) || !(floor > 0) {
+			t.Errorf("%s: cosine %v, bias %v, noise alone %v", m.Name, cosine, bias, floor)
+		}
+		if unbiased := m.Name == "rloo" || m.Name == "remax"; unbiased && bias > 2*floor {
+			t.Errorf("%s: bias %v, noise alone %v", m.Name, bias, floor)
+		}
+	}
+}
