@@ -61,7 +61,7 @@ func Losses(document []byte) (*LossCheck, error) {
 	var err error
 	switch {
 	case slices.Contains(dpo.Kinds(), head.Kind):
-		numbers, err = preferenceNumbers(document)
+		numbers, tree, err = preferenceNumbers(document)
 	case slices.Contains(ppo.Kinds, head.Kind):
 		numbers, err = onPolicyNumbers(document)
 	case head.Kind == "reward":
@@ -73,11 +73,14 @@ func Losses(document []byte) (*LossCheck, error) {
 		return nil, Usage(err.Error())
 	}
 	c := &LossCheck{Kind: head.Kind, Source: head.Source, document: tree}
-	for _, n := range numbers {
-		if err := set(tree, n.path, n.got); err != nil {
-			return nil, err
-		}
+	for i, n := range numbers {
 		c.add(n)
+		if slices.Contains(dpo.Kinds(), head.Kind) {
+			continue // filled in already
+		}
+		if !set(tree, n.path, n.got) {
+			fill(tree, numbers, i)
+		}
 	}
 	return c, nil
 }
@@ -108,16 +111,21 @@ func fieldOf(path string) string {
 	return parts[len(parts)-1]
 }
 
-func preferenceNumbers(document []byte) ([]lossNumber, error) {
+func preferenceNumbers(document []byte) ([]lossNumber, any, error) {
 	d, err := dpo.Compute(document)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var out []lossNumber
 	for _, n := range d.Numbers {
 		out = append(out, lossNumber{n.Path, n.Got, n.Want, n.Deviation(), n.Tolerance})
 	}
-	return out, nil
+	var tree any
+	text, err := d.JSON()
+	if err == nil {
+		err = json.Unmarshal(text, &tree)
+	}
+	return out, tree, err
 }
 
 func onPolicyNumbers(document []byte) ([]lossNumber, error) {
@@ -204,32 +212,40 @@ func recorded(v *float64) float64 {
 	return *v
 }
 
-// set writes a number into a tree of JSON at a path like "results[3].grad[1]".
-func set(tree any, path string, v float64) error {
-	wrong := fmt.Errorf("the document has no place %s", path)
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return nil // JSON has none; the recorded number stays, and the comparison fails
-	}
-	var steps []any
+// steps are the names and indices of a path like "results[3].grad[1]".
+func steps(path string) []any {
+	var out []any
 	for _, part := range strings.Split(path, ".") {
 		name, rest, _ := strings.Cut(part, "[")
 		if name != "" {
-			steps = append(steps, name)
+			out = append(out, name)
 		}
 		for _, index := range strings.Split(strings.TrimSuffix(rest, "]"), "][") {
 			if i, err := strconv.Atoi(index); err == nil {
-				steps = append(steps, i)
+				out = append(out, i)
 			}
 		}
 	}
+	return out
+}
+
+// set writes a number into a tree of JSON; false where the tree has no such place.
+func set(tree any, path string, v float64) bool {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return true // JSON has none; the recorded number stays, and the comparison fails
+	}
+	all := steps(path)
 	at := tree
-	for k, s := range steps {
-		last := k == len(steps)-1
+	for k, s := range all {
+		last := k == len(all)-1
 		switch key := s.(type) {
 		case string:
 			object, ok := at.(map[string]any)
 			if !ok {
-				return wrong
+				return false
+			}
+			if _, isList := object[key].([]any); last && isList {
+				return false
 			}
 			if last {
 				object[key] = v
@@ -238,7 +254,10 @@ func set(tree any, path string, v float64) error {
 		case int:
 			list, ok := at.([]any)
 			if !ok || key >= len(list) {
-				return wrong
+				return false
+			}
+			if _, isList := list[key].([]any); last && isList {
+				return false
 			}
 			if last {
 				list[key] = v
@@ -246,7 +265,48 @@ func set(tree any, path string, v float64) error {
 			at = list[key]
 		}
 	}
-	return nil
+	return true
+}
+
+// fill writes number i where its field is nested in another way than its path
+// says: as the field's leaf of the same rank, in order.
+func fill(tree any, numbers []lossNumber, i int) {
+	base := func(path string) string {
+		at := strings.LastIndex(path, ".")
+		return path[:at] + indices.ReplaceAllString(path[at:], "")
+	}
+	rank := 0
+	for j := i - 1; j >= 0 && base(numbers[j].path) == base(numbers[i].path); j-- {
+		rank++
+	}
+	at := tree
+	for _, s := range steps(base(numbers[i].path)) {
+		switch key := s.(type) {
+		case string:
+			object, _ := at.(map[string]any)
+			at = object[key]
+		case int:
+			if list, _ := at.([]any); key < len(list) {
+				at = list[key]
+			}
+		}
+	}
+	setLeaf(at, &rank, numbers[i].got)
+}
+
+// setLeaf sets the rank-th number of nested lists.
+func setLeaf(at any, rank *int, v float64) {
+	list, _ := at.([]any)
+	for k, item := range list {
+		if _, nested := item.([]any); nested {
+			setLeaf(item, rank, v)
+			continue
+		}
+		if *rank == 0 {
+			list[k] = v
+		}
+		*rank--
+	}
 }
 
 // JSON is the document with our numbers in place of the recorded ones.
