@@ -231,7 +231,7 @@ func (w *worker) computeShared(ctx context.Context, id cellID) ([]task, error) {
 	m := s.Reward
 	c := &cell{Rows: s.Rows, Calibration: s.Calibration, Frontier: &s.Frontier, Tensors: []tensor{
 		logits("base", s.Base), logits("sft", s.SFT),
-		{"weight", []int{m.Prompts, m.Words}, m.Weight}, {"bias", []int{m.Prompts}, m.Bias},
+		{"weight", m.WeightShape(), m.Weight}, {"bias", []int{m.Prompts}, m.Bias},
 	}}
 	return missing, w.keep(w.run.shared, id, name, c)
 }

@@ -128,19 +128,18 @@ func (r *Run) addPolicies(files Files) error {
 			at := fmt.Sprintf("%sseed-%d/", folder, number)
 			meta := p.metadata()
 			if c := r.cell(cellID{point, -1, seed}); c != nil {
-				for _, group := range [][]tensor{c.Tensors[0:1], c.Tensors[1:2], c.Tensors[2:4]} {
-					name := group[0].Name
-					if name == "weight" {
-						name = "reward"
-					}
-					if err := addTensors(files, at+name+".safetensors", group, meta); err != nil {
+				for _, pi := range c.Tensors[:2] {
+					if err := addLogits(files, at+pi.Name+".safetensors", pi, meta); err != nil {
 						return err
 					}
+				}
+				if err := addTensors(files, at+"reward.safetensors", c.Tensors[2:], meta); err != nil {
+					return err
 				}
 			}
 			for arm, a := range p.Arms {
 				if c := r.cell(cellID{point, arm, seed}); c != nil {
-					if err := addTensors(files, at+a.Name+".safetensors", c.Tensors, meta); err != nil {
+					if err := addLogits(files, at+a.Name+".safetensors", c.Tensors[0], meta); err != nil {
 						return err
 					}
 				}
@@ -190,14 +189,16 @@ func jsonText(v any) string {
 	return string(text)
 }
 
+// addLogits adds a policy: in a file of its own its tensor is named "logits".
+func addLogits(files Files, path string, pi tensor, meta map[string]string) error {
+	pi.Name = "logits"
+	return addTensors(files, path, []tensor{pi}, meta)
+}
+
 func addTensors(files Files, path string, tensors []tensor, meta map[string]string) error {
 	var out []safetensors.Tensor
 	for _, t := range tensors {
-		name := t.Name
-		if len(t.Shape) == 3 {
-			name = "logits"
-		}
-		out = append(out, safetensors.Tensor{Name: name, Shape: t.Shape, Data: t.Data})
+		out = append(out, safetensors.Tensor{Name: t.Name, Shape: t.Shape, Data: t.Data})
 	}
 	data, err := safetensors.Encode(out, meta)
 	files[path] = data
