@@ -68,7 +68,10 @@ var fieldDocs = map[string]fieldDoc{
 	"labels.rater_temperature":     {Doc: "T in P(a above b) = σ((gold_a − gold_b)/T).", Foreign: []string{"temperature"}},
 	"labels.label_noise":           {Doc: "Probability that a comparison is reversed.", Elsewhere: "AlpacaFarm `p_label_flip`, oat `preference_flip_prob`", Foreign: []string{"p_label_flip", "preference_flip_prob", "flip_prob", "noise"}},
 
-	"reward":                            {Doc: "The fit of the reward model."},
+	"reward":                            {Doc: "The reward model and its fit."},
+	"reward.model":                      {Doc: "What the reward model sees: \"bag_of_words\", or \"bigrams\", adjacent pairs of words.", Foreign: []string{"model_type", "architecture"}},
+	"reward.loss_type":                  {Doc: "How a ranking is taken: \"pairwise\" comparisons, \"plackett_luce\" (a sequence of choices) or \"pick_best\" (the first choice alone).", Foreign: []string{"loss"}},
+	"reward.margin":                     {Doc: "Pairwise: how far the best response's reward must be above the worst's; nearer ranks need less.", Elsewhere: "TRL's dataset column `margin`", Foreign: []string{"reward_margin"}},
 	"reward.learning_rate":              {Doc: "Adam's learning rate.", Foreign: []string{"lr"}},
 	"reward.num_train_epochs":           {Doc: "Passes over the rankings.", Foreign: []string{"epochs", "num_epochs"}},
 	"reward.batch_size":                 {Doc: "Rankings in a step.", Foreign: []string{"per_device_train_batch_size"}},

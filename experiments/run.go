@@ -181,7 +181,7 @@ func sharedCell(s *sim.Shared) *cell {
 	m := s.Reward
 	c := &cell{Rows: s.Rows, Calibration: s.Calibration, Frontier: &s.Frontier, Tensors: []tensor{
 		logits("base", s.Base), logits("sft", s.SFT),
-		{"weight", []int{m.Prompts, m.Words}, m.Weight}, {"bias", []int{m.Prompts}, m.Bias},
+		{"weight", m.WeightShape(), m.Weight}, {"bias", []int{m.Prompts}, m.Bias},
 	}}
 	if s.BestOfN.ByProxy != nil {
 		c.BestOfN = &s.BestOfN
@@ -192,7 +192,8 @@ func sharedCell(s *sim.Shared) *cell {
 // restore rebuilds the shared stages from their cell, so that a new arm need not
 // train them again; nil where the cell does not hold all that decides them.
 func restore(l *sim.Lab, seed uint64, c *cell) (*sim.Shared, error) {
-	m := &reward.Model{Prompts: l.World.Shape.Prompts, Words: l.World.Shape.Words, Weight: c.Tensors[2].Data, Bias: c.Tensors[3].Data}
+	m := reward.NewModel(l.Config.Reward.Model, l.World.Shape.Prompts, l.World.Shape.Words)
+	m.Weight, m.Bias = c.Tensors[2].Data, c.Tensors[3].Data
 	return l.Restore(seed, c.Tensors[0].Data, c.Tensors[1].Data, m)
 }
 

@@ -289,3 +289,34 @@ func TestTooLargeForExactWinRates(t *testing.T) {
 	}
 	figures(t, r)
 }
+
+// What a bigram judge learned is read back from its file by talk, and from the
+// run itself, as the same stages.
+func TestBigramRewardIsReadBack(t *testing.T) {
+	dir := t.TempDir()
+	r, files := quickRun(t, dir, 1, "seeds=1", "reward.model=bigrams", "reward.loss_type=plackett_luce", "policy.parametrisation=low_rank")
+	for name, data := range files {
+		if err := writeFileAt(filepath.Join(dir, filepath.FromSlash(name)), data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := r.Experiment.Points[0]
+	read, err := p.load(filepath.Join(dir, "policies", fmt.Sprintf("seed-%d", r.Experiment.Seeds[0])), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, ok := r.learned(0, 0)
+	if !ok || !slices.Equal(read.Weight, kept.Weight) || !slices.Equal(read.SFT, kept.SFT) {
+		t.Fatal("the files hold something else than the run")
+	}
+	w, stages, err := p.Stages(read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := w.Shape.Prompts * (w.Shape.Words + 1) * w.Shape.Words; len(read.Weight) != want {
+		t.Errorf("%d weights, want %d", len(read.Weight), want)
+	}
+	if len(stages) < 4 {
+		t.Errorf("%d stages", len(stages))
+	}
+}

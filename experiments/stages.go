@@ -70,10 +70,11 @@ func (p Point) Stages(l Learned) (*sim.World, []Stage, error) {
 			}
 		}
 	}
-	if len(l.Weight) != w.Shape.Prompts*w.Shape.Words || len(l.Bias) != w.Shape.Prompts {
-		return nil, nil, fmt.Errorf("reward: %d weights and %d biases for %d prompts of %d words", len(l.Weight), len(l.Bias), w.Shape.Prompts, w.Shape.Words)
+	model := reward.NewModel(p.Config.Reward.Model, w.Shape.Prompts, w.Shape.Words)
+	if len(l.Weight) != len(model.Weight) || len(l.Bias) != len(model.Bias) {
+		return nil, nil, fmt.Errorf("reward: %d weights and %d biases where %s has %d and %d", len(l.Weight), len(l.Bias), model.Kind, len(model.Weight), len(model.Bias))
 	}
-	model := reward.Model{Prompts: w.Shape.Prompts, Words: w.Shape.Words, Weight: l.Weight, Bias: l.Bias}
+	model.Weight, model.Bias = l.Weight, l.Bias
 	proxy := model.Additive(w.Shape)
 	e, beta := policy.NewEvaluator(w.Shape, w.Weights), p.Config.Objective.Beta
 	o, err := e.NewOptimum(out[1].Chain, &proxy, beta)

@@ -146,7 +146,7 @@ func (r *Run) policies() []output {
 	for point, p := range r.Experiment.Points {
 		folder := "policies/" + p.folder(r.Experiment.Swept)
 		for seed, number := range r.Experiment.Seeds {
-			add := func(name string, id cellID, from, to int) {
+			add := func(name string, id cellID, from, to int, rename string) {
 				if r.keys[id] == "" {
 					return
 				}
@@ -155,15 +155,15 @@ func (r *Run) policies() []output {
 					if tensors == nil {
 						return r.lost
 					}
-					return writeTensors(w, tensors[from:to], p.metadata())
+					return writeTensors(w, tensors[from:to], rename, p.metadata())
 				}})
 			}
 			shared := cellID{point, -1, seed}
-			add("base", shared, 0, 1)
-			add("sft", shared, 1, 2)
-			add("reward", shared, 2, 4)
+			add("base", shared, 0, 1, "logits")
+			add("sft", shared, 1, 2, "logits")
+			add("reward", shared, 2, 4, "")
 			for arm, a := range p.Arms {
-				add(a.Name, cellID{point, arm, seed}, 0, 1)
+				add(a.Name, cellID{point, arm, seed}, 0, 1, "logits")
 			}
 		}
 	}
@@ -220,14 +220,15 @@ func jsonText(v any) string {
 	return string(text)
 }
 
-func writeTensors(w io.Writer, tensors []tensor, meta map[string]string) error {
+// writeTensors writes a file; rename is the name of its tensor where that is not
+// the cell's own.
+func writeTensors(w io.Writer, tensors []tensor, rename string, meta map[string]string) error {
 	var out []safetensors.Tensor
 	for _, t := range tensors {
-		name := t.Name
-		if len(t.Shape) == 3 {
-			name = "logits"
+		if rename != "" {
+			t.Name = rename
 		}
-		out = append(out, safetensors.Tensor{Name: name, Shape: t.Shape, Data: t.Data})
+		out = append(out, safetensors.Tensor{Name: t.Name, Shape: t.Shape, Data: t.Data})
 	}
 	data, err := safetensors.Encode(out, meta)
 	if err == nil {

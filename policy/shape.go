@@ -125,6 +125,15 @@ func (l ladder) last(c int) int {
 	return (c - l.offset[k]) % l.words
 }
 
+// NewestWords is the newest word of every context, −1 for the empty one.
+func (s Shape) NewestWords() []int {
+	l, newest := s.ladder(), make([]int, s.Contexts())
+	for c := range newest {
+		newest[c] = l.last(c)
+	}
+	return newest
+}
+
 // geometry is the shape with every context's successor and newest word in
 // tables: what sampling and the exact recursions walk along.
 type geometry struct {

@@ -52,7 +52,11 @@ func randomRankings(n, k, prompts, words int, judge *Model, seed uint64) []polic
 }
 
 func randomModel(prompts, words int, seed uint64) *Model {
-	m := &Model{Prompts: prompts, Words: words, Weight: make([]float64, prompts*words), Bias: make([]float64, prompts)}
+	return randomModelOf(BagOfWords, prompts, words, seed)
+}
+
+func randomModelOf(kind Kind, prompts, words int, seed uint64) *Model {
+	m := NewModel(kind, prompts, words)
 	r := rng.New(seed, "model")
 	for i := range m.Weight {
 		m.Weight[i] = 3 * (r.Float64() - 0.5)
@@ -73,6 +77,7 @@ func metrics(s Stats) map[string]float64 {
 
 // trainerAt is a trainer whose model holds the given numbers.
 func trainerAt(c Config, m *Model, rankings []policy.Ranking) *Trainer {
+	c.Model = m.Kind
 	t := New(c, m.Prompts, m.Words, rankings)
 	copy(t.model.Weight, m.Weight)
 	copy(t.model.Bias, m.Bias)
@@ -80,34 +85,45 @@ func trainerAt(c Config, m *Model, rankings []policy.Ranking) *Trainer {
 }
 
 func TestGradientAgainstFiniteDifferences(t *testing.T) {
-	for k := 2; k <= 9; k++ {
-		m := randomModel(2, 3, uint64(k))
-		rankings := randomRankings(5, k, 2, 3, m, uint64(k))
-		c := Config{LearningRate: 1e-3, NumTrainEpochs: 1, BatchSize: 5, CenterRewardsCoefficient: 0.05}
-		loss := func(params []float64) float64 {
-			tr := trainerAt(c, m, rankings)
-			copy(tr.params, params)
-			return tr.Step(rng.New(1)).Loss
-		}
-		tr := trainerAt(c, m, rankings)
-		start := slices.Clone(tr.params)
-		got := tr.Step(rng.New(1)).GradNorm
-		norm := 0.0
-		for i := range start {
-			const h = 1e-5
-			p := slices.Clone(start)
-			p[i] += h
-			up := loss(p)
-			p[i] -= 2 * h
-			d := (up - loss(p)) / (2 * h)
-			norm += d * d
-			if math.Abs(tr.grad[i]-d) > 1e-8 {
-				t.Fatalf("K = %d: ∂L/∂θ[%d] = %v, by differences %v", k, i, tr.grad[i], d)
+	for _, kind := range Kinds {
+		for _, loss := range LossTypes {
+			for k := 2; k <= 9; k++ {
+				c := Config{LearningRate: 1e-3, NumTrainEpochs: 1, BatchSize: 5, CenterRewardsCoefficient: 0.05, LossType: loss}
+				if loss == PairwiseLoss && k%2 == 1 {
+					c.Margin = 0.7
+				}
+				m := randomModelOf(kind, 2, 3, uint64(k))
+				checkGradient(t, fmt.Sprintf("%s, %s, K = %d", kind, loss, k), c, m, randomRankings(5, k, 2, 3, m, uint64(k)))
 			}
 		}
-		if norm < 1e-4 || math.Abs(got-math.Sqrt(norm)) > 1e-8 {
-			t.Errorf("K = %d: gradient norm %v, by differences %v", k, got, math.Sqrt(norm))
+	}
+}
+
+func checkGradient(t *testing.T, what string, c Config, m *Model, rankings []policy.Ranking) {
+	t.Helper()
+	loss := func(params []float64) float64 {
+		tr := trainerAt(c, m, rankings)
+		copy(tr.model.params, params)
+		return tr.Step(rng.New(1)).Loss
+	}
+	tr := trainerAt(c, m, rankings)
+	start := slices.Clone(tr.model.params)
+	got := tr.Step(rng.New(1)).GradNorm
+	norm := 0.0
+	for i := range start {
+		const h = 1e-5
+		p := slices.Clone(start)
+		p[i] += h
+		up := loss(p)
+		p[i] -= 2 * h
+		d := (up - loss(p)) / (2 * h)
+		norm += d * d
+		if math.Abs(tr.grad[i]-d) > 1e-8 {
+			t.Fatalf("%s: ∂L/∂θ[%d] = %v, by differences %v", what, i, tr.grad[i], d)
 		}
+	}
+	if norm < 1e-4 || math.Abs(got-math.Sqrt(norm)) > 1e-8 {
+		t.Errorf("%s: gradient norm %v, by differences %v", what, got, math.Sqrt(norm))
 	}
 }
 
@@ -182,7 +198,7 @@ func TestSameSeedSameBits(t *testing.T) {
 		for range tr.Steps() {
 			tr.Step(r)
 		}
-		return tr.params
+		return tr.model.params
 	}
 	if !slices.Equal(run(1), run(1)) {
 		t.Error("two runs differ")
@@ -303,20 +319,24 @@ func TestSection35DemonstrationsScoreZero(t *testing.T) {
 }
 
 func TestAdditiveIsTheSameReward(t *testing.T) {
-	m := randomModel(2, 3, 8)
-	s := policy.Shape{Prompts: 2, Words: 3, MaxLength: 3, Order: 2}
-	p, err := policy.NewSoftmax(s, policy.Table)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := m.Additive(s)
-	for _, y := range []policy.Response{nil, {1}, {2, 0, 2}} {
-		sum := a.Bias[1]
-		for _, i := range p.Path(nil, 1, y) {
-			sum += a.R[i]
-		}
-		if math.Abs(sum-m.Score(1, y)) > 1e-12 {
-			t.Errorf("%v: %v along the path, score %v", y, sum, m.Score(1, y))
+	for _, kind := range Kinds {
+		m := randomModelOf(kind, 2, 3, 8)
+		for order := 1; order <= 3; order++ {
+			s := policy.Shape{Prompts: 2, Words: 3, MaxLength: 4, Order: order}
+			p, err := policy.NewSoftmax(s, policy.Table)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := m.Additive(s)
+			for _, y := range []policy.Response{nil, {1}, {2, 0, 2}, {1, 1, 0, 2}} {
+				sum := a.Bias[1]
+				for _, i := range p.Path(nil, 1, y) {
+					sum += a.R[i]
+				}
+				if math.Abs(sum-m.Score(1, y)) > 1e-12 {
+					t.Errorf("%s, order %d, %v: %v along the path, score %v", kind, order, y, sum, m.Score(1, y))
+				}
+			}
 		}
 	}
 }
@@ -346,8 +366,8 @@ func TestValidate(t *testing.T) {
 	if err := Default().Validate(); err != nil {
 		t.Error(err)
 	}
-	bad := Config{LearningRate: 0, NumTrainEpochs: -1, BatchSize: 0, WeightDecay: -1, CenterRewardsCoefficient: math.NaN(), MaxGradNorm: -1}
-	if n := len(field.All(bad.Validate())); n != 6 {
+	bad := Config{Model: "bag", LossType: "pairwize", Margin: -1, LearningRate: 0, NumTrainEpochs: -1, BatchSize: 0, WeightDecay: -1, CenterRewardsCoefficient: math.NaN(), MaxGradNorm: -1}
+	if n := len(field.All(bad.Validate())); n != 10 { // a margin also needs the pairwise loss
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 }
@@ -545,19 +565,33 @@ func same(t *testing.T, what string, got, want float64) {
 
 func BenchmarkStep(b *testing.B) {
 	judge := randomModel(8, 24, 1)
-	tr := New(Default(), 8, 24, randomRankings(1000, 4, 8, 24, judge, 1))
-	r := rng.New(2)
-	b.ReportAllocs()
-	for b.Loop() {
-		tr.Step(r)
+	rankings := randomRankings(1000, 4, 8, 24, judge, 1)
+	for _, kind := range Kinds {
+		for _, loss := range LossTypes {
+			b.Run(string(kind)+"/"+string(loss), func(b *testing.B) {
+				c := Default()
+				c.Model, c.LossType = kind, loss
+				tr, r := New(c, 8, 24, rankings), rng.New(2)
+				b.ReportAllocs()
+				for b.Loop() {
+					tr.Step(r)
+				}
+				b.ReportMetric(float64(b.N*16)/b.Elapsed().Seconds(), "rankings/s")
+			})
+		}
 	}
-	b.ReportMetric(float64(b.N*16)/b.Elapsed().Seconds(), "rankings/s")
 }
 
 func TestStepAllocatesNothing(t *testing.T) {
 	judge := randomModel(2, 4, 1)
-	tr, r := New(Default(), 2, 4, randomRankings(100, 4, 2, 4, judge, 1)), rng.New(1)
-	if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
-		t.Errorf("%v allocations a step", n)
+	for _, kind := range Kinds {
+		for _, loss := range LossTypes {
+			c := Default()
+			c.Model, c.LossType = kind, loss
+			tr, r := New(c, 2, 4, randomRankings(100, 4, 2, 4, judge, 1)), rng.New(1)
+			if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
+				t.Errorf("%s, %s: %v allocations a step", kind, loss, n)
+			}
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"rlhfsim/internal/field"
 	"rlhfsim/policy"
+	"rlhfsim/reward"
 )
 
 // The counts a value table may name besides the word groups.
@@ -253,6 +254,10 @@ func (c Config) validateSize(k *field.Checker) {
 
 // validateBestOfN refuses worlds with too many multisets of words.
 func (c Config) validateBestOfN(k *field.Checker) {
+	if c.Evaluation.BestOfN > 0 && c.Reward.Model != reward.BagOfWords {
+		k.Add(&field.Error{Field: "evaluation.best_of_n", Value: c.Evaluation.BestOfN, Allowed: "0 with reward.model = \"" + string(c.Reward.Model) + "\"",
+			Why: "only the score of a bag of words depends on the words and not on their order"})
+	}
 	if need := c.shape().MultisetsNeeded(); c.Evaluation.BestOfN > 0 && need > policy.MaxMultisets {
 		k.Add(&field.Error{Field: "evaluation.best_of_n", Value: c.Evaluation.BestOfN, Allowed: "0 in a world of this size",
 			Why: fmt.Sprintf("%d words and responses of up to %d make %.3g multisets of words, the limit is %d", c.shape().Words, c.shape().MaxLength, need, policy.MaxMultisets)})
