@@ -36,7 +36,7 @@ func (p *progress) start(e *Experiment, o RunOptions) {
 	p.bars = mpb.New(mpb.WithOutput(file), mpb.WithWidth(40))
 	p.bar = p.bars.AddBar(int64(p.total),
 		mpb.PrependDecorators(decor.CountersNoUnit("%d/%d cells ")),
-		mpb.AppendDecorators(decor.Percentage(), decor.Name("  left "), decor.AverageETA(decor.ET_STYLE_GO)),
+		mpb.AppendDecorators(decor.Percentage(), decor.AverageSpeed(0, "  %.1f cells/s"), decor.Name("  left "), decor.AverageETA(decor.ET_STYLE_GO)),
 		mpb.BarRemoveOnComplete())
 }
 

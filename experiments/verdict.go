@@ -56,7 +56,7 @@ func (r *Run) Verdicts() []Verdict {
 			out = append(out, v)
 		}
 	}
-	r.verdicts = out
+	r.verdicts, r.forClaims = out, nil
 	return out
 }
 
@@ -79,8 +79,14 @@ func (r *Run) gather() map[cellID][]sim.Row {
 					continue
 				}
 				for _, row := range c.Rows {
-					row.Metrics = slices.DeleteFunc(slices.Clone(row.Metrics), func(m sim.Metric) bool { return !wanted[m.Name] })
-					kept[id] = append(kept[id], row)
+					own := row
+					own.Metrics = nil // a copy of its own size: most metrics are not wanted
+					for _, m := range row.Metrics {
+						if wanted[m.Name] {
+							own.Metrics = append(own.Metrics, m)
+						}
+					}
+					kept[id] = append(kept[id], own)
 				}
 			}
 		}
