@@ -294,15 +294,37 @@ func (r *Run) drawSweep(_ int, s FigureSpec) (out []drawing) {
 	}
 	axis := slices.Index(e.Swept, s.X)
 	for _, group := range r.along(axis) {
+		ends := r.ends(group, s.Y)
 		for from := 0; from < r.mostArms(); from += maxLines {
 			f := figure.Figure{Title: r.Experiment.Title + ": over " + s.X, Columns: min(2, len(s.Y)), WidthCM: 24, Caption: r.caption("At the end of training.")}
 			if rest := r.others(group[0], axis); rest != "" {
 				f.Title += " (" + rest + ")"
 			}
 			for _, metric := range s.Y {
-				f.Panels = append(f.Panels, r.sweepPanel(group, axis, metric, from))
+				f.Panels = append(f.Panels, r.sweepPanel(group, axis, metric, from, ends))
 			}
 			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// end is a metric at the end of an arm at a point.
+type end struct {
+	point, arm int
+	metric     string
+}
+
+// ends are the metrics at the ends of all arms, read point by point.
+func (r *Run) ends(points []int, metrics []string) map[end]stats.Interval {
+	out := map[end]stats.Interval{}
+	for _, point := range points {
+		for arm := range r.Experiment.Points[point].Arms {
+			for _, metric := range metrics {
+				if i, found := r.final(point, arm, metric); found {
+					out[end{point, arm, metric}] = i
+				}
+			}
 		}
 	}
 	return out
@@ -344,7 +366,7 @@ func (r *Run) mostArms() int {
 // sweepPanel is one metric over the values of a swept field: lines where they
 // are numbers (on a logarithmic axis where they span two decades), bars where
 // they are words.
-func (r *Run) sweepPanel(points []int, axis int, metric string, from int) figure.Panel {
+func (r *Run) sweepPanel(points []int, axis int, metric string, from int, ends map[end]stats.Interval) figure.Panel {
 	x, label, numeric := r.sweepAxis(points, axis)
 	p := figure.Panel{YLabel: metric}
 	if numeric {
@@ -354,7 +376,7 @@ func (r *Run) sweepPanel(points []int, axis int, metric string, from int) figure
 	for arm := from; arm < min(from+maxLines, len(arms)); arm++ {
 		s := figure.Series{Label: arms[arm].Label, Style: figure.Style(arm % maxLines)}
 		for k, point := range points {
-			i, found := r.final(point, arm, metric)
+			i, found := ends[end{point, arm, metric}]
 			if !found {
 				continue
 			}

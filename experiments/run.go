@@ -45,7 +45,7 @@ type Run struct {
 	keys  map[cellID]string     // of the finished cells; Arm = −1: the shared stages
 	names map[cellID]*signature // of their metrics
 	point int                   // whose cells are loaded
-	cells map[cellID]*cell
+	cells map[string]*cell
 
 	learnedKey  string // of the cell whose tensors are held
 	lastLearned []tensor
@@ -66,7 +66,7 @@ type signature struct {
 }
 
 func newRun(e *Experiment, dir string) *Run {
-	return &Run{Experiment: e, Dir: dir, keys: map[cellID]string{}, names: map[cellID]*signature{}, cells: map[cellID]*cell{}}
+	return &Run{Experiment: e, Dir: dir, keys: map[cellID]string{}, names: map[cellID]*signature{}, cells: map[string]*cell{}}
 }
 
 // cell is a finished cell without its tensors, nil where there is none.
@@ -76,15 +76,27 @@ func (r *Run) cell(id cellID) *cell {
 		return nil
 	}
 	if id.point != r.point {
-		r.point = id.point
-		clear(r.cells)
+		r.turn(id.point)
 	}
-	c := r.cells[id]
+	c := r.cells[key]
 	if c == nil {
 		c = r.load(key, false)
-		r.cells[id] = c
+		r.cells[key] = c
 	}
 	return c
+}
+
+// turn lets go of all cells but those that the next point has too.
+func (r *Run) turn(point int) {
+	kept := map[string]*cell{}
+	for arm := -1; arm < len(r.Experiment.Points[point].Arms); arm++ {
+		for seed := range r.Experiment.Seeds {
+			if key := r.keys[cellID{point, arm, seed}]; r.cells[key] != nil {
+				kept[key] = r.cells[key]
+			}
+		}
+	}
+	r.point, r.cells = point, kept
 }
 
 // tensors is what a finished cell learned, nil where there is none.
