@@ -242,3 +242,24 @@ func numbers(n int) string {
 	}
 	return strings.Join(out, ", ")
 }
+
+// A new arm on finished cells starts from what they hold: ensembles, bigrams and
+// all, to the same bytes.
+func TestANewArmStartsFromTheCells(t *testing.T) {
+	for name, overrides := range map[string][]string{
+		"ensemble":  {"reward.num_ensemble=3", "reward.aggregate=worst_case"},
+		"bigrams":   {"reward.model=bigrams"},
+		"shared":    {"policy.parametrisation=shared"},
+		"one model": nil,
+	} {
+		overrides = append([]string{"seeds=2", "claim=[]"}, overrides...)
+		_, want := quickRun(t, t.TempDir(), 1, overrides...)
+		dir := t.TempDir()
+		quickRun(t, dir, 1, append(overrides, `arm=[{ method = "dpo", label = "DPO" }]`)...)
+		r, got := quickRun(t, dir, 1, overrides...)
+		sameFiles(t, name, want, got)
+		if r.Reused != 4 {
+			t.Errorf("%s: %d cells were reused, want 4", name, r.Reused)
+		}
+	}
+}

@@ -77,6 +77,9 @@ var fieldDocs = map[string]fieldDoc{
 	"reward.batch_size":                 {Doc: "Rankings in a step.", Foreign: []string{"per_device_train_batch_size"}},
 	"reward.weight_decay":               {Doc: "Decoupled weight decay (AdamW) of the word weights.", Foreign: []string{"l2"}},
 	"reward.center_rewards_coefficient": {Doc: "Weight of (r_w + r_l)², which keeps rewards around 0.", Foreign: []string{"center_coef"}},
+	"reward.num_ensemble":               {Doc: "Reward models fitted, each to a resample of the rankings; 1 = one model, fitted to all.", Elsewhere: "oat `num_ensemble`", Foreign: []string{"ensemble_size", "n_ensemble"}},
+	"reward.aggregate":                  {Doc: "How the scores of several become one: \"mean\", \"worst_case\" or \"uncertainty_weighted\"; exact proxies are those of the mean.", Foreign: []string{"ensemble_method"}},
+	"reward.uncertainty_coef":           {Doc: "λ of uncertainty_weighted, mean − λ variance.", Elsewhere: "oat `enn_lambda`", Foreign: []string{"enn_lambda", "uwo_coef"}},
 	"reward.max_grad_norm":              {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm"}},
 
 	"objective":      {Doc: "The objective that all arms are measured by."},

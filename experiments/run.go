@@ -195,6 +195,11 @@ func sharedCell(s *sim.Shared) *cell {
 		logits("base", s.Base), logits("sft", s.SFT),
 		{"weight", m.WeightShape(), m.Weight}, {"bias", []int{m.Prompts}, m.Bias},
 	}}
+	if len(s.Members) > 1 {
+		for i, own := range s.Members {
+			c.Tensors = append(c.Tensors, tensor{fmt.Sprintf("weight.%d", i), own.WeightShape(), own.Weight}, tensor{fmt.Sprintf("bias.%d", i), []int{own.Prompts}, own.Bias})
+		}
+	}
 	if s.BestOfN.ByProxy != nil {
 		c.BestOfN = &s.BestOfN
 	}
@@ -204,9 +209,18 @@ func sharedCell(s *sim.Shared) *cell {
 // restore rebuilds the shared stages from their cell, so that a new arm need not
 // train them again; nil where the cell does not hold all that decides them.
 func restore(l *sim.Lab, seed uint64, c *cell) (*sim.Shared, error) {
-	m := reward.NewModel(l.Config.Reward.Model, l.World.Shape.Prompts, l.World.Shape.Words)
-	m.Weight, m.Bias = c.Tensors[2].Data, c.Tensors[3].Data
-	return l.Restore(seed, c.Tensors[0].Data, c.Tensors[1].Data, m)
+	tensors := c.Tensors[2:] // the model's, or the mean's and then the members'
+	if len(tensors) > 2 {
+		tensors = tensors[2:]
+	}
+	var members []*reward.Model
+	for i := 0; i < len(tensors); i += 2 {
+		m := reward.NewModel(l.Config.Reward.Model, l.World.Shape.Prompts, l.World.Shape.Words)
+		copy(m.Weight, tensors[i].Data)
+		copy(m.Bias, tensors[i+1].Data)
+		members = append(members, m)
+	}
+	return l.Restore(seed, c.Tensors[0].Data, c.Tensors[1].Data, members)
 }
 
 // armCell is an arm's result as a cell.

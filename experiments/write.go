@@ -155,13 +155,16 @@ func (r *Run) policies() []output {
 					if tensors == nil {
 						return r.lost
 					}
+					if to < 0 {
+						to = len(tensors)
+					}
 					return writeTensors(w, tensors[from:to], rename, p.metadata())
 				}})
 			}
 			shared := cellID{point, -1, seed}
 			add("base", shared, 0, 1, "logits")
 			add("sft", shared, 1, 2, "logits")
-			add("reward", shared, 2, 4, "")
+			add("reward", shared, 2, -1, "")
 			for arm, a := range p.Arms {
 				add(a.Name, cellID{point, arm, seed}, 0, 1, "logits")
 			}

@@ -36,11 +36,16 @@ type Config struct {
 	WeightDecay              float64  `toml:"weight_decay"`               // of the weights, decoupled (AdamW)
 	CenterRewardsCoefficient float64  `toml:"center_rewards_coefficient"` // c, 0 = off
 	MaxGradNorm              float64  `toml:"max_grad_norm"`              // 0 = no clipping
+
+	NumEnsemble     int       `toml:"num_ensemble"`     // models fitted, each to a resample of the rankings
+	Aggregate       Aggregate `toml:"aggregate"`        // how their scores become one
+	UncertaintyCoef float64   `toml:"uncertainty_coef"` // λ of uncertainty_weighted
 }
 
 // Default suits some hundreds to thousands of rankings.
 func Default() Config {
-	return Config{Model: BagOfWords, LossType: PairwiseLoss, LearningRate: 0.05, NumTrainEpochs: 10, BatchSize: 16, WeightDecay: 0.01, MaxGradNorm: 1}
+	return Config{Model: BagOfWords, LossType: PairwiseLoss, LearningRate: 0.05, NumTrainEpochs: 10, BatchSize: 16, WeightDecay: 0.01, MaxGradNorm: 1,
+		NumEnsemble: 1, Aggregate: MeanScore, UncertaintyCoef: 0.5}
 }
 
 // Validate reports every field that cannot stand.
@@ -56,6 +61,12 @@ func (c Config) Validate() error {
 	k.NonNegative("weight_decay", c.WeightDecay)
 	k.NonNegative("center_rewards_coefficient", c.CenterRewardsCoefficient)
 	k.NonNegative("max_grad_norm", c.MaxGradNorm)
+	k.Count("num_ensemble", c.NumEnsemble, 1, 100)
+	field.OneOf(&k, "aggregate", c.Aggregate, Aggregates)
+	k.NonNegative("uncertainty_coef", c.UncertaintyCoef)
+	if c.NumEnsemble == 1 && c.Aggregate != MeanScore {
+		k.Add(&field.Error{Field: "aggregate", Value: c.Aggregate, Allowed: "\"mean\" while num_ensemble is 1", Why: "one model has no disagreement to go by"})
+	}
 	return k.Err()
 }
 

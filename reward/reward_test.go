@@ -366,8 +366,8 @@ func TestValidate(t *testing.T) {
 	if err := Default().Validate(); err != nil {
 		t.Error(err)
 	}
-	bad := Config{Model: "bag", LossType: "pairwize", Margin: -1, LearningRate: 0, NumTrainEpochs: -1, BatchSize: 0, WeightDecay: -1, CenterRewardsCoefficient: math.NaN(), MaxGradNorm: -1}
-	if n := len(field.All(bad.Validate())); n != 10 { // a margin also needs the pairwise loss
+	bad := Config{Model: "bag", LossType: "pairwize", Margin: -1, LearningRate: 0, NumTrainEpochs: -1, BatchSize: 0, WeightDecay: -1, CenterRewardsCoefficient: math.NaN(), MaxGradNorm: -1, Aggregate: "median", UncertaintyCoef: -1}
+	if n := len(field.All(bad.Validate())); n != 13 { // a margin also needs the pairwise loss
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 }

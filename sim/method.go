@@ -34,7 +34,7 @@ func methodByName(name string) (Method, bool) {
 }
 
 func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {
-	t := ppo.New(c.PPO, pi, s.SFT, s.Reward, s.World.Weights)
+	t := ppo.New(c.PPO, pi, s.SFT, s.Scorer, s.World.Weights)
 	if c.PPO.PtxCoef > 0 {
 		t.MixPretraining(s.World.rawText(s.Config.Base, s.stream("base", "text"))) // the corpus of stage base, word for word
 	}
@@ -45,7 +45,7 @@ func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {
 
 func buildDPO(s *Shared, c Config, pi *policy.Softmax) learner {
 	pairs := policy.Pairs(s.Rankings)
-	t := dpo.NewFrom(c.DPO, pi, s.SFT, dpo.Data{Pairs: pairs, Rankings: s.Rankings, Scorer: s.Reward})
+	t := dpo.NewFrom(c.DPO, pi, s.SFT, dpo.Data{Pairs: pairs, Rankings: s.Rankings, Scorer: s.Scorer})
 	l := newLearner(t.Steps(), t.Step)
 	if c.Evaluation.Gradient && c.DPO.LossType == "sigmoid" {
 		l.diagnose = s.diagnoseDPO(pi, c.DPO, pairs)

@@ -32,19 +32,19 @@ func onlineMethods() []Method {
 }
 
 func buildOnline(s *Shared, c Config, pi *policy.Softmax) learner {
-	t := ppo.NewOnline(c.Online, pi, s.SFT, s.Reward, s.World.Weights)
+	t := ppo.NewOnline(c.Online, pi, s.SFT, s.Scorer, s.World.Weights)
 	return newLearner(t.Steps(), t.Step)
 }
 
 func buildGroup(s *Shared, c Config, pi *policy.Softmax) learner {
-	t := ppo.NewGroup(c.GRPO, pi, s.SFT, s.Reward, s.World.Weights)
+	t := ppo.NewGroup(c.GRPO, pi, s.SFT, s.Scorer, s.World.Weights)
 	l := newLearner(t.Steps(), t.Step)
 	l.diagnose = s.diagnoseGroup(t, pi, c.GRPO)
 	return l
 }
 
 func buildRaft(s *Shared, c Config, pi *policy.Softmax) learner {
-	t := ppo.NewRaft(c.RAFT, pi, s.SFT, s.Reward, s.World.Weights)
+	t := ppo.NewRaft(c.RAFT, pi, s.SFT, s.Scorer, s.World.Weights)
 	return newLearner(t.Steps(), t.Step)
 }
 

@@ -156,7 +156,9 @@ type Shared struct {
 	Seed              uint64
 	Base, SFT         *policy.Softmax
 	Rankings, HeldOut []policy.Ranking
-	Reward            *reward.Model
+	Reward            *reward.Model   // of an ensemble, the mean
+	Members           []*reward.Model // of the ensemble, one for a single model
+	Scorer            reward.Scorer   // what methods that see a reward see
 	Rows              []Row
 	Calibration       []reward.Bin
 	Frontier          Frontier
@@ -208,7 +210,7 @@ func (p *Pretrained) Label(ctx context.Context, l *Lab) (*Shared, error) {
 
 // Restore rebuilds what arms start from without training: only for a Restorable
 // configuration. Records, calibration and frontier are not part of it.
-func (l *Lab) Restore(seed uint64, base, sft []float64, m *reward.Model) (*Shared, error) {
+func (l *Lab) Restore(seed uint64, base, sft []float64, members []*reward.Model) (*Shared, error) {
 	s := l.newShared(seed)
 	for _, p := range []struct {
 		to     **policy.Softmax
@@ -227,7 +229,7 @@ func (l *Lab) Restore(seed uint64, base, sft []float64, m *reward.Model) (*Share
 		s.sftValues = s.evaluator.Distribution(&s.SFT.Chain, s.values)
 	}
 	s.collect()
-	s.judge(m)
+	s.judge(members)
 	return s, nil
 }
 
@@ -337,7 +339,7 @@ func (s *Shared) rank(writer *policy.Chain, n int, purpose string) []policy.Rank
 // fitReward trains the reward model and measures it on held-out rankings.
 func (s *Shared) fitReward(ctx context.Context) error {
 	c := s.Config
-	t := reward.New(c.Reward, s.World.Shape.Prompts, s.World.Shape.Words, s.Rankings)
+	t := reward.NewEnsemble(c.Reward, s.World.Shape.Prompts, s.World.Shape.Words, s.Rankings, s.stream("reward", "resamples"))
 	rater := Rater{World: s.World, Temperature: c.Labels.RaterTemperature, LabelNoise: c.Labels.LabelNoise}
 	agreement := s.agreement(rater)
 	rows, err := train(ctx, "reward", newLearner(t.Steps(), t.Step), c.Evaluation.Every, s.stream("reward", "batches"),
@@ -352,9 +354,11 @@ func (s *Shared) fitReward(ctx context.Context) error {
 		return err
 	}
 	s.Rows = append(s.Rows, rows...)
-	m := t.Model()
-	m.Shift(s.written)
-	s.judge(m)
+	members := t.Members()
+	for _, m := range members {
+		m.Shift(s.written)
+	}
+	s.judge(members)
 	s.Calibration = reward.Calibration(s.Reward, s.HeldOut, calibrationBins)
 	if s.Frontier, err = s.newFrontier(); err != nil {
 		return err
@@ -363,10 +367,19 @@ func (s *Shared) fitReward(ctx context.Context) error {
 	return err
 }
 
-// judge installs a fitted reward model.
-func (s *Shared) judge(m *reward.Model) {
-	s.Reward, s.proxy = m, new(policy.Additive)
-	*s.proxy = m.Additive(s.World.Shape)
+// judge installs fitted reward models. Proxy and optimum are those of their mean,
+// which is linear; methods that see a reward see what the aggregate makes of it.
+func (s *Shared) judge(members []*reward.Model) {
+	e := &reward.Ensemble{Members: members, Aggregate: s.Config.Reward.Aggregate, Lambda: s.Config.Reward.UncertaintyCoef}
+	s.Members, s.Reward, s.Scorer, s.proxy = members, members[0], members[0], new(policy.Additive)
+	if len(members) > 1 {
+		s.Reward = e.Mean()
+		s.Scorer = s.Reward
+		if e.Aggregate != reward.MeanScore {
+			s.Scorer = e
+		}
+	}
+	*s.proxy = s.Reward.Additive(s.World.Shape)
 }
 
 // Arm is one way to align the SFT policy: a method and its configuration.
