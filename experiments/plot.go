@@ -297,6 +297,9 @@ func (r *Run) drawSweep(_ int, s FigureSpec) (out []drawing) {
 		ends := r.ends(group, s.Y)
 		for from := 0; from < r.mostArms(); from += maxLines {
 			f := figure.Figure{Title: r.Experiment.Title + ": over " + s.X, Columns: min(2, len(s.Y)), WidthCM: 24, Caption: r.caption("At the end of training.")}
+			if _, _, numeric := r.sweepAxis(group, axis); !numeric {
+				f.Caption = r.barCaption("At the end of training.")
+			}
 			if rest := r.others(group[0], axis); rest != "" {
 				f.Title += " (" + rest + ")"
 			}
