@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"os"
 	"reflect"
 	"slices"
@@ -82,6 +83,33 @@ func armSections() []string {
 	return out
 }
 
+// tables yields the items of a list of tables at the top of the file, [[name]],
+// with their places in the list; what is none is reported.
+func (l *loader) tables(name string, most int, code Code) iter.Seq2[int, *node] {
+	return func(yield func(int, *node) bool) {
+		n := l.root.get(name)
+		switch {
+		case n == nil:
+			return
+		case n.kind != list:
+			l.out.add(codeType, n.at, fmt.Sprintf("`%s` must be written [[%s]], in double brackets", name, name), "")
+			return
+		case len(n.items) > most:
+			l.out.add(code, n.at, fmt.Sprintf("the file has %d %ss", len(n.items), name), fmt.Sprintf("at most %d", most))
+			return
+		}
+		for i, item := range n.items {
+			if item.kind != table {
+				l.out.add(codeType, item.at, fmt.Sprintf("`%s` must be a list of tables", name), fmt.Sprintf("write [[%s]]", name))
+				continue
+			}
+			if !yield(i, item) {
+				return
+			}
+		}
+	}
+}
+
 // arms reads the [[arm]] tables.
 func (l *loader) arms() []armTree {
 	n := l.root.get("arm")
@@ -89,20 +117,8 @@ func (l *loader) arms() []armTree {
 		l.out.add(codeArm, l.root.at, "the experiment has no arm", "add [[arm]] with method = \"ppo\" or \"dpo\"")
 		return nil
 	}
-	if n.kind != list {
-		l.out.add(codeType, n.at, "`arm` must be written [[arm]], in double brackets", "")
-		return nil
-	}
-	if len(n.items) > maxArms {
-		l.out.add(codeArm, n.at, fmt.Sprintf("the file has %d arms", len(n.items)), fmt.Sprintf("at most %d; sweep with [grid] instead", maxArms))
-		return nil
-	}
 	var out []armTree
-	for i, item := range n.items {
-		if item.kind != table {
-			l.out.add(codeType, item.at, "`arm` must be a list of tables", "write [[arm]]")
-			continue
-		}
+	for i, item := range l.tables("arm", maxArms, codeArm) {
 		for _, one := range l.spreadArm(item) {
 			a := l.arm(one, fmt.Sprintf("arm[%d]", i))
 			if slices.ContainsFunc(out, func(b armTree) bool { return b.name == a.name }) {
@@ -279,24 +295,8 @@ func (l *loader) axes(n *node, name string, allowed []string) []axis {
 }
 
 func (l *loader) variants() []variantTree {
-	n := l.root.get("variant")
-	if n == nil {
-		return nil
-	}
-	if n.kind != list {
-		l.out.add(codeType, n.at, "`variant` must be written [[variant]], in double brackets", "")
-		return nil
-	}
-	if len(n.items) > maxVariants {
-		l.out.add(codeSweep, n.at, fmt.Sprintf("the file has %d variants", len(n.items)), fmt.Sprintf("at most %d", maxVariants))
-		return nil
-	}
 	var out []variantTree
-	for i, item := range n.items {
-		if item.kind != table {
-			l.out.add(codeType, item.at, "`variant` must be a list of tables", "write [[variant]]")
-			continue
-		}
+	for i, item := range l.tables("variant", maxVariants, codeSweep) {
 		v := l.variant(item, i)
 		if slices.ContainsFunc(out, func(w variantTree) bool { return w.name == v.name }) {
 			l.out.add(codeSweep, item.find("name").at, fmt.Sprintf("two variants are called %q", v.name), "give each [[variant]] a name of its own")

@@ -24,25 +24,9 @@ type claimLoader struct {
 }
 
 func (l *loader) claims(e *Experiment) []Claim {
-	n := l.root.get("claim")
-	if n == nil {
-		return nil
-	}
-	if n.kind != list {
-		l.out.add(codeType, n.at, "`claim` must be written [[claim]], in double brackets", "")
-		return nil
-	}
-	if len(n.items) > maxClaims {
-		l.out.add(codeClaim, n.at, fmt.Sprintf("the file has %d claims", len(n.items)), fmt.Sprintf("at most %d", maxClaims))
-		return nil
-	}
 	c := claimLoader{l, e, e.Points[0].Config.Expanded()}
 	var out []Claim
-	for i, item := range n.items {
-		if item.kind != table {
-			l.out.add(codeType, item.at, "`claim` must be a list of tables", "write [[claim]]")
-			continue
-		}
+	for i, item := range l.tables("claim", maxClaims, codeClaim) {
 		out = append(out, c.claim(item, fmt.Sprintf("claim[%d]", i)))
 	}
 	return out

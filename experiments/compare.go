@@ -362,20 +362,7 @@ func seedsNeeded(x, y []float64, paired bool) int {
 // equalKL compares gold and proxy where both arms have first moved to a KL, by
 // linear interpolation between the records of each seed.
 func (c *Comparison) equalKL(at float64, stat stats.Statistic) {
-	reach := func(s side) float64 {
-		least := math.Inf(1)
-		for k := range s.run.Experiment.Seeds {
-			if rows := s.rows(k); rows != nil {
-				top := 0.0
-				for _, row := range rows {
-					top = max(top, row.Get("exact/kl"))
-				}
-				least = min(least, top)
-			}
-		}
-		return least
-	}
-	ra, rb := reach(c.a), reach(c.b)
+	ra, rb := c.a.reach(), c.b.reach()
 	least, short := ra, c.A
 	if rb < ra {
 		least, short = rb, c.B
@@ -401,6 +388,21 @@ func (c *Comparison) equalKL(at float64, stat stats.Statistic) {
 	c.EqualKL = &EqualKL{KL: at,
 		Gold:  c.contrast("exact/gold_reward", gather(c.a, "exact/gold_reward"), gather(c.b, "exact/gold_reward"), stat),
 		Proxy: c.contrast("exact/proxy_reward", gather(c.a, "exact/proxy_reward"), gather(c.b, "exact/proxy_reward"), stat)}
+}
+
+// reach is the KL that all seeds get to.
+func (s side) reach() float64 {
+	least := math.Inf(1)
+	for k := range s.run.Experiment.Seeds {
+		if rows := s.rows(k); rows != nil {
+			top := 0.0
+			for _, row := range rows {
+				top = max(top, row.Get("exact/kl"))
+			}
+			least = min(least, top)
+		}
+	}
+	return least
 }
 
 // atKL is a metric where a trajectory first reaches a KL.

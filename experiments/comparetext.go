@@ -183,16 +183,7 @@ func compareFigure(all []Comparison) figure.Figure {
 // goldOverKL is an arm's gold at KLs that all its seeds reach.
 func goldOverKL(s side) figure.Series {
 	var out figure.Series
-	least := math.Inf(1)
-	for k := range s.run.Experiment.Seeds {
-		if rows := s.rows(k); rows != nil {
-			top := 0.0
-			for _, row := range rows {
-				top = max(top, row.Get("exact/kl"))
-			}
-			least = min(least, top)
-		}
-	}
+	least := s.reach()
 	const points = 25
 	for i := range points {
 		kl := least * float64(i) / (points - 1)

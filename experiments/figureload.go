@@ -10,20 +10,8 @@ const maxFigures = 100
 
 // figures reads the [[figure]] tables.
 func (l *loader) figures(e *Experiment) []FigureSpec {
-	n := l.root.get("figure")
-	if n == nil {
-		return nil
-	}
-	if n.kind != list || len(n.items) > maxFigures {
-		l.out.add(codeType, n.at, "`figure` must be written [[figure]], in double brackets", fmt.Sprintf("at most %d of them", maxFigures))
-		return nil
-	}
 	var out []FigureSpec
-	for i, item := range n.items {
-		if item.kind != table {
-			l.out.add(codeType, item.at, "`figure` must be a list of tables", "write [[figure]]")
-			continue
-		}
+	for i, item := range l.tables("figure", maxFigures, codeFigure) {
 		var s FigureSpec
 		d := &decoder{out: l.out}
 		problems := len(l.out.all)
