@@ -51,6 +51,7 @@ type Comparison struct {
 	Pairing   string       `json:"pairing"`
 	Statistic string       `json:"statistic"`
 	End       []Contrast   `json:"end"`
+	Missing   []string     `json:"missing,omitempty"` // metrics that not both record
 	EqualKL   *EqualKL     `json:"equal_kl,omitempty"`
 	NoKL      string       `json:"no_equal_kl,omitempty"` // why there is none
 	Verdict   string       `json:"verdict"`
@@ -70,9 +71,9 @@ type Contrast struct {
 	Metric     string         `json:"metric"`
 	A          float64        `json:"a"`
 	B          float64        `json:"b"`
-	Difference stats.Interval `json:"difference"` // A − B
-	Above      stats.Interval `json:"p_above"`    // P(A above B), a tie counts half
-	needed     int            // seeds for a difference of this size to show
+	Difference stats.Interval `json:"difference"`             // A − B
+	Above      stats.Interval `json:"p_above"`                // P(A above B), a tie counts half
+	Needed     int            `json:"seeds_needed,omitempty"` // for a difference of this size to show; 0: unknown
 }
 
 // EqualKL is gold and proxy where both arms have moved equally far.
@@ -271,6 +272,7 @@ func compare(a, b side, o CompareOptions, stat stats.Statistic) (Comparison, err
 		vb, other := b.final(metric)
 		if len(va) == 0 || len(vb) == 0 || name != other {
 			if slices.Contains(compareMetrics, metric) {
+				c.Missing = append(c.Missing, metric)
 				continue
 			}
 			return c, Usage(fmt.Sprintf("%s and %s do not both record %q at their end%s", a.label, b.label, metric, meant(metric, a.run.metricNamesOf(a.point, a.arm, ""))))
@@ -319,7 +321,7 @@ func (c *Comparison) contrast(name string, a, b map[uint64]float64, stat stats.S
 	} else {
 		x, y = inOrder(a, c.a.run.Experiment.Seeds), inOrder(b, c.b.run.Experiment.Seeds)
 	}
-	out := Contrast{Metric: name, A: stat(x), B: stat(y), needed: seedsNeeded(x, y, c.Paired)}
+	out := Contrast{Metric: name, A: stat(x), B: stat(y), Needed: seedsNeeded(x, y, c.Paired)}
 	out.Difference = stats.Difference(x, y, c.Paired, stat, level, resamples, name)
 	if c.Paired && c.Statistic == "mean" {
 		out.Difference = stats.PairedDifference(x, y, level, resamples, name)

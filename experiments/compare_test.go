@@ -122,7 +122,7 @@ func TestAtKLInterpolatesToTheFirstCrossing(t *testing.T) {
 // A verdict never claims more than its interval.
 func TestVerdictSentences(t *testing.T) {
 	k := func(low, mean, high float64) Contrast {
-		return Contrast{Metric: "exact/gold_reward", Difference: stats.Interval{Mean: mean, Low: low, High: high, N: 10}, needed: 40}
+		return Contrast{Metric: "exact/gold_reward", Difference: stats.Interval{Mean: mean, Low: low, High: high, N: 10}, Needed: 40}
 	}
 	for want, c := range map[string]Contrast{
 		"A's gold is 0.10 [0.05, 0.15] above B's":                           k(0.05, 0.1, 0.15),

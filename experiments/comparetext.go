@@ -20,7 +20,9 @@ func (k Contrast) sentence(a, b, what, where string) string {
 	if k.Metric == "exact/gold_reward" || k.Metric == "exact/proxy_reward" {
 		what = strings.TrimSuffix(strings.TrimPrefix(k.Metric, "exact/"), "_reward")
 	}
-	size := fmt.Sprintf("%s [%s, %s]", signed(math.Abs(d.Mean)), signed(min(math.Abs(d.Low), math.Abs(d.High))), signed(max(math.Abs(d.Low), math.Abs(d.High))))
+	least, most := min(math.Abs(d.Low), math.Abs(d.High)), max(math.Abs(d.Low), math.Abs(d.High))
+	signed := func(v float64) string { return minus(fmt.Sprintf("%.*f", digits(least), v)) }
+	size := fmt.Sprintf("%s [%s, %s]", signed(math.Abs(d.Mean)), signed(least), signed(most))
 	switch {
 	case d.N < 2:
 		return fmt.Sprintf("%s: %s's %s is %s, %s's %s; one seed says nothing about others", where, a, what, signed(k.A), b, signed(k.B))
@@ -32,10 +34,19 @@ func (k Contrast) sentence(a, b, what, where string) string {
 		return fmt.Sprintf("%s: %s and %s have the same %s", where, a, b, what)
 	}
 	text := fmt.Sprintf("%s: undecided, the difference in %s is %s [%s, %s]", where, what, signed(d.Mean), signed(d.Low), signed(d.High))
-	if k.needed > 0 && k.needed < 1e6 {
-		text += fmt.Sprintf("; about %s would show a difference of this size", plural(max(k.needed, d.N+1), "seed"))
+	if k.Needed > 0 && k.Needed < 1e6 {
+		text += fmt.Sprintf("; about %s would show a difference of this size", plural(max(k.Needed, d.N+1), "seed"))
 	}
 	return text
+}
+
+// digits are enough for a bound that is not 0 not to be printed as 0.
+func digits(bound float64) int {
+	n := 2
+	for limit := 0.005; n < 6 && bound > 0 && bound < limit; limit /= 10 {
+		n++
+	}
+	return n
 }
 
 // verdict never claims more than the intervals.
@@ -106,6 +117,9 @@ func (c Comparison) foot() string {
 	} else {
 		note += fmt.Sprintf("\nat KL %s: where each seed's training first gets that far, between its records linearly", number(c.EqualKL.KL))
 	}
+	if len(c.Missing) > 0 {
+		note += "\nnot compared, because not both record it: " + strings.Join(c.Missing, ", ")
+	}
 	return note + "\n" + c.Verdict
 }
 
@@ -124,12 +138,12 @@ func (c Comparison) table() pretty.Writer {
 	t := plainTable()
 	t.AppendHeader(pretty.Row{"", c.A, c.B, "difference", "above"})
 	for _, k := range c.contrasts() {
-		three := func(v float64) string { return strings.ReplaceAll(fmt.Sprintf("%.3f", v), "-", "−") }
+		three := func(v float64) string { return minus(fmt.Sprintf("%.3f", v)) }
 		difference := three(k.Difference.Mean)
 		if k.Difference.N > 1 {
 			difference = fmt.Sprintf("%s [%s, %s]", difference, three(k.Difference.Low), three(k.Difference.High))
 		}
-		t.AppendRow(pretty.Row{k.Metric, three(k.A), three(k.B), difference, fmt.Sprintf("%.2f", k.Above.Mean)})
+		t.AppendRow(pretty.Row{k.Metric, three(k.A), three(k.B), difference, fmt.Sprintf("%.2f [%.2f, %.2f]", k.Above.Mean, k.Above.Low, k.Above.High)})
 	}
 	return t
 }
@@ -154,8 +168,12 @@ const shownComparisons = 4
 // compareFigure is, for each comparison, gold over KL of the two arms, and their
 // difference in gold at the end and at equal KL.
 func compareFigure(all []Comparison) figure.Figure {
+	more := ""
+	if len(all) > shownComparisons {
+		more = fmt.Sprintf(" The first %d of %d comparisons.", shownComparisons, len(all))
+	}
 	f := figure.Figure{Name: "compare", Title: "Comparison", Columns: 2, WidthCM: 20,
-		Caption: fmt.Sprintf("Exact values. Left: as far as every seed goes. Right: differences in gold, A − B; one whose interval crosses 0 decides nothing. Bands and whiskers are 95 %% bootstrap intervals over n = %d seeds.", all[0].End[0].Difference.N)}
+		Caption: fmt.Sprintf("Exact values. Left: as far as every seed goes. Right: differences in gold, A − B; one whose interval crosses 0 decides nothing. Bands and whiskers are 95 %% bootstrap intervals over seeds (first comparison: n = %d).%s", all[0].End[0].Difference.N, more)}
 	for _, c := range all[:min(len(all), shownComparisons)] {
 		curves := figure.Panel{Title: c.title(), XLabel: "KL to the SFT policy, nats", YLabel: "gold reward"}
 		for i, s := range []side{c.a, c.b} {

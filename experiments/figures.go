@@ -393,4 +393,7 @@ func share(p float64) string {
 }
 
 // signed prints two decimals with a true minus sign.
-func signed(v float64) string { return strings.ReplaceAll(fmt.Sprintf("%.2f", v), "-", "−") }
+func signed(v float64) string { return minus(fmt.Sprintf("%.2f", v)) }
+
+// minus makes hyphens of a number true minus signs.
+func minus(s string) string { return strings.ReplaceAll(s, "-", "−") }

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/stat/distuv"
+
 	"rlhfsim/internal/rng"
 )
 
@@ -82,14 +84,15 @@ func Difference(a, b []float64, paired bool, stat Statistic, level float64, resa
 
 // Improvement is P(a > b) + ½ P(a = b) (Agarwal et al. 2021, "probability of
 // improvement"): over seeds that both have where they are paired, over all pairs
-// of seeds where they are not.
+// of seeds where they are not. Paired, the interval is Wilson's (1927) for a share
+// of n: winning all of three seeds is no certainty, as resampling would say.
 func Improvement(a, b []float64, paired bool, level float64, resamples int, name string) Interval {
 	if paired {
 		won := make([]float64, len(a))
 		for i := range a {
 			won[i] = above(a[i], b[i])
 		}
-		return Bootstrap(won, level, resamples, name)
+		return wilson(Mean(won), len(won), level)
 	}
 	share := func(a, b []float64) float64 {
 		sum := 0.0
@@ -121,6 +124,15 @@ func Improvement(a, b []float64, paired bool, level float64, resamples int, name
 	tail := (1 - level) / 2
 	out.Low, out.High = Quantile(draws, tail), Quantile(draws, 1-tail)
 	return out
+}
+
+// wilson is the score interval of a share p of n.
+func wilson(p float64, n int, level float64) Interval {
+	z, m := round9(distuv.UnitNormal.Quantile(1-float64((1-level)/2))), float64(n)
+	square := float64(z*z) / m
+	centre := (p + square/2) / (1 + square)
+	half := float64(z*math.Sqrt(float64(p*(1-p))/m+square/(4*m))) / (1 + square)
+	return Interval{Mean: p, Low: max(0, centre-half), High: min(1, centre+half), N: n}
 }
 
 func above(a, b float64) float64 {

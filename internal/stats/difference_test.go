@@ -87,7 +87,16 @@ func TestImprovement(t *testing.T) {
 	if got := Improvement([]float64{1, 2}, []float64{0, 2, 4}, false, 0.95, 500, "p").Mean; math.Abs(got-(1+0+0+1+0.5+0)/6) > 1e-12 {
 		t.Errorf("unpaired %v", got)
 	}
-	if got := Improvement(a, a, true, 0.95, 500, "p"); got.Mean != 0.5 || got.Low != 0.5 {
+	if got := Improvement(a, a, true, 0.95, 500, "p"); got.Mean != 0.5 || math.Abs(got.Low+got.High-1) > 1e-12 {
 		t.Errorf("against itself %v", got)
+	}
+	// Wilson's interval of 3 of 3 and of 8 of 10 (Agresti & Coull 1998 tabulate its kind).
+	if got := Improvement([]float64{1, 1, 1}, []float64{0, 0, 0}, true, 0.95, 500, "p"); math.Abs(got.Low-0.438503) > 1e-6 || got.High != 1 {
+		t.Errorf("three of three: %v", got)
+	}
+	ten := make([]float64, 10)
+	eight := []float64{1, 1, 1, 1, 1, 1, 1, 1, -1, -1}
+	if got := Improvement(eight, ten, true, 0.95, 500, "p"); math.Abs(got.Low-0.490162) > 1e-6 || math.Abs(got.High-0.943318) > 1e-6 {
+		t.Errorf("eight of ten: %v", got)
 	}
 }
