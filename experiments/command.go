@@ -282,7 +282,11 @@ func (r *Run) pointers(dir string) string {
 	default:
 		next = append(next, "rlhfsim run "+filepath.Join(dir, "resolved.toml")+" seeds=30 -o "+dir+"-30")
 	}
-	return fmt.Sprintf("\nfigures  %s\nnext     %s\n", filepath.Join(dir, "figures"), strings.Join(next, "\n         "))
+	ranking := ""
+	if len(r.Ranking(0)) > 0 {
+		ranking = "\nranking  " + filepath.Join(dir, "ranking.md")
+	}
+	return fmt.Sprintf("%s\nfigures  %s\nnext     %s\n", ranking, filepath.Join(dir, "figures"), strings.Join(next, "\n         "))
 }
 
 // tolerate passes an error of writing on, but for a reader that has gone away.

@@ -345,7 +345,8 @@ func (r *Run) pipeline(point int) (figure.Pipeline, bool) {
 // those that learn from the rankings alone below it.
 func (r *Run) addArms(d *figure.Pipeline, point int, says map[string]string) {
 	upper, lower := 0.0, 1.0
-	for arm, a := range r.Experiment.Points[point].Arms {
+	arms := r.Experiment.Points[point].Arms
+	for arm, a := range arms[:min(len(arms), maxLines)] {
 		g := r.group(point, arm, a.Method)
 		if len(g.Runs) == 0 {
 			continue

@@ -54,6 +54,9 @@ func (r *Run) outputs() []output {
 	if table := r.bestOfNCSV(); table != nil {
 		all = append(all, text("best_of_n.csv", func() []byte { return table }))
 	}
+	if ranking := r.rankingMarkdown(); ranking != "" {
+		all = append(all, text("ranking.md", func() []byte { return []byte(ranking) }), text("ranking.csv", r.rankingCSV))
+	}
 	return append(all, r.policies()...)
 }
 
