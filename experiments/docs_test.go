@@ -2,10 +2,13 @@ package experiments
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
+	"rlhfsim/dpo"
 	"rlhfsim/internal/generated"
+	"rlhfsim/ppo"
 	"rlhfsim/sim"
 )
 
@@ -15,6 +18,7 @@ func TestReferencePages(t *testing.T) {
 	generated.Check(t, "../docs/reference/metrics.md", "metrics", metricPage())
 	generated.Check(t, "../docs/reference/errors.md", "errors", errorPage())
 	generated.Check(t, "../docs/reference/glossary.md", "glossary", glossaryPage())
+	generated.Check(t, "../docs/reference/methods.md", "methods", methodPage())
 }
 
 // markdown is a table; empty cells stay empty.
@@ -144,4 +148,52 @@ func glossaryPage() string {
 		b.WriteString("\n\n")
 	}
 	return b.String()
+}
+
+// methodPage is every method and every preference loss, from the tables that
+// decide.
+func methodPage() string {
+	var rows [][]string
+	for _, m := range sim.Methods {
+		source, _, _ := strings.Cut(noteOf(m).Source, "; fields as")
+		rows = append(rows, []string{code(m.Name), prose(m.Title), code("[" + m.Section + "]"), source, changes(m.Name)})
+	}
+	var b strings.Builder
+	b.WriteString("## Methods\n\n`method = \"…\"` of an arm.\n\n")
+	b.WriteString(markdown([]string{"method", "idea", "section", "source", "what it changes in the section's defaults"}, rows))
+	rows = nil
+	for _, l := range dpo.Losses {
+		var uses []string
+		for _, u := range l.Uses {
+			uses = append(uses, code(u))
+		}
+		rows = append(rows, []string{code(l.Name), prose(l.Title), code(l.Formula), strings.Join(uses, ", ")})
+	}
+	b.WriteString("\n## Preference losses\n\n`dpo.loss_type = \"…\"`, several joined by `+` with `dpo.loss_weights`. c and r are log π/π_SFT of the chosen and the rejected response, h = c − r, " +
+		"w and l their log-probabilities, σ the logistic function, ls its logarithm, ε `dpo.label_smoothing`, L a length in tokens.\n\n")
+	b.WriteString(markdown([]string{"loss", "title", "loss of a pair", "fields of its own"}, rows))
+	return b.String()
+}
+
+// changes lists the fields in which a preset differs from its section.
+func changes(method string) string {
+	var preset, base any
+	for _, m := range ppo.GroupMethods {
+		if m.Name == method {
+			preset, base = m.Defaults, ppo.DefaultGroup()
+		}
+	}
+	for _, m := range ppo.OnlineMethods {
+		if m.Name == method {
+			preset, base = m.Defaults, ppo.DefaultOnline()
+		}
+	}
+	if preset == nil {
+		return ""
+	}
+	var out []string
+	for _, d := range leafDifferences("", reflect.ValueOf(preset), reflect.ValueOf(base)) {
+		out = append(out, code(d.Field+" = "+d.A))
+	}
+	return strings.Join(out, ", ")
 }
