@@ -85,7 +85,7 @@ func armSections() []string {
 // arms reads the [[arm]] tables.
 func (l *loader) arms() []armTree {
 	n := l.root.get("arm")
-	if n == nil {
+	if n == nil || n.kind == list && len(n.items) == 0 {
 		l.out.add(codeArm, l.root.at, "the experiment has no arm", "add [[arm]] with method = \"ppo\" or \"dpo\"")
 		return nil
 	}

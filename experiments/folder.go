@@ -140,7 +140,7 @@ func Plot(dir string, o PlotOptions) ([]string, error) {
 		}
 		return writeFileAt(path, data)
 	}
-	if o.Spec.Kind == "" && len(o.Values) == 0 && o.Spec.X == "" && len(o.Spec.Y) == 0 {
+	if o.Spec.Kind == "" && len(o.Values) == 0 && o.Spec.X == "" && len(o.Spec.Y) == 0 && o.Spec.Name == "" {
 		return paths, r.draw(write)
 	}
 	if o.Spec.Kind == "" {

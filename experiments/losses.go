@@ -237,6 +237,9 @@ func set(tree any, path string, v float64) error {
 			at = object[key]
 		case int:
 			list, ok := at.([]any)
+			if last {
+				list, key = flatIndex(list, key)
+			}
 			if !ok || key >= len(list) {
 				return wrong
 			}
@@ -247,6 +250,35 @@ func set(tree any, path string, v float64) error {
 		}
 	}
 	return nil
+}
+
+// flatIndex finds number i of a list of numbers, or of lists of them counted
+// through: the list that holds it, and where.
+func flatIndex(list []any, i int) ([]any, int) {
+	for _, item := range list {
+		under, ok := item.([]any)
+		if !ok {
+			break
+		}
+		n := leaves(under)
+		if i < n {
+			return flatIndex(under, i)
+		}
+		i -= n
+	}
+	return list, i
+}
+
+func leaves(list []any) int {
+	n := 0
+	for _, item := range list {
+		if under, ok := item.([]any); ok {
+			n += leaves(under)
+		} else {
+			n++
+		}
+	}
+	return n
 }
 
 // JSON is the document with our numbers in place of the recorded ones.
