@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -135,7 +136,30 @@ func flagError(cmd *cobra.Command, err error) error {
 			err = fmt.Errorf("%w; did you mean --%s?", err, near)
 		}
 	}
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		if needs, ok := flagNeeds[invalid.GetFlag().Value.Type()]; ok {
+			err = fmt.Errorf("--%s %s: it must be %s", invalid.GetFlag().Name, invalid.GetValue(), needs)
+		}
+	}
 	return fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())
+}
+
+// flagNeeds says in words what the values of a type of flag must be.
+var flagNeeds = map[string]string{"int": "a whole number", "uint": "a whole number, 0 or above", "uint64": "a whole number, 0 or above", "float64": "a number", "bool": "true or false"}
+
+// arguments wants at least and at most so many words (-1: any number), and asks
+// the question where there are fewer.
+func arguments(least, most int, question, such string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least {
+			return fmt.Errorf("%s (%s; see %s --help)", question, such, cmd.CommandPath())
+		}
+		if most >= 0 && len(args) > most {
+			return fmt.Errorf("%q is one word too many (see %s --help)", args[most], cmd.CommandPath())
+		}
+		return nil
+	}
 }
 
 func (c *cli) runCommand() *cobra.Command {
@@ -223,7 +247,7 @@ func (c *cli) listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the experiments that come with the program",
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0, "", ""),
 		RunE: func(*cobra.Command, []string) error {
 			all, err := experiments.List()
 			if err != nil {
@@ -248,9 +272,9 @@ Schema of experiment files, which a file names in its first line:
   rlhfsim show --schema > experiment.schema.json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if schema {
-				return cobra.NoArgs(cmd, args)
+				return arguments(0, 0, "", "")(cmd, args)
 			}
-			return cobra.ExactArgs(1)(cmd, args)
+			return arguments(1, 1, "which experiment?", strings.Join(experiments.Embedded(), ", "))(cmd, args)
 		},
 		ValidArgsFunction: completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -280,7 +304,7 @@ resolved.toml and policies/ only, so it works on a folder copied from elsewhere.
 optimum is the one at objective.beta, not at an arm's own.`,
 		Example: `  rlhfsim talk runs/chapter
   rlhfsim talk runs/chapter --prompt tea --arm ppo -n 10`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              arguments(1, -1, "which run?", "a folder such as runs/chapter"),
 		ValidArgsFunction: completeRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Values = args[1:]
@@ -340,7 +364,7 @@ func (c *cli) newCommand() *cobra.Command {
 		Use:     "new FILE",
 		Short:   "Begin an experiment of your own: a small file that extends another",
 		Example: "  rlhfsim new mine.toml --from hacking",
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments(1, 1, "which file?", "a name for it, such as mine.toml"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := experiments.New(args[0], from); err != nil {
 				return err
@@ -366,7 +390,7 @@ func (c *cli) plotCommand() *cobra.Command {
 		Example: `  rlhfsim plot runs/chapter
   rlhfsim plot runs/chapter --figure winrate --dark
   rlhfsim plot runs/noise --figure sweep --x labels.label_noise --y exact/gold_reward,exact/kl`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              arguments(1, -1, "which run?", "a folder such as runs/chapter"),
 		ValidArgsFunction: completeRun,
 		RunE: func(_ *cobra.Command, args []string) error {
 			o.Values = args[1:]
@@ -404,7 +428,7 @@ func (c *cli) compareCommand() *cobra.Command {
 		Example: `  rlhfsim compare runs/chapter
   rlhfsim compare runs/chapter --arms ppo,dpo --kl 1
   rlhfsim compare runs/chapter runs/hacking --arms chapter:ppo,hacking:ppo`,
-		Args: cobra.MinimumNArgs(1),
+		Args: arguments(1, -1, "which run?", "a folder such as runs/chapter"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var runs []string
 			for _, a := range args {
@@ -417,8 +441,8 @@ func (c *cli) compareCommand() *cobra.Command {
 			if len(runs) == 0 {
 				return fmt.Errorf("which run? (see %s --help)", cmd.CommandPath())
 			}
-			if o.KL < 0 {
-				return fmt.Errorf("--kl %g: a KL is above 0", o.KL)
+			if cmd.Flags().Changed("kl") && !(o.KL > 0 && o.KL <= math.MaxFloat64) {
+				return fmt.Errorf("--kl %g: it must be a finite number above 0", o.KL)
 			}
 			all, err := experiments.Compare(runs, o)
 			if err != nil {
@@ -455,11 +479,14 @@ func (c *cli) lossesCommand() *cobra.Command {
 		Long: "Work out a document of losses, as a library made it, with the functions that train here; print it with our numbers,\n" +
 			"or with --check the largest difference of each field.\n\nKinds: " + strings.Join(experiments.LossKinds(), ", "),
 		Example: "  rlhfsim losses mine.json --check",
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments(1, 1, "which document?", "a JSON file such as testdata/golden/dpo_sigmoid.json"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if !(tolerance >= 0) {
+				return fmt.Errorf("--tolerance %g: it must be a number, 0 or above", tolerance)
+			}
 			data, err := os.ReadFile(args[0])
 			if err != nil {
-				return err
+				return fmt.Errorf("cannot read the document: %w", err)
 			}
 			done, err := experiments.Losses(data)
 			if err != nil {
@@ -494,13 +521,13 @@ func (c *cli) chapterLossCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "chapter-loss",
 		Short: "The chapter's compute_dpo_loss on random logits, and what it simplifies",
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0, "", ""),
 		RunE: func(*cobra.Command, []string) error {
 			if vocab < 1 || vocab > 10_000_000 {
 				return fmt.Errorf("--vocab %d: a vocabulary has at least 1 word, here at most 10000000", vocab)
 			}
-			if !(beta > 0) {
-				return fmt.Errorf("--beta %g: beta is above 0", beta)
+			if !(beta > 0 && beta <= math.MaxFloat64) {
+				return fmt.Errorf("--beta %g: it must be a finite number above 0", beta)
 			}
 			return c.write(experiments.ChapterLoss(vocab, beta, seed))
 		},
@@ -518,7 +545,7 @@ func (c *cli) cleanCommand() *cobra.Command {
 		Use:               "clean RUN",
 		Short:             "Remove cells that a run's experiment no longer has",
 		Example:           "  rlhfsim clean runs/chapter --dry-run",
-		Args:              cobra.ExactArgs(1),
+		Args:              arguments(1, 1, "which run?", "a folder such as runs/chapter"),
 		ValidArgsFunction: completeRun,
 		RunE: func(_ *cobra.Command, args []string) error {
 			done, err := experiments.Clean(args[0], dry)
@@ -609,7 +636,7 @@ func outcome(err error) error {
 		return exitCode(exitStopped)
 	case errors.Is(err, experiments.ErrHeld):
 		return errors.Join(exitCode(exitHeld))
-	case errors.As(err, new(experiments.Usage)):
+	case errors.As(err, new(experiments.Usage)), errors.As(err, new(experiments.Problems)):
 		return err
 	case errors.Is(err, experiments.ErrDiffers):
 		return exitCode(exitMismatch)

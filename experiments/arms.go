@@ -113,7 +113,7 @@ func (l *loader) tables(name string, most int, code Code) iter.Seq2[int, *node] 
 // arms reads the [[arm]] tables.
 func (l *loader) arms() []armTree {
 	n := l.root.get("arm")
-	if n == nil {
+	if n == nil || n.kind == list && len(n.items) == 0 {
 		l.out.add(codeArm, l.root.at, "the experiment has no arm", "add [[arm]] with method = \"ppo\" or \"dpo\"")
 		return nil
 	}

@@ -93,7 +93,7 @@ func TestCompareRefusesWhatItCannot(t *testing.T) {
 		"one arm":    {[]string{dir}, CompareOptions{Arms: []string{"ppo"}}, "name two"},
 		"no stat":    {[]string{dir}, CompareOptions{Stat: "mode"}, "mean, iqm, median"},
 		"no metric":  {[]string{dir}, CompareOptions{Metrics: []string{"exact/gold_rewards"}}, "exact/gold_reward"},
-		"not swept":  {[]string{dir}, CompareOptions{Values: []string{"labels.rankings=3"}}, "not swept"},
+		"not swept":  {[]string{dir}, CompareOptions{Values: []string{"labels.rankings=3"}}, "nothing was swept"},
 		"same twice": {[]string{dir, dir}, CompareOptions{Arms: []string{"x:ppo", "y:ppo"}}, "no arm"},
 	} {
 		_, err := Compare(c.dirs, c.o)

@@ -37,11 +37,11 @@ func OpenRun(dir string) (*Run, error) {
 	for _, t := range trunks {
 		for _, b := range t.branches {
 			if err := book(b.ids, b.key); err != nil {
-				return nil, fmt.Errorf("%s: %w", cellPath(dir, b.key), err)
+				return nil, unreadable(dir, b.key, err)
 			}
 			for _, l := range b.leaves {
 				if err := book(l.ids, l.key); err != nil {
-					return nil, fmt.Errorf("%s: %w", cellPath(dir, l.key), err)
+					return nil, unreadable(dir, l.key, err)
 				}
 			}
 		}
@@ -50,6 +50,10 @@ func OpenRun(dir string) (*Run, error) {
 		return nil, Usage(fmt.Sprintf("%s holds no cell that this version (engine %s) can read; `rlhfsim run %s -o %s` computes them", dir, sim.EngineVersion, filepath.Join(dir, "resolved.toml"), dir))
 	}
 	return r, nil
+}
+
+func unreadable(dir, key string, err error) error {
+	return fmt.Errorf("%s: %w; `rlhfsim run %s -o %s` computes a damaged cell again", cellPath(dir, key), err, filepath.Join(dir, "resolved.toml"), dir)
 }
 
 // Cleanup is what `clean` found in a run's folder.
@@ -140,7 +144,7 @@ func Plot(dir string, o PlotOptions) ([]string, error) {
 		}
 		return writeFileAt(path, data)
 	}
-	if o.Spec.Kind == "" && len(o.Values) == 0 && o.Spec.X == "" && len(o.Spec.Y) == 0 {
+	if o.Spec.Kind == "" && len(o.Values) == 0 && o.Spec.X == "" && len(o.Spec.Y) == 0 && o.Spec.Name == "" {
 		return paths, r.draw(write)
 	}
 	if o.Spec.Kind == "" {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	"rlhfsim/internal/field"
@@ -47,8 +49,9 @@ func Load(ref string, overrides []string) (*Experiment, error) {
 	}
 	l.written = root
 	l.command = l.commandLine(overrides)
-	l.keys(merged(root, l.command))
 	l.root = merged(root, l.command)
+	l.root.at = root.at // what is missing is missing in the file
+	l.keys(l.root)
 	return l.experiment(ref)
 }
 
@@ -248,6 +251,10 @@ func overrideValue(value string, at place) *node {
 	n := tree.get("x")
 	if n == nil || len(tree.keys) != 1 {
 		n = &node{kind: text, value: value}
+		if _, err := strconv.ParseInt(value, 10, 64); errors.Is(err, strconv.ErrRange) { // too big for TOML, yet no text
+			f, _ := strconv.ParseFloat(value, 64)
+			n = &node{kind: decimal, value: f}
+		}
 	}
 	n.relocate(at)
 	return n
@@ -326,6 +333,9 @@ func (l *loader) experiment(ref string) (*Experiment, error) {
 
 func (l *loader) at(path string) place { return l.root.find(path).at }
 
+// followBeta are the fields that are objective.beta where a file does not set them.
+var followBeta = []string{"ppo.kl_coef", "grpo.beta", "online.beta", "dpo.beta"}
+
 // config decodes the sections of a tree over the defaults of the arm's method
 // (none: ""), fills what follows from other fields, and checks values. Problems are placed where the tree has the field.
 func (l *loader) config(tree *node, method string) sim.Config {
@@ -358,8 +368,12 @@ func (l *loader) config(tree *node, method string) sim.Config {
 		if quiet.failed(e.Field) {
 			continue
 		}
-		n := tree.find(e.Field)
-		l.out.add(codeValue, n.at, fmt.Sprintf("`%s = %v` is impossible", e.Field, e.Value), "must be "+e.Allowed, notes...)
+		name := e.Field
+		if slices.Contains(followBeta, name) && tree.get(strings.Split(name, ".")...) == nil {
+			name = "objective.beta"
+			notes = append(notes, "note: "+e.Field+" follows it")
+		}
+		l.out.add(codeValue, tree.find(name).at, fmt.Sprintf("`%s = %v` is impossible", name, e.Value), "must be "+e.Allowed, notes...)
 	}
 	if len(l.out.all) > 0 {
 		return doc.Config

@@ -193,7 +193,7 @@ func (r *Run) drawFrontier(point int, _ FigureSpec) (out []drawing) {
 			Caption: r.caption("Points: where each arm ends. Dotted, exact: the optima of the learned reward, and of gold, from a large β (left) to a small one. Nothing lies above the proxy's frontier in b, or above the best possible gold in a.")}
 		frontiers := r.frontiers(point)
 		for i, q := range []struct{ title, metric string }{{"what people want", "exact/gold_reward"}, {"what the judge says", "exact/proxy_reward"}} {
-			p := figure.Panel{Title: q.title, XLabel: "√KL to the SFT policy (KL in nats)", YLabel: strings.TrimPrefix(q.metric, "exact/")}
+			p := figure.Panel{Title: q.title, XLabel: "√KL to the SFT policy (KL in nats)", YLabel: strings.ReplaceAll(strings.TrimPrefix(q.metric, "exact/"), "_", " ")}
 			for _, l := range lines {
 				kl, at := l.group.Interval("exact/kl"), l.group.Interval(q.metric)
 				p.Series = append(p.Series, figure.Series{Label: l.label, Style: l.style, Points: true, X: []float64{math.Sqrt(max(0, kl.Mean))}, Y: []float64{at.Mean}, Lo: []float64{at.Low}, Hi: []float64{at.High}})

@@ -94,7 +94,7 @@ func (l *loader) resolved(e *Experiment, arms []armTree) []byte {
 	quiet := decoder{out: &reporter{}}
 	quiet.decode(l.root, "", reflect.ValueOf(&c).Elem())
 	derived := map[string]string{}
-	for _, path := range []string{"ppo.kl_coef", "grpo.beta", "online.beta", "dpo.beta"} {
+	for _, path := range followBeta {
 		if l.root.get(strings.Split(path, ".")...) == nil {
 			derived[path] = float(c.Objective.Beta) + ", as objective.beta"
 		}

@@ -45,7 +45,7 @@ func Talk(dir string, o TalkOptions) (sayings []Saying, from string, err error) 
 		o.Seed = e.Seeds[0]
 	}
 	if !slices.Contains(e.Seeds, o.Seed) {
-		return nil, "", fmt.Errorf("the run has no seed-%d (seeds: %s)", o.Seed, seedText(e.Seeds))
+		return nil, "", fmt.Errorf("the run has no seed %d (seeds: %s)", o.Seed, seedNames(e.Seeds))
 	}
 	folder := filepath.Join(dir, "policies", filepath.FromSlash(p.folder(e.Swept)), fmt.Sprintf("seed-%d", o.Seed))
 	l, err := p.load(folder, o.Arm)
@@ -66,6 +66,15 @@ func Talk(dir string, o TalkOptions) (sayings []Saying, from string, err error) 
 	return sayings, folder, nil
 }
 
+// seedNames lists seeds for people: "0 to 9", "3, 7".
+func seedNames(seeds []uint64) string {
+	last := len(seeds) - 1
+	if last > 1 && seeds[last] == seeds[0]+uint64(last) && slices.IsSorted(seeds) {
+		return fmt.Sprintf("%d to %d", seeds[0], seeds[last])
+	}
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(seeds), " ", ", "), "[]")
+}
+
 // point is the one whose swept fields have the given values, the first where
 // nothing is said.
 func (e *Experiment) point(values []string) (Point, error) {
@@ -83,6 +92,9 @@ func (e *Experiment) pointsWith(values []string) ([]int, error) {
 		key, value, ok := strings.Cut(v, "=")
 		if !ok {
 			return nil, fmt.Errorf("%q is no choice: write FIELD=VALUE", v)
+		}
+		if len(e.Swept) == 0 {
+			return nil, fmt.Errorf("nothing was swept in this run, so there is no %s to choose", key)
 		}
 		known := false
 		for _, name := range e.Swept {

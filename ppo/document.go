@@ -338,7 +338,13 @@ func (r advantageResult) of(out *comparison) error {
 	default:
 		return fmt.Errorf("algo %q; known: grpo, rloo", r.Algo)
 	}
-	return out.table("advantages", [][]float64{r.Advantages}, [][]float64{got}, exactTolerance)
+	if len(r.Advantages) != len(got) {
+		return fmt.Errorf("%d advantages for %d rewards", len(r.Advantages), len(got))
+	}
+	for i := range got {
+		out.add(fmt.Sprintf("advantages[%d]", i), r.Advantages[i], got[i], exactTolerance)
+	}
+	return nil
 }
 
 // rewards is the weighted sum of the reward functions for each response.
