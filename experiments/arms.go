@@ -370,10 +370,29 @@ func (l *loader) spread(e *Experiment, tree *node, axes []axis, values []string,
 		values = append(slices.Clone(values), variant)
 	}
 	p := Point{Values: values, Config: l.config(tree, "")}
+	if n := len(e.Points); n > 0 {
+		shareWorld(&p.Config, e.Points[n-1].Config)
+	}
 	for _, a := range arms {
-		p.Arms = append(p.Arms, Arm{Name: a.name, Label: a.label, Method: a.method, Config: l.config(merged(tree, a.own), a.method)})
+		c := l.config(merged(tree, a.own), a.method)
+		shareWorld(&c, p.Config)
+		p.Arms = append(p.Arms, Arm{Name: a.name, Label: a.label, Method: a.method, Config: c})
 	}
 	e.Points = append(e.Points, p)
+}
+
+// shareWorld lets equal worlds, raw texts and demonstrations be one in memory: a
+// sweep has many configurations and seldom more than one world.
+func shareWorld(c *sim.Config, with sim.Config) {
+	if reflect.DeepEqual(c.World, with.World) {
+		c.World = with.World
+	}
+	if reflect.DeepEqual(c.Base, with.Base) {
+		c.Base = with.Base
+	}
+	if reflect.DeepEqual(c.SFT, with.SFT) {
+		c.SFT = with.SFT
+	}
 }
 
 // nested is a tree with one leaf at a dotted path.
