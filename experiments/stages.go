@@ -82,7 +82,7 @@ func (p Point) Stages(l Learned) (*sim.World, []Stage, error) {
 		return nil, nil, err
 	}
 	out = append(out, Stage{Name: "optimum", Label: "optimum", Chain: &o.Chain})
-	lattice, err := policy.NewCountDistribution(w.Shape, w.Gold)
+	lattice, err := policy.NewCountValue(w.Shape, w.Gold)
 	if errors.Is(err, policy.ErrTooLarge) {
 		return w, out, nil
 	}

@@ -51,7 +51,7 @@ func TestBestOfNAgreesWithEnumeration(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawTiny(t)
 		e := NewEvaluator(w.Shape, w.weights)
-		d, err := NewCountDistribution(w.Shape, w.counts)
+		d, err := NewCountValue(w.Shape, w.counts)
 		if err != nil {
 			t.Fatal(err)
 		}

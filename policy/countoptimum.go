@@ -11,7 +11,7 @@ import (
 // CountOptimum is the KL-regularised optimum for a count-based reward v, such
 // as gold: π*(y|x) = π_ref(y|x) exp(v(x,y)/β)/Z(x). Its next word depends on
 // position, context and the state of the counts, so it is no Chain; it walks
-// the lattice of a CountDistribution.
+// the lattice of a CountValue.
 type CountOptimum struct {
 	*geometry
 	Beta  float64
@@ -20,7 +20,7 @@ type CountOptimum struct {
 
 	ref     *Chain
 	weights []float64
-	lattice *CountDistribution
+	value   *CountValue
 	u       [][][]float64 // [prompts][max_length+1][states·contexts], see NewCountOptimum
 }
 
@@ -33,11 +33,11 @@ type CountOptimum struct {
 // state s, and log Z = U_0(start). For a state s the exponentials depend on w
 // alone (contexts with the same successors share them), so a decision costs one
 // multiplication, as in the forward pass.
-func (e *Evaluator) NewCountOptimum(ref *Chain, d *CountDistribution, beta float64) (*CountOptimum, error) {
+func (e *Evaluator) NewCountOptimum(ref *Chain, v *CountValue, beta float64) (*CountOptimum, error) {
 	if err := e.checkOptimum(ref, beta); err != nil {
 		return nil, err
 	}
-	o := &CountOptimum{geometry: e.geometry, Beta: beta, LogZ: make([]float64, e.Prompts), ref: ref, weights: e.weights, lattice: d}
+	o := &CountOptimum{geometry: e.geometry, Beta: beta, LogZ: make([]float64, e.Prompts), ref: ref, weights: e.weights, value: v}
 	for x, weight := range e.weights {
 		o.u = append(o.u, o.iterate(Prompt(x)))
 		o.LogZ[x] = o.u[x][0][e.start]
@@ -62,12 +62,14 @@ func (e *Evaluator) checkOptimum(ref *Chain, beta float64) error {
 
 // worth is v(t,s)/β at prompt x.
 func (o *CountOptimum) worth(x Prompt, t, s int) float64 {
-	p := &o.lattice.prompts[x]
-	return p.values[p.index[t*p.joint.states+s]] / o.Beta
+	return o.value.at(x, t, s) / o.Beta
 }
 
+// joint is the automaton of all counts at prompt x.
+func (o *CountOptimum) joint(x Prompt) *automaton { return &o.value.lattice.prompts[x].automaton }
+
 func (o *CountOptimum) iterate(x Prompt) [][]float64 {
-	a := &o.lattice.prompts[x].joint
+	a := o.joint(x)
 	u := make([][]float64, o.MaxLength+1)
 	last := make([]float64, a.states*o.contexts)
 	for s := range a.states {
@@ -132,7 +134,7 @@ func (o *CountOptimum) total(x Prompt, a *automaton, next, future []float64, top
 
 // row fills dst with π*(·|x, t words said, state s, context c).
 func (o *CountOptimum) row(dst []float64, x Prompt, t, s, c int) {
-	a := &o.lattice.prompts[x].joint
+	a := o.joint(x)
 	at, now := o.ref.Row(t, x, c), o.u[x][t][s*o.contexts+c]
 	for w := range o.Words {
 		to := o.step(a, s, c, Token(w))
@@ -153,7 +155,7 @@ func (o *CountOptimum) step(a *automaton, s, c int, w Token) int {
 
 // LogProb is log π*(y|x), the tilt itself: log π_ref(y|x) + v(x,y)/β − log Z(x).
 func (o *CountOptimum) LogProb(x Prompt, y Response) float64 {
-	a := &o.lattice.prompts[x].joint
+	a := o.joint(x)
 	s, c := 0, o.start
 	for _, w := range y {
 		s, c = o.step(a, s, c, w), o.Next(c, w)
@@ -163,7 +165,7 @@ func (o *CountOptimum) LogProb(x Prompt, y Response) float64 {
 
 // Sample draws a response to x, appending its words to dst.
 func (o *CountOptimum) Sample(dst Response, x Prompt, r *rng.Stream) Response {
-	a := &o.lattice.prompts[x].joint
+	a := o.joint(x)
 	row, s, c := make([]float64, o.Outcomes()), 0, o.start
 	for t := range o.MaxLength {
 		o.row(row, x, t, s, c)
@@ -242,7 +244,7 @@ func (e *Evaluator) ExpectCountOptimum(o *CountOptimum, r *Additive) Expectation
 }
 
 func (e *Evaluator) countOptimumPrompt(o *CountOptimum, r *Additive, x Prompt) Expectations {
-	a := &o.lattice.prompts[x].joint
+	a := o.joint(x)
 	var sum Expectations
 	if r != nil {
 		sum.Reward = r.Bias[x]
@@ -267,7 +269,7 @@ func (e *Evaluator) countOptimumPrompt(o *CountOptimum, r *Additive, x Prompt) E
 
 // countDecision adds one decision's share and moves its probability on.
 func (e *Evaluator) countDecision(sum *Expectations, o *CountOptimum, r *Additive, row []float64, p float64, x Prompt, t, s, c int) {
-	a := &o.lattice.prompts[x].joint
+	a := o.joint(x)
 	at, cell := o.ref.Row(t, x, c), (int(x)*e.contexts+c)*e.Outcomes()
 	sum.Length += float64(p * (1 - row[e.Words]))
 	for w, q := range row {

@@ -1,14 +1,6 @@
 package policy
 
-import (
-	"cmp"
-	"errors"
-	"fmt"
-	"math"
-	"slices"
-
-	"rlhfsim/internal/num"
-)
+import "rlhfsim/internal/num"
 
 // CountKind says which events a Count counts.
 type CountKind int
@@ -66,6 +58,14 @@ type automaton struct {
 	reach       []int   // of a product: states 0..reach[t]−1 can be reached by t words
 }
 
+// reached is the number of states that t words can reach.
+func (a *automaton) reached(t int) int {
+	if a.reach == nil {
+		return a.states
+	}
+	return a.reach[t]
+}
+
 // machine is the automaton of one word or repeat count for prompt x: state n
 // means n events so far, the last state holds for every higher number.
 func (c Count) machine(x Prompt, words int) automaton {
@@ -89,54 +89,63 @@ func (c Count) machine(x Prompt, words int) automaton {
 	return a
 }
 
-// CountReward prepares the exact expectation of a sum of tables: each count is
-// followed on its own small automaton, because the expectation of a sum is the
-// sum of the expectations. (The product of the automata is needed for the
-// distribution only.)
-type CountReward struct {
-	counts   Counts
-	machines [][]automaton // [counts][prompts]; empty for length, which the position already holds
+// CountReward is a reward that depends on the state some automata end in: a sum
+// of terms, each followed on its own, because the expectation of a sum is the sum
+// of the expectations. (The product of the automata is needed for a distribution,
+// and for a reward that is no sum, see CountValue.)
+type CountReward struct{ terms []countTerm }
+
+// countTerm is one automaton for each prompt, and what ending there is worth.
+type countTerm struct {
+	machines []*automaton
+	worth    [][]float64 // [prompts] → [max_length+1][states]
 }
 
-// NewCountReward prepares counts for policies of shape s.
+// NewCountReward prepares a sum of tables for policies of shape s, one small
+// automaton for each count.
 func NewCountReward(s Shape, counts Counts) *CountReward {
-	r := &CountReward{counts: counts, machines: make([][]automaton, len(counts))}
-	for k, c := range counts {
+	r := &CountReward{}
+	for _, c := range counts {
+		var term countTerm
 		for x := range s.Prompts {
+			m := &oneState // the position holds the length already
 			if c.Kind != CountLength {
-				r.machines[k] = append(r.machines[k], c.machine(Prompt(x), s.Words))
+				own := c.machine(Prompt(x), s.Words)
+				m = &own
 			}
+			worth := make([]float64, 0, (s.MaxLength+1)*m.states)
+			for t := range s.MaxLength + 1 {
+				if c.Kind == CountLength {
+					worth = append(worth, c.worth(t))
+				} else {
+					worth = append(worth, c.Worth...)
+				}
+			}
+			term.machines, term.worth = append(term.machines, m), append(term.worth, worth)
 		}
+		r.terms = append(r.terms, term)
 	}
 	return r
 }
 
-// ExpectCounts is E[Σ_k Worth_k[n_k(x,y)]], exactly.
+// ExpectCounts is the expectation of a count-based reward, exactly.
 func (e *Evaluator) ExpectCounts(c *Chain, r *CountReward) float64 {
 	sum := 0.0
 	for x, weight := range e.weights {
 		own := 0.0
-		for k, count := range r.counts {
-			own += e.expectCount(c, Prompt(x), count, r.machines[k])
+		for _, term := range r.terms {
+			own += e.expectTerm(c, Prompt(x), term)
 		}
 		sum += float64(weight * own)
 	}
 	return sum
 }
 
-func (e *Evaluator) expectCount(c *Chain, x Prompt, count Count, machines []automaton) float64 {
+func (e *Evaluator) expectTerm(c *Chain, x Prompt, term countTerm) float64 {
+	e.forward(c, x, term.machines[x])
 	sum := 0.0
-	if count.Kind == CountLength {
-		e.forward(c, x, &oneState)
-		for length, mass := range e.mass {
-			sum += float64(mass * count.worth(length))
-		}
-		return sum
-	}
-	a := &machines[x]
-	e.forward(c, x, a)
-	for i, mass := range e.mass {
-		sum += float64(mass * count.Worth[i%a.states])
+	for i, worth := range term.worth[x] {
+		sum += float64(e.mass[i] * worth)
 	}
 	return sum
 }
@@ -248,235 +257,4 @@ func (e *Evaluator) reserve(states int) {
 	clear(e.alpha)
 	clear(e.mass)
 	clear(e.live)
-}
-
-// MaxStates bounds states × contexts of the lattice behind a Distribution.
-const MaxStates = 1 << 24
-
-// maxCounted bounds the states that are counted to say how far over the budget
-// a lattice is.
-const maxCounted = 1 << 18
-
-// ErrTooLarge is wrapped by the error for a lattice over MaxStates.
-var ErrTooLarge = errors.New("policy: the lattice of count states is too large to be exact")
-
-// CountDistribution prepares the exact distribution of a sum of tables: the
-// product of all counts' automata, reduced to the states that max_length words
-// can reach, for each prompt.
-type CountDistribution struct {
-	prompts []promptLattice
-}
-
-type promptLattice struct {
-	joint  automaton
-	values []float64 // the values that occur, ascending
-	index  []int32   // [max_length+1][states] → values
-}
-
-// NewCountDistribution builds the lattice; the error wraps ErrTooLarge.
-func NewCountDistribution(s Shape, counts Counts) (*CountDistribution, error) {
-	d := &CountDistribution{}
-	for x := range s.Prompts {
-		p, err := newPromptLattice(s, counts, Prompt(x))
-		if err != nil {
-			return nil, err
-		}
-		d.prompts = append(d.prompts, p)
-	}
-	return d, nil
-}
-
-func newPromptLattice(s Shape, counts Counts, x Prompt) (promptLattice, error) {
-	var machines []automaton
-	var tables [][]float64
-	for _, c := range counts {
-		if c.Kind != CountLength {
-			machines, tables = append(machines, c.machine(x, s.Words)), append(tables, c.Worth)
-		}
-	}
-	joint, states, err := product(machines, s)
-	if err != nil {
-		return promptLattice{}, err
-	}
-	worth := make([]float64, len(states)*(s.MaxLength+1))
-	for i := range worth {
-		length, state := i/len(states), states[i%len(states)]
-		for k, table := range tables {
-			worth[i] += table[state[k]]
-		}
-		for _, c := range counts {
-			if c.Kind == CountLength {
-				worth[i] += c.worth(length)
-			}
-		}
-		// Sums that are equal on paper must be ties although their roundings
-		// differ (0.1 + 0.2 against 0.3): values are told apart by 1e−9.
-		worth[i] = math.Round(worth[i]*1e9) / 1e9
-	}
-	p := promptLattice{joint: joint, index: make([]int32, len(worth))}
-	p.values = slices.Clone(worth)
-	slices.Sort(p.values)
-	p.values = slices.Compact(p.values)
-	for i, v := range worth {
-		at, _ := slices.BinarySearch(p.values, v)
-		p.index[i] = int32(at)
-	}
-	return p, nil
-}
-
-// product is the joint automaton over the states that MaxLength words can
-// reach, found breadth first; states lists each one's component states. Words
-// that move all machines alike are one class. Over the budget the error says
-// how many states there are.
-func product(machines []automaton, s Shape) (joint automaton, states [][]int32, err error) {
-	seen := map[string]int32{}
-	id := func(state []int32) int32 {
-		key := string(stateKey(state))
-		k, known := seen[key]
-		if !known {
-			k = int32(len(states))
-			seen[key] = k
-			states = append(states, slices.Clone(state))
-		}
-		return k
-	}
-	move := make([]int32, len(machines))
-	step := func(state []int32, w int, repeat bool) int32 {
-		for k, m := range machines {
-			table := m.next
-			if repeat && m.again != nil {
-				table = m.again
-			}
-			move[k] = table[int(state[k])*s.Words+w]
-		}
-		return id(move)
-	}
-	id(make([]int32, len(machines)))
-	class, members := wordClasses(machines, s.Words)
-	next, again := make([]int32, len(members)), make([]int32, len(members))
-	fits := true
-	for level, from := 0, 0; level < s.MaxLength; level++ {
-		joint.reach = append(joint.reach, len(states))
-		for to := len(states); from < to; from++ {
-			for c, w := range members {
-				next[c], again[c] = step(states[from], w, false), step(states[from], w, true)
-			}
-			if fits = fits && len(states)*s.Contexts() <= MaxStates; fits {
-				for _, c := range class {
-					joint.next, joint.again = append(joint.next, next[c]), append(joint.again, again[c])
-				}
-			} else if len(states) > maxCounted {
-				return joint, nil, fmt.Errorf("%w: more than %d states × %d contexts, the budget is %d", ErrTooLarge, maxCounted, s.Contexts(), MaxStates)
-			}
-		}
-	}
-	if !fits {
-		return joint, nil, fmt.Errorf("%w: %d states × %d contexts, the budget is %d", ErrTooLarge, len(states), s.Contexts(), MaxStates)
-	}
-	joint.states = len(states)
-	joint.reach = append(joint.reach, len(states))
-	// States first reached by the last word are never left.
-	size := joint.states * s.Words
-	joint.next = append(joint.next, make([]int32, size-len(joint.next))...)
-	joint.again = append(joint.again, make([]int32, size-len(joint.again))...)
-	return joint, states, nil
-}
-
-// wordClasses are the classes of words that are events of the same counts: the
-// class of each word, and one member of each.
-func wordClasses(machines []automaton, words int) (class, members []int) {
-	seen := map[string]int{}
-	for w := range words {
-		signature := make([]byte, len(machines))
-		for k, m := range machines {
-			if m.next[w] != 0 || m.again != nil && m.again[w] != m.next[w] {
-				signature[k] = 1 + byte(m.next[w])
-			}
-		}
-		c, known := seen[string(signature)]
-		if !known {
-			c = len(members)
-			seen[string(signature)] = c
-			members = append(members, w)
-		}
-		class = append(class, c)
-	}
-	return class, members
-}
-
-func stateKey(state []int32) []byte {
-	key := make([]byte, 0, 4*len(state))
-	for _, v := range state {
-		key = append(key, byte(v), byte(v>>8), byte(v>>16), byte(v>>24))
-	}
-	return key
-}
-
-// Distribution is the exact distribution of a count-based value under a policy.
-type Distribution struct {
-	Values [][]float64 // [prompts] the values that can occur, ascending
-	Probs  [][]float64 // [prompts] their probabilities
-}
-
-// Distribution is that of the value under π, for each prompt.
-func (e *Evaluator) Distribution(c *Chain, d *CountDistribution) Distribution {
-	out := Distribution{}
-	for x := range d.prompts {
-		lattice := &d.prompts[x]
-		e.forward(c, Prompt(x), &lattice.joint)
-		probs := make([]float64, len(lattice.values))
-		for i, mass := range e.mass {
-			probs[lattice.index[i]] += mass
-		}
-		out.Values = append(out.Values, lattice.values)
-		out.Probs = append(out.Probs, probs)
-	}
-	return out
-}
-
-// WinRate is P(value under a > value under b) + ½ P(equal), for independent
-// responses to the same prompt, averaged over prompts. Both distributions must
-// come from the same CountDistribution.
-func (e *Evaluator) WinRate(a, b Distribution) float64 {
-	sum := 0.0
-	for x, weight := range e.weights {
-		below, own := 0.0, 0.0
-		for i, p := range a.Probs[x] {
-			q := b.Probs[x][i]
-			own += float64(p * (below + 0.5*q))
-			below += q
-		}
-		sum += float64(weight * own)
-	}
-	return sum
-}
-
-// Quantile is the smallest value v with P(value ≤ v) ≥ q, over all prompts.
-func (e *Evaluator) Quantile(d Distribution, q float64) float64 {
-	type mass struct{ value, p float64 }
-	var all []mass
-	for x, weight := range e.weights {
-		for i, v := range d.Values[x] {
-			all = append(all, mass{v, float64(weight * d.Probs[x][i])})
-		}
-	}
-	slices.SortFunc(all, func(a, b mass) int { return cmp.Compare(a.value, b.value) })
-	below := 0.0
-	for _, m := range all {
-		// The last digits of the sum must not decide where q falls on a step.
-		if below += m.p; below >= q-1e-12 {
-			return m.value
-		}
-	}
-	return all[len(all)-1].value
-}
-
-// States is the number of joint count states of the prompt with the most: the
-// size of the lattice is states × contexts.
-func (d *CountDistribution) States() int {
-	most := 0
-	for _, p := range d.prompts {
-		most = max(most, p.joint.states)
-	}
-	return most
 }

@@ -184,7 +184,7 @@ func TestOptimumRefusesImpossibleBeta(t *testing.T) {
 	s := Shape{Prompts: 1, Words: 2, MaxLength: 2, Order: 1}
 	p := randomSoftmax(t, s, 1, rng.New(1))
 	for _, beta := range []float64{0, -1, math.NaN(), math.Inf(1)} {
-		d, err := NewCountDistribution(s, Counts{{Kind: CountRepeat, Worth: []float64{0, 1}}})
+		d, err := NewCountValue(s, Counts{{Kind: CountRepeat, Worth: []float64{0, 1}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +206,7 @@ func TestDistributionAgreesWithEnumeration(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawTiny(t)
 		e := NewEvaluator(w.Shape, w.weights)
-		d, err := NewCountDistribution(w.Shape, w.counts)
+		d, err := NewCountValue(w.Shape, w.counts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,7 +258,7 @@ func TestCountOptimumIsTheTiltedReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawTiny(t)
 		e := NewEvaluator(w.Shape, w.weights)
-		d, err := NewCountDistribution(w.Shape, w.counts)
+		d, err := NewCountValue(w.Shape, w.counts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,7 +325,7 @@ func TestDistributionRefusesALatticeThatIsTooLarge(t *testing.T) {
 		c.Hit[w] = true
 		counts = append(counts, c)
 	}
-	if _, err := NewCountDistribution(s, counts); err == nil {
+	if _, err := NewCountValue(s, counts); err == nil {
 		t.Fatal("a lattice of 6²⁴ states was accepted")
 	}
 }
@@ -339,7 +339,7 @@ func TestMostLikelyAgreesWithEnumeration(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := responses(w.Shape)
-		d, err := NewCountDistribution(w.Shape, w.counts)
+		d, err := NewCountValue(w.Shape, w.counts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -435,7 +435,7 @@ func BenchmarkEvaluate(b *testing.B) {
 
 func BenchmarkWinRate(b *testing.B) {
 	e, pi, ref, _, _ := benchmarkWorld(b)
-	d, err := NewCountDistribution(chapterShape, chapterCounts())
+	d, err := NewCountValue(chapterShape, chapterCounts())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -447,7 +447,7 @@ func BenchmarkWinRate(b *testing.B) {
 
 func BenchmarkCountOptimum(b *testing.B) {
 	e, _, ref, additive, _ := benchmarkWorld(b)
-	d, err := NewCountDistribution(chapterShape, chapterCounts())
+	d, err := NewCountValue(chapterShape, chapterCounts())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -489,7 +489,7 @@ func TestOptimumAtItsLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawTiny(t)
 		e := NewEvaluator(w.Shape, w.weights)
-		d, err := NewCountDistribution(w.Shape, w.counts)
+		d, err := NewCountValue(w.Shape, w.counts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -568,7 +568,7 @@ func BenchmarkCost(b *testing.B) {
 			}
 		}
 		e, gold := NewEvaluator(s, nil), NewCountReward(s, counts)
-		d, err := NewCountDistribution(s, counts)
+		d, err := NewCountValue(s, counts)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,6 +1,9 @@
 package policy
 
-import "rlhfsim/internal/num"
+import (
+	"rlhfsim/internal/num"
+	"slices"
+)
 
 // Objective is J(π) = E_π[r] − β KL(π‖π_ref), with r the sum of an additive and
 // a count-based reward; either may be nil.
@@ -40,68 +43,75 @@ func (e *Evaluator) Gradient(g *Gradient, pi *Chain, o Objective) {
 	clear(g.Visits)
 	clear(g.Q)
 	for x, weight := range e.weights {
-		own := e.backward(g, pi, o.Ref, o.Additive, o.Beta, Prompt(x), weight, &oneState, nil, true)
+		own := e.decisions(g, pi, o, Prompt(x), weight)
 		if o.Additive != nil {
 			own += o.Additive.Bias[x]
 		}
 		if o.Counts != nil {
-			for k, count := range o.Counts.counts {
-				a := &oneState
-				if count.Kind != CountLength {
-					a = &o.Counts.machines[k][x]
-				}
-				own += e.backward(g, pi, nil, nil, 0, Prompt(x), weight, a, count.Worth, false)
+			for _, term := range o.Counts.terms {
+				own += e.endings(g, pi, term.machines[x], term.worth[x], Prompt(x), weight)
 			}
 		}
 		g.Value += float64(weight * own)
 	}
 }
 
-// backward adds one reward's share to g.Q: either what rides on decisions (r,
-// and −β log(π/π_ref)), or the worth of one count on its own automaton. It
-// returns the expectation at prompt x.
+// decisions adds the share of what rides on decisions, and the visits. It returns
+// the expectation at prompt x.
 //
-//	Q_t(s,c,w) = r(c,w) + V_{t+1}(s·w, c·w),  Q_t(s,c,EOS) = r(c,EOS) + worth(t,s)
-//	V_t(s,c)   = Σ_w π(w|c) [Q_t(s,c,w) − β log(π/π_ref)],  V_T(s,c) = worth(T,s)
-func (e *Evaluator) backward(g *Gradient, pi, ref *Chain, r *Additive, beta float64, x Prompt, weight float64, a *automaton, worth []float64, visits bool) float64 {
-	size := a.states * e.contexts
-	e.occupancies(g, pi, x, a)
-	g.value, g.after = grown(g.value, size), grown(g.after, size)
-	at := func(t, s int) float64 {
-		switch {
-		case worth == nil:
-			return 0
-		case a.states == 1: // the length, which the position holds
-			return worth[min(t, len(worth)-1)]
-		}
-		return worth[s]
-	}
-	for s := range a.states {
-		for c := range e.contexts {
-			g.after[s*e.contexts+c] = at(e.MaxLength, s)
-		}
-	}
+//	Q_t(c,w) = r(c,w) + V_{t+1}(c·w),  Q_t(c,EOS) = r(c,EOS)
+//	V_t(c)   = Σ_w π(w|c) [Q_t(c,w) − β log(π/π_ref)],  V_T = 0
+func (e *Evaluator) decisions(g *Gradient, pi *Chain, o Objective, x Prompt, weight float64) float64 {
+	e.occupancies(g, pi, x, &oneState)
+	g.value, g.after = grown(g.value, e.contexts), grown(g.after, e.contexts)
+	clear(g.after)
 	n := e.Outcomes()
 	for t := e.MaxLength - 1; t >= 0; t-- {
-		for s := range a.states {
-			for c := range e.contexts {
-				cell := (int(x)*e.contexts + c) * n
-				p, logp := pi.P[cell:cell+n], pi.LogP[cell:cell+n]
-				d := weight * g.occupancy[t*size+s*e.contexts+c]
-				if visits {
-					g.Visits[int(x)*e.contexts+c] += d
-				}
-				v := 0.0
-				for w, q := range e.futures(g, r, a, cell, s, c, at(t, s)) {
-					v += float64(p[w] * q)
-					g.Q[cell+w] += float64(d * q)
-				}
-				if ref != nil {
-					for w, l := range ref.LogP[cell : cell+n] {
-						v -= float64(beta * float64(p[w]*(logp[w]-l)))
+		for c := range e.contexts {
+			cell := (int(x)*e.contexts + c) * n
+			p, logp, ref := pi.P[cell:cell+n], pi.LogP[cell:cell+n], o.Ref.LogP[cell:cell+n]
+			copy(e.step, g.after[e.base[c]:][:e.Words])
+			e.step[e.Words] = 0
+			if o.Additive != nil {
+				num.Axpy(e.step, 1, o.Additive.R[cell:cell+n])
+			}
+			d := weight * g.occupancy[t*e.contexts+c]
+			g.Visits[int(x)*e.contexts+c] += d
+			num.Axpy(g.Q[cell:cell+n], d, e.step)
+			v := dot(p, e.step)
+			for w, l := range ref {
+				v -= float64(o.Beta * float64(p[w]*(logp[w]-l)))
+			}
+			g.value[c] = v
+		}
+		g.value, g.after = g.after, g.value
+	}
+	return g.after[e.start]
+}
+
+// endings adds the share of what ending in a state of an automaton is worth,
+// [max_length+1][states]. It returns the expectation at prompt x.
+//
+//	Q_t(s,c,w) = V_{t+1}(s·w, c·w),  Q_t(s,c,EOS) = worth(t,s)
+//	V_t(s,c)   = Σ_w π(w|c) Q_t(s,c,w),  V_T(s,c) = worth(T,s)
+func (e *Evaluator) endings(g *Gradient, pi *Chain, a *automaton, worth []float64, x Prompt, weight float64) float64 {
+	e.occupancies(g, pi, x, a)
+	size := a.states * e.contexts
+	g.value, g.after = grown(g.value, size), grown(g.after, size)
+	for i := range g.after {
+		g.after[i] = worth[e.MaxLength*a.states+i/e.contexts]
+	}
+	everywhere := e.mayVanish(pi, x)
+	for t := e.MaxLength - 1; t >= 0; t-- {
+		for s := range a.reached(t) {
+			for _, group := range e.groups {
+				row := e.futures(g.after, a, s, int(e.base[group[0]]), worth[t*a.states+s])
+				for _, c := range group {
+					at := s*e.contexts + int(c)
+					if d := weight * g.occupancy[t*size+at]; d != 0 || everywhere {
+						g.value[at] = e.ending(g, pi, a, row, x, s, int(c), d)
 					}
 				}
-				g.value[s*e.contexts+c] = v
 			}
 		}
 		g.value, g.after = g.after, g.value
@@ -109,24 +119,54 @@ func (e *Evaluator) backward(g *Gradient, pi, ref *Chain, r *Additive, beta floa
 	return g.after[e.start]
 }
 
-// futures is Q_t(s,c,·) in the evaluator's scratch row.
-func (e *Evaluator) futures(g *Gradient, r *Additive, a *automaton, cell, s, c int, end float64) []float64 {
-	row, base := e.step, int(e.base[c])
+// ending adds one decision's Q-values, d being its probability, and returns V.
+// row has them as if no word were a repeat.
+func (e *Evaluator) ending(g *Gradient, pi *Chain, a *automaton, row []float64, x Prompt, s, c int, d float64) float64 {
+	n, last := e.Outcomes(), int(e.last[c])
+	cell := (int(x)*e.contexts + c) * n
+	kept := 0.0
+	if a.again != nil && last >= 0 {
+		kept = row[last]
+		row[last] = g.after[int(a.again[s*e.Words+last])*e.contexts+int(e.base[c])+last]
+	}
+	num.Axpy(g.Q[cell:cell+n], d, row)
+	v := dot(pi.P[cell:cell+n], row)
+	if a.again != nil && last >= 0 {
+		row[last] = kept
+	}
+	return v
+}
+
+// futures is Q_t(s,c,·) for the contexts that words lead to base+w from, in the
+// evaluator's scratch row.
+func (e *Evaluator) futures(after []float64, a *automaton, s, base int, end float64) []float64 {
+	row := e.step
 	if a.next == nil {
-		copy(row, g.after[base:base+e.Words])
+		copy(row, after[base:base+e.Words])
 	} else {
-		for w := range e.Words {
-			row[w] = g.after[int(a.next[s*e.Words+w])*e.contexts+base+w]
-		}
-		if w := int(e.last[c]); w >= 0 && a.again != nil {
-			row[w] = g.after[int(a.again[s*e.Words+w])*e.contexts+base+w]
+		for w, to := range a.next[s*e.Words : (s+1)*e.Words] {
+			row[w] = after[int(to)*e.contexts+base+w]
 		}
 	}
 	row[e.Words] = end
-	if r != nil {
-		num.Axpy(row, 1, r.R[cell:cell+len(row)])
-	}
 	return row
+}
+
+// mayVanish says whether a response to x could have a probability of 0 in
+// floating point. If not, a decision without any probability cannot be reached,
+// and nothing asks for its V.
+func (e *Evaluator) mayVanish(pi *Chain, x Prompt) bool {
+	n := e.contexts * e.Outcomes()
+	return float64(e.MaxLength)*slices.Min(pi.LogP[int(x)*n:(int(x)+1)*n]) < -700
+}
+
+// dot sums in the order of the words.
+func dot(p, q []float64) float64 {
+	sum := 0.0
+	for w, v := range q {
+		sum += float64(p[w] * v)
+	}
+	return sum
 }
 
 // occupancies keeps α_t(s,c) of every position, see forward.

@@ -25,7 +25,7 @@ func (c *Chain) MostLikely(x Prompt, k int) []Likely {
 // MostLikely is that of the optimum for a count-based reward, whose
 // log-probability is the reference's plus the tilt of where the counts end.
 func (o *CountOptimum) MostLikely(x Prompt, k int) []Likely {
-	s := search{Chain: o.ref, x: x, counts: &o.lattice.prompts[x].joint,
+	s := search{Chain: o.ref, x: x, counts: o.joint(x),
 		worth: func(t, state int) float64 { return o.worth(x, t, state) - o.LogZ[x] }}
 	return s.mostLikely(k)
 }

@@ -113,7 +113,7 @@ type Lab struct {
 	Config Config
 	World  *World
 	gold   *policy.CountReward
-	values *policy.CountDistribution
+	values *policy.CountValue
 
 	// TooLarge says by how much the lattice of all counts passes the budget; nil
 	// where it is small enough.
@@ -129,7 +129,7 @@ func NewLab(c Config) (*Lab, error) {
 		return nil, err
 	}
 	c = c.Expanded()
-	values, err := policy.NewCountDistribution(w.Shape, w.Gold)
+	values, err := policy.NewCountValue(w.Shape, w.Gold)
 	if err != nil && !errors.Is(err, policy.ErrTooLarge) {
 		return nil, err
 	}

@@ -141,7 +141,7 @@ func TestFrontierIsTheParetoSet(t *testing.T) {
 		}
 	}
 	best := s.GoldOptimum(0.5)
-	d, err := policy.NewCountDistribution(s.World.Shape, s.World.Gold)
+	d, err := policy.NewCountValue(s.World.Shape, s.World.Gold)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func (s *Shared) sampledWinRate(c *policy.Chain) (rate, se float64) {
 		a, b = c.Sample(a[:0], x, r), s.SFT.Sample(b[:0], x, r)
 		won, lost := s.World.Value(x, a), s.World.Value(x, b)
 		switch {
-		case math.Abs(won-lost) < 5e-10: // as in policy.CountDistribution
+		case math.Abs(won-lost) < 5e-10: // as in policy.CountValue
 			e.add(0.5)
 		case won > lost:
 			e.add(1)

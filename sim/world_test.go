@@ -152,7 +152,7 @@ func TestAgreementIsExact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := policy.NewCountDistribution(w.Shape, w.Gold)
+	d, err := policy.NewCountValue(w.Shape, w.Gold)
 	if err != nil {
 		t.Fatal(err)
 	}
