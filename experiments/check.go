@@ -109,11 +109,11 @@ func (p *Plan) addPoint(ctx context.Context, e *Experiment, point Point, first b
 	}
 	slices.Sort(betas)
 	for _, beta := range slices.Compact(betas) {
-		o, exact, err := shared.Optimum(beta)
+		jStar, exact, err := shared.ProxyAt(beta)
 		if err != nil {
 			return 0, err
 		}
-		p.Optimum = append(p.Optimum, BestCase{Point: point.title(e.Swept), Arms: arms[beta], Beta: beta, JStar: o.Value, Exact: exact, Gold: shared.GoldOptimum(beta)})
+		p.Optimum = append(p.Optimum, BestCase{Point: point.title(e.Swept), Arms: arms[beta], Beta: beta, JStar: jStar, Exact: exact, Gold: shared.GoldAt(beta)})
 	}
 	return took, nil
 }

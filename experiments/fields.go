@@ -69,7 +69,7 @@ var fieldDocs = map[string]fieldDoc{
 	"labels.label_noise":           {Doc: "Probability that a comparison is reversed.", Elsewhere: "AlpacaFarm `p_label_flip`, oat `preference_flip_prob`", Foreign: []string{"p_label_flip", "preference_flip_prob", "flip_prob", "noise"}},
 
 	"reward":                            {Doc: "The reward model and its fit."},
-	"reward.model":                      {Doc: "What the reward model sees: \"bag_of_words\", or \"bigrams\", adjacent pairs of words.", Foreign: []string{"model_type", "architecture"}},
+	"reward.model":                      {Doc: "What the reward model sees: \"bag_of_words\", \"bigrams\" (adjacent pairs of words), or \"mlp\", a small network over capped counts.", Foreign: []string{"model_type", "architecture"}},
 	"reward.loss_type":                  {Doc: "How a ranking is taken: \"pairwise\" comparisons, \"plackett_luce\" (a sequence of choices) or \"pick_best\" (the first choice alone).", Foreign: []string{"loss"}},
 	"reward.margin":                     {Doc: "Pairwise: how far the best response's reward must be above the worst's; nearer ranks need less.", Elsewhere: "TRL's dataset column `margin`", Foreign: []string{"reward_margin"}},
 	"reward.learning_rate":              {Doc: "Adam's learning rate.", Foreign: []string{"lr"}},
@@ -78,8 +78,11 @@ var fieldDocs = map[string]fieldDoc{
 	"reward.weight_decay":               {Doc: "Decoupled weight decay (AdamW) of the word weights.", Foreign: []string{"l2"}},
 	"reward.center_rewards_coefficient": {Doc: "Weight of (r_w + r_l)², which keeps rewards around 0.", Foreign: []string{"center_coef"}},
 	"reward.num_ensemble":               {Doc: "Reward models fitted, each to a resample of the rankings; 1 = one model, fitted to all.", Elsewhere: "oat `num_ensemble`", Foreign: []string{"ensemble_size", "n_ensemble"}},
-	"reward.aggregate":                  {Doc: "How the scores of several become one: \"mean\", \"worst_case\" or \"uncertainty_weighted\"; exact proxies are those of the mean.", Foreign: []string{"ensemble_method"}},
+	"reward.aggregate":                  {Doc: "How the scores of several become one: \"mean\", \"worst_case\" or \"uncertainty_weighted\"; exact proxies are those of the mean (of networks: of the aggregate).", Foreign: []string{"ensemble_method"}},
 	"reward.uncertainty_coef":           {Doc: "λ of uncertainty_weighted, mean − λ variance.", Elsewhere: "oat `enn_lambda`", Foreign: []string{"enn_lambda", "uwo_coef"}},
+	"reward.hidden_size":                {Doc: "mlp: units of the hidden layer.", Foreign: []string{"hidden_dim", "num_hidden", "width"}},
+	"reward.counts":                     {Doc: "mlp: the counts it reads, named as in world.value; [] = every word group, right answer, wrong answer, repeat and length."},
+	"reward.count_cap":                  {Doc: "mlp: from this number on all counts look the same to it; length is not capped."},
 	"reward.max_grad_norm":              {Doc: "Largest gradient norm; 0 = no clipping.", Foreign: []string{"grad_clip", "clip_grad_norm"}},
 
 	"objective":      {Doc: "The objective that all arms are measured by."},

@@ -11,6 +11,7 @@ import (
 
 	"rlhfsim/internal/num"
 	"rlhfsim/internal/stats"
+	"rlhfsim/policy"
 	"rlhfsim/sim"
 )
 
@@ -28,8 +29,8 @@ type Line struct {
 	OfJStar stats.Interval `json:"of_j_star"`
 	// Estimated says that the win rate is a Monte Carlo estimate: the world is
 	// too large for the exact one.
-	Estimated bool    `json:"win_rate_estimated,omitempty"`
-	Disliked  float64 `json:"says_disliked"` // probability of any disliked word, first seed
+	Estimated bool     `json:"win_rate_estimated,omitempty"`
+	Disliked  *float64 `json:"says_disliked"` // probability of any disliked word, first seed; null where it is not known
 }
 
 // Summary is what a run found at one point, as printed and as JSON.
@@ -196,8 +197,8 @@ func (r *Run) addSayings(s *Summary, point int) error {
 	s.Disliked = w.Disliked()
 	for i := range s.Lines {
 		for _, stage := range stages {
-			if stage.Chain != nil && (stage.Name == s.Lines[i].Arm || s.Lines[i].Arm == "" && stage.Name == s.Lines[i].Stage) {
-				s.Lines[i].Disliked = w.Says(stage.Chain, s.Disliked...)
+			if stage.Name == s.Lines[i].Arm || s.Lines[i].Arm == "" && stage.Name == s.Lines[i].Stage {
+				s.Lines[i].Disliked = says(w, stage, s.Disliked)
 			}
 		}
 	}
@@ -205,6 +206,21 @@ func (r *Run) addSayings(s *Summary, point int) error {
 		s.Says = append(s.Says, saying(w, stages, x, summaryResponses))
 	}
 	return nil
+}
+
+// says is the probability of any word of the groups; the optima that are no
+// chains are not asked.
+func says(w *sim.World, s Stage, groups []string) *float64 {
+	var p float64
+	switch pi := s.Speaker.(type) {
+	case *policy.Chain:
+		p = w.Says(pi, groups...)
+	case *policy.Optimum:
+		p = w.Says(&pi.Chain, groups...)
+	default:
+		return nil
+	}
+	return &p
 }
 
 // Markdown is summary.md: the tables and what the stages say.
@@ -288,9 +304,9 @@ func (s Summary) table(e *Experiment) pretty.Writer {
 		}
 		row := pretty.Row{l.Label, two(l.Gold), two(l.Proxy), mean2(l.KL), won, rate(l.OfJStar)}
 		if len(s.Disliked) > 0 {
-			said := share(l.Disliked)
-			if l.Stage == goldOptimum {
-				said = ""
+			said := ""
+			if l.Disliked != nil {
+				said = share(*l.Disliked)
 			}
 			row = append(row, said)
 		}

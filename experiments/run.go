@@ -190,15 +190,17 @@ func (r *Run) name(id cellID) string {
 
 // sharedCell is the shared stages of a seed as a cell.
 func sharedCell(s *sim.Shared) *cell {
-	m := s.Reward
-	c := &cell{Rows: s.Rows, Calibration: s.Calibration, Frontier: &s.Frontier, Tensors: []tensor{
-		logits("base", s.Base), logits("sft", s.SFT),
-		{"weight", m.WeightShape(), m.Weight}, {"bias", []int{m.Prompts}, m.Bias},
-	}}
-	if len(s.Members) > 1 {
-		for i, own := range s.Members {
-			c.Tensors = append(c.Tensors, tensor{fmt.Sprintf("weight.%d", i), own.WeightShape(), own.Weight}, tensor{fmt.Sprintf("bias.%d", i), []int{own.Prompts}, own.Bias})
+	c := &cell{Rows: s.Rows, Calibration: s.Calibration, Frontier: &s.Frontier, Tensors: []tensor{logits("base", s.Base), logits("sft", s.SFT)}}
+	add := func(m reward.Model, suffix string) {
+		for _, t := range m.Tensors() {
+			c.Tensors = append(c.Tensors, tensor{t.Name + suffix, t.Shape, t.Data})
 		}
+	}
+	if mean, linear := s.Reward.(*reward.Linear); linear && len(s.Members) > 1 {
+		add(mean, "")
+	}
+	for i, m := range s.Members {
+		add(m, memberSuffix(i, len(s.Members)))
 	}
 	if s.BestOfN.ByProxy != nil {
 		c.BestOfN = &s.BestOfN
@@ -206,21 +208,43 @@ func sharedCell(s *sim.Shared) *cell {
 	return c
 }
 
+// memberSuffix tells the tensors of an ensemble's members apart.
+func memberSuffix(i, members int) string {
+	if members == 1 {
+		return ""
+	}
+	return fmt.Sprintf(".%d", i)
+}
+
+// members rebuilds the reward models from their tensors.
+func members(l *sim.Lab, tensors []tensor) ([]reward.Model, error) {
+	data := map[string][]float64{}
+	for _, t := range tensors {
+		data[t.Name] = t.Data
+	}
+	var out []reward.Model
+	for i := range l.Config.Reward.NumEnsemble {
+		m := l.NewModel()
+		for _, t := range m.Tensors() {
+			name := t.Name + memberSuffix(i, l.Config.Reward.NumEnsemble)
+			if len(data[name]) != len(t.Data) {
+				return nil, fmt.Errorf("reward: tensor %s has %d entries where reward.model = %q has %d", name, len(data[name]), l.Config.Reward.Model, len(t.Data))
+			}
+			copy(t.Data, data[name])
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
 // restore rebuilds the shared stages from their cell, so that a new arm need not
-// train them again; nil where the cell does not hold all that decides them.
+// train them again.
 func restore(l *sim.Lab, seed uint64, c *cell) (*sim.Shared, error) {
-	tensors := c.Tensors[2:] // the model's, or the mean's and then the members'
-	if len(tensors) > 2 {
-		tensors = tensors[2:]
+	judges, err := members(l, c.Tensors[2:])
+	if err != nil {
+		return nil, err
 	}
-	var members []*reward.Model
-	for i := 0; i < len(tensors); i += 2 {
-		m := reward.NewModel(l.Config.Reward.Model, l.World.Shape.Prompts, l.World.Shape.Words)
-		copy(m.Weight, tensors[i].Data)
-		copy(m.Bias, tensors[i+1].Data)
-		members = append(members, m)
-	}
-	return l.Restore(seed, c.Tensors[0].Data, c.Tensors[1].Data, members)
+	return l.Restore(seed, c.Tensors[0].Data, c.Tensors[1].Data, judges)
 }
 
 // armCell is an arm's result as a cell.

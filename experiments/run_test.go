@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -226,6 +227,7 @@ func TestPoliciesReproduceTheExactNumbers(t *testing.T) {
 		t.Errorf("%d stages", names)
 	}
 	e, gold := policy.NewEvaluator(w.Shape, w.Weights), policy.NewCountReward(w.Shape, w.Gold)
+	sft := stages[1].Speaker.(*policy.Chain)
 	for _, s := range stages[:4] {
 		arm, stage := -1, s.Name
 		for i, a := range r.Experiment.Points[0].Arms {
@@ -234,29 +236,31 @@ func TestPoliciesReproduceTheExactNumbers(t *testing.T) {
 			}
 		}
 		g := r.group(0, arm, stage)
-		again := e.Expect(s.Chain, stages[1].Chain, nil)
-		for name, got := range map[string]float64{"exact/gold_reward": e.ExpectCounts(s.Chain, gold), "exact/kl": again.KL, "exact/entropy": again.Entropy, "exact/length": again.Length} {
+		pi := s.Speaker.(*policy.Chain)
+		again := e.Expect(pi, sft, nil)
+		for name, got := range map[string]float64{"exact/gold_reward": e.ExpectCounts(pi, gold), "exact/kl": again.KL, "exact/entropy": again.Entropy, "exact/length": again.Length} {
 			if want := g.Final(name)[0]; got != want {
 				t.Errorf("%s: %s is %v, recorded as %v", s.Name, name, got, want)
 			}
 		}
 	}
-	best, want := e.Expect(stages[4].Chain, stages[1].Chain, nil), r.cell(cellID{0, 0, 0}).Optimum
-	if best.KL != want.KL || e.ExpectCounts(stages[4].Chain, gold) != want.Gold {
+	optimum := &stages[4].Speaker.(*policy.Optimum).Chain
+	best, want := e.Expect(optimum, sft, nil), r.cell(cellID{0, 0, 0}).Optimum
+	if best.KL != want.KL || e.ExpectCounts(optimum, gold) != want.Gold {
 		t.Errorf("optimum: KL %v, recorded as %v", best.KL, want.KL)
 	}
 }
 
-// The numbers of engine 1, on every architecture. A change of them is a change
+// The numbers of the engine, on every architecture. A change of them is a change
 // of sim.EngineVersion and belongs in the changelog.
 func TestDigestsOfTheEngine(t *testing.T) {
 	for name, c := range map[string]struct {
 		overrides []string
 		want      string
 	}{
-		"bigram table":    {nil, "0f96842caa21cdd7"},
-		"shared, K = 3":   {[]string{"policy.parametrisation=shared", "labels.responses_per_ranking=3", "labels.label_noise=0.1"}, "f131a2a7b4af6f0c"},
-		"adaptive KL, k3": {[]string{"ppo.adap_kl_ctrl=true", "ppo.kl_estimator=k3", "ppo.entropy_coef=0.01", "ppo.num_mini_batches=2", "dpo.label_smoothing=0.1"}, "b6e4a88122e210dc"},
+		"bigram table":    {nil, "c2772436a087b571"},
+		"shared, K = 3":   {[]string{"policy.parametrisation=shared", "labels.responses_per_ranking=3", "labels.label_noise=0.1"}, "01ee8883b15a9e68"},
+		"adaptive KL, k3": {[]string{"ppo.adap_kl_ctrl=true", "ppo.kl_estimator=k3", "ppo.entropy_coef=0.01", "ppo.num_mini_batches=2", "dpo.label_smoothing=0.1"}, "707e76ddb4ad6bc9"},
 	} {
 		_, files := quickRun(t, t.TempDir(), 2, c.overrides...)
 		h := sha256.New()
@@ -290,33 +294,43 @@ func TestTooLargeForExactWinRates(t *testing.T) {
 	figures(t, r)
 }
 
-// What a bigram judge learned is read back from its file by talk, and from the
-// run itself, as the same stages.
-func TestBigramRewardIsReadBack(t *testing.T) {
-	dir := t.TempDir()
-	r, files := quickRun(t, dir, 1, "seeds=1", "reward.model=bigrams", "reward.loss_type=plackett_luce", "policy.parametrisation=low_rank")
-	for name, data := range files {
-		if err := writeFileAt(filepath.Join(dir, filepath.FromSlash(name)), data); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p := r.Experiment.Points[0]
-	read, err := p.load(filepath.Join(dir, "policies", fmt.Sprintf("seed-%d", r.Experiment.Seeds[0])), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	kept, ok := r.learned(0, 0)
-	if !ok || !slices.Equal(read.Weight, kept.Weight) || !slices.Equal(read.SFT, kept.SFT) {
-		t.Fatal("the files hold something else than the run")
-	}
-	w, stages, err := p.Stages(read)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := w.Shape.Prompts * (w.Shape.Words + 1) * w.Shape.Words; len(read.Weight) != want {
-		t.Errorf("%d weights, want %d", len(read.Weight), want)
-	}
-	if len(stages) < 4 {
-		t.Errorf("%d stages", len(stages))
+// What a judge learned is read back from its file by talk, and from the run
+// itself, as the same stages.
+func TestRewardModelsAreReadBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		overrides []string
+		tensors   int
+	}{
+		"bigrams":             {[]string{"reward.model=bigrams", "reward.loss_type=plackett_luce", "policy.parametrisation=low_rank"}, 2},
+		"ensemble of bigrams": {[]string{"reward.model=bigrams", "reward.num_ensemble=2", "reward.aggregate=worst_case"}, 6},
+		"mlp":                 {[]string{"reward.model=mlp", "reward.hidden_size=3", "reward.count_cap=2"}, 4},
+		"ensemble of mlps":    {[]string{"reward.model=mlp", "reward.hidden_size=2", "reward.count_cap=1", "reward.num_ensemble=2", "reward.aggregate=uncertainty_weighted"}, 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			r, files := quickRun(t, dir, 1, append(c.overrides, "seeds=1")...)
+			for name, data := range files {
+				if err := writeFileAt(filepath.Join(dir, filepath.FromSlash(name)), data); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p := r.Experiment.Points[0]
+			read, err := p.load(filepath.Join(dir, "policies", fmt.Sprintf("seed-%d", r.Experiment.Seeds[0])), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept, ok := r.learned(0, 0)
+			if !ok || !reflect.DeepEqual(read, kept) || len(read.Reward) != c.tensors {
+				t.Fatalf("the files hold something else than the run: %d tensors", len(read.Reward))
+			}
+			_, stages, err := p.Stages(read)
+			if err != nil || len(stages) != 6 {
+				t.Fatalf("%d stages, %v", len(stages), err)
+			}
+			read.Reward = read.Reward[:len(read.Reward)-1]
+			if _, _, err := p.Stages(read); err == nil {
+				t.Error("a missing tensor was not noticed")
+			}
+		})
 	}
 }

@@ -39,6 +39,7 @@ var allowedTexts = map[string]string{
 	"world.random.prompts":          "at least 1 and at most 65536",
 	"world.random.demonstrations":   "at least 1 and at most 100000",
 	"world.random.seed":             "at least 0 and at most 2147483647",
+	"reward.counts":                 "none, or different names of word groups, right answer, wrong answer, repeat, length",
 	"figure.kind":                   "a figure's name: rlhfsim plot --help lists them",
 	"figure.x":                      "a swept field",
 	"figure.y":                      "metrics, or one metric",

@@ -1,11 +1,9 @@
 package experiments
 
 import (
-	"errors"
 	"fmt"
 
 	"rlhfsim/policy"
-	"rlhfsim/reward"
 	"rlhfsim/sim"
 )
 
@@ -14,86 +12,78 @@ const goldOptimum = "gold's optimum"
 
 // Stage is a policy of a run, ready to be asked what it says.
 type Stage struct {
+	sim.Speaker
 	Name  string // "base", "sft", an arm's name, "optimum"
 	Label string // for figures and tables
-	Chain *policy.Chain
-	// Gold is set instead of Chain for the optimum for gold, which is no chain.
-	Gold *policy.CountOptimum
-}
-
-// MostLikely is what the stage most likely says.
-func (s Stage) MostLikely(x policy.Prompt, k int) []policy.Likely {
-	if s.Gold != nil {
-		return s.Gold.MostLikely(x, k)
-	}
-	return s.Chain.MostLikely(x, k)
 }
 
 // Learned is what one seed of a point learned: the tensors of its cells, or of
 // its files under policies/.
 type Learned struct {
-	Base, SFT    []float64 // logits
-	Weight, Bias []float64 // of the reward model
-	Arms         map[string][]float64
+	Base, SFT []float64 // logits
+	Reward    []tensor
+	Arms      map[string][]float64
 }
 
 // Stages rebuilds the policies of a point from what it learned: base, SFT, the
 // arms that are there, the exact optimum of the learned reward, and, where the
 // world is small enough, that of gold itself.
 func (p Point) Stages(l Learned) (*sim.World, []Stage, error) {
-	w, err := sim.NewWorld(p.Config)
+	lab, err := sim.NewLab(p.Config)
 	if err != nil {
 		return nil, nil, err
 	}
 	var out []Stage
-	add := func(name, label string, logits []float64) error {
-		pi, err := policy.NewSoftmax(w.Shape, policy.Table)
+	add := func(name, label string, logits []float64) (*policy.Chain, error) {
+		pi, err := policy.NewSoftmax(lab.World.Shape, policy.Table)
 		if err == nil {
 			err = pi.SetLogits(logits)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		out = append(out, Stage{Name: name, Label: label, Chain: &pi.Chain})
-		return nil
+		out = append(out, Stage{&pi.Chain, name, label})
+		return &pi.Chain, nil
 	}
-	if err := add("base", "base", l.Base); err != nil {
+	if _, err := add("base", "base", l.Base); err != nil {
 		return nil, nil, err
 	}
-	if err := add("sft", "SFT", l.SFT); err != nil {
+	sft, err := add("sft", "SFT", l.SFT)
+	if err != nil {
 		return nil, nil, err
 	}
 	for _, a := range p.Arms {
 		if logits, there := l.Arms[a.Name]; there {
-			if err := add(a.Name, a.Label, logits); err != nil {
+			if _, err := add(a.Name, a.Label, logits); err != nil {
 				return nil, nil, err
 			}
 		}
 	}
-	model := reward.NewModel(p.Config.Reward.Model, w.Shape.Prompts, w.Shape.Words)
-	if len(l.Weight) != len(model.Weight) || len(l.Bias) != len(model.Bias) {
-		return nil, nil, fmt.Errorf("reward: %d weights and %d biases where %s has %d and %d", len(l.Weight), len(l.Bias), model.Kind, len(model.Weight), len(model.Bias))
-	}
-	model.Weight, model.Bias = l.Weight, l.Bias
-	proxy := model.Additive(w.Shape)
-	e, beta := policy.NewEvaluator(w.Shape, w.Weights), p.Config.Objective.Beta
-	o, err := e.NewOptimum(out[1].Chain, &proxy, beta)
+	optima, err := p.optima(lab, sft, l.Reward)
+	return lab.World, append(out, optima...), err
+}
+
+// optima are the best policies for the learned reward and for gold.
+func (p Point) optima(lab *sim.Lab, sft *policy.Chain, tensors []tensor) ([]Stage, error) {
+	judges, err := members(lab, tensors)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	out = append(out, Stage{Name: "optimum", Label: "optimum", Chain: &o.Chain})
-	lattice, err := policy.NewCountValue(w.Shape, w.Gold)
-	if errors.Is(err, policy.ErrTooLarge) {
-		return w, out, nil
-	}
+	judge, err := lab.NewJudge(judges)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	gold, err := e.NewCountOptimum(out[1].Chain, lattice, beta)
+	beta := p.Config.Objective.Beta
+	best, err := lab.Optimum(judge, sft, beta)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return w, append(out, Stage{Name: goldOptimum, Label: goldOptimum, Gold: gold}), nil
+	out := []Stage{{best, "optimum", "optimum"}}
+	gold, err := lab.GoldOptimum(sft, beta)
+	if err != nil || gold == nil {
+		return out, err
+	}
+	return append(out, Stage{gold, goldOptimum, goldOptimum}), nil
 }
 
 // learned collects the tensors of a seed; ok is false where its shared stages
@@ -103,7 +93,7 @@ func (r *Run) learned(point, seed int) (l Learned, ok bool) {
 	if shared == nil {
 		return l, false
 	}
-	l = Learned{Base: shared[0].Data, SFT: shared[1].Data, Weight: shared[2].Data, Bias: shared[3].Data, Arms: map[string][]float64{}}
+	l = Learned{Base: shared[0].Data, SFT: shared[1].Data, Reward: shared[2:], Arms: map[string][]float64{}}
 	for arm, a := range r.Experiment.Points[point].Arms {
 		if own := r.tensors(cellID{point, arm, seed}); own != nil {
 			l.Arms[a.Name] = own[0].Data

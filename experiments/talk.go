@@ -129,16 +129,13 @@ func (e *Experiment) pointsWith(values []string) ([]int, error) {
 func (p Point) load(folder, arm string) (Learned, error) {
 	l := Learned{Arms: map[string][]float64{}}
 	var err error
-	if l.Base, err = readTensor(folder, "base", "logits"); err != nil {
+	if l.Base, err = readLogits(folder, "base"); err != nil {
 		return l, err
 	}
-	if l.SFT, err = readTensor(folder, "sft", "logits"); err != nil {
+	if l.SFT, err = readLogits(folder, "sft"); err != nil {
 		return l, err
 	}
-	if l.Weight, err = readTensor(folder, "reward", "weight"); err != nil {
-		return l, err
-	}
-	if l.Bias, err = readTensor(folder, "reward", "bias"); err != nil {
+	if l.Reward, err = readTensors(folder, "reward"); err != nil {
 		return l, err
 	}
 	var names []string
@@ -147,7 +144,7 @@ func (p Point) load(folder, arm string) (Learned, error) {
 		if arm != "" && a.Name != arm {
 			continue
 		}
-		if l.Arms[a.Name], err = readTensor(folder, a.Name, "logits"); err != nil {
+		if l.Arms[a.Name], err = readLogits(folder, a.Name); err != nil {
 			return l, err
 		}
 	}
@@ -164,7 +161,21 @@ func meant(name string, known []string) string {
 	return ""
 }
 
-func readTensor(folder, name, tensor string) ([]float64, error) {
+// readLogits reads a policy.
+func readLogits(folder, name string) ([]float64, error) {
+	all, err := readTensors(folder, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range all {
+		if t.Name == "logits" {
+			return t.Data, nil
+		}
+	}
+	return nil, fmt.Errorf("%s has no tensor \"logits\"", filepath.Join(folder, name+".safetensors"))
+}
+
+func readTensors(folder, name string) ([]tensor, error) {
 	path := filepath.Join(folder, name+".safetensors")
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -174,12 +185,11 @@ func readTensor(folder, name, tensor string) ([]float64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	var out []tensor
 	for _, t := range all {
-		if t.Name == tensor {
-			return t.Data, nil
-		}
+		out = append(out, tensor{t.Name, t.Shape, t.Data})
 	}
-	return nil, fmt.Errorf("%s has no tensor %q", path, tensor)
+	return out, nil
 }
 
 // choosePrompts finds prompts by number, text, or part of it.

@@ -20,6 +20,19 @@ func (d Distribution) Selection() Selection {
 	return Selection{Scores: d.Values, Probs: d.Probs, Values: d.Values}
 }
 
+// TiltedSelection is the optimum at β for the score of a selection from the
+// reference's responses: the expected value there, beside the three numbers of
+// TiltedOptimum.
+func (e *Evaluator) TiltedSelection(ref Selection, beta float64) (jStar, score, kl, value float64) {
+	d := Distribution{Values: ref.Scores, Probs: ref.Probs}
+	tilted := d.Tilted(beta)
+	jStar, score, kl = e.tiltedOptimum(d, tilted, beta)
+	for x, probs := range tilted.Probs {
+		value += float64(e.weights[x] * num.Dot(probs, ref.Values[x]))
+	}
+	return jStar, score, kl, value
+}
+
 // BestOfN is the policy that samples n responses and keeps the one with the
 // highest score, a tie broken by chance.
 type BestOfN struct {

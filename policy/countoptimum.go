@@ -204,7 +204,10 @@ func (d Distribution) Tilted(beta float64) Distribution {
 //
 //	J* = Σ_x p(x) β log Σ_v P(v) e^{v/β},   KL = Σ_x p(x) Σ_v P*(v) log(P*(v)/P(v)).
 func (e *Evaluator) TiltedOptimum(ref Distribution, beta float64) (jStar, value, kl float64) {
-	tilted := ref.Tilted(beta)
+	return e.tiltedOptimum(ref, ref.Tilted(beta), beta)
+}
+
+func (e *Evaluator) tiltedOptimum(ref, tilted Distribution, beta float64) (jStar, value, kl float64) {
 	for x, weight := range e.weights {
 		own, divergence := 0.0, 0.0
 		for i, p := range tilted.Probs[x] {
@@ -228,14 +231,17 @@ func (e *Evaluator) Mean(d Distribution) float64 {
 	return sum
 }
 
-// ExpectCountOptimum computes exact expectations at the optimum: of an additive reward (nil
-// for none), KL to the reference, entropy, length: a forward pass over the
-// lattice with the optimum's own rows, π*_t(w|s,c) = π_ref(w|c) exp(U_{t+1}(s·w,c·w) − U_t(s,c)).
-func (e *Evaluator) ExpectCountOptimum(o *CountOptimum, r *Additive) Expectations {
+// ExpectCountOptimum computes exact expectations at the optimum, but for a reward:
+// a forward pass over the lattice with the optimum's own rows,
+// π*_t(w|s,c) = π_ref(w|c) exp(U_{t+1}(s·w,c·w) − U_t(s,c)). If visits is not nil,
+// it is filled with how often w is expected to be said in context c, in the layout
+// of one logit table and not weighted by prompt: what any additive reward and the
+// expected number of any event follow from.
+func (e *Evaluator) ExpectCountOptimum(o *CountOptimum, visits []float64) Expectations {
 	var sum Expectations
+	clear(visits)
 	for x, weight := range e.weights {
-		own := e.countOptimumPrompt(o, r, Prompt(x))
-		sum.Reward += float64(weight * own.Reward)
+		own := e.countOptimumPrompt(o, visits, Prompt(x))
 		sum.KL += float64(weight * own.KL)
 		sum.Entropy += float64(weight * own.Entropy)
 		sum.Length += float64(weight * own.Length)
@@ -243,22 +249,42 @@ func (e *Evaluator) ExpectCountOptimum(o *CountOptimum, r *Additive) Expectation
 	return sum
 }
 
-func (e *Evaluator) countOptimumPrompt(o *CountOptimum, r *Additive, x Prompt) Expectations {
+// Events is the expected number of a count's events, given the visits of
+// ExpectCountOptimum.
+func (e *Evaluator) Events(visits []float64, c Count) float64 {
+	sum, n := 0.0, e.Outcomes()
+	for x, weight := range e.weights {
+		own := 0.0
+		for context, last := range e.last {
+			for w, d := range visits[(x*e.contexts+context)*n:][:e.Words] {
+				if c.Kind == CountLength || c.Kind == CountWords && c.Hit[x*e.Words+w] || c.Kind == CountRepeat && int(last) == w {
+					own += d
+				}
+			}
+		}
+		sum += float64(weight * own)
+	}
+	return sum
+}
+
+func (e *Evaluator) countOptimumPrompt(o *CountOptimum, visits []float64, x Prompt) Expectations {
 	a := o.joint(x)
 	var sum Expectations
-	if r != nil {
-		sum.Reward = r.Bias[x]
-	}
-	e.reserve(a.states)
+	e.reserve(a)
 	e.alpha[e.start] = 1
 	row := make([]float64, e.Outcomes())
 	for t := range e.MaxLength {
-		clear(e.alphaNext)
+		clear(e.alphaNext[:a.reached(t+1)*e.contexts])
 		for s := range a.reach[t] {
 			for c := range e.contexts {
-				if p := e.alpha[s*e.contexts+c]; p > 0 {
-					o.row(row, x, t, s, c)
-					e.countDecision(&sum, o, r, row, p, x, t, s, c)
+				p := e.alpha[s*e.contexts+c]
+				if p == 0 {
+					continue
+				}
+				o.row(row, x, t, s, c)
+				e.countDecision(&sum, o, row, p, x, t, s, c)
+				if visits != nil {
+					num.Axpy(visits[(int(x)*e.contexts+c)*len(row):][:len(row)], p, row)
 				}
 			}
 		}
@@ -268,9 +294,8 @@ func (e *Evaluator) countOptimumPrompt(o *CountOptimum, r *Additive, x Prompt) E
 }
 
 // countDecision adds one decision's share and moves its probability on.
-func (e *Evaluator) countDecision(sum *Expectations, o *CountOptimum, r *Additive, row []float64, p float64, x Prompt, t, s, c int) {
-	a := o.joint(x)
-	at, cell := o.ref.Row(t, x, c), (int(x)*e.contexts+c)*e.Outcomes()
+func (e *Evaluator) countDecision(sum *Expectations, o *CountOptimum, row []float64, p float64, x Prompt, t, s, c int) {
+	a, at := o.joint(x), o.ref.Row(t, x, c)
 	sum.Length += float64(p * (1 - row[e.Words]))
 	for w, q := range row {
 		if q == 0 {
@@ -279,9 +304,6 @@ func (e *Evaluator) countDecision(sum *Expectations, o *CountOptimum, r *Additiv
 		logq := num.Log(q)
 		sum.Entropy -= float64(p * float64(q*logq))
 		sum.KL += float64(p * float64(q*(logq-o.ref.LogP[at+w])))
-		if r != nil {
-			sum.Reward += float64(p * float64(q*r.R[cell+w]))
-		}
 		if w < e.Words {
 			e.alphaNext[o.step(a, s, c, Token(w))*e.contexts+o.Next(c, Token(w))] += float64(p * q)
 		}

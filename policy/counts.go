@@ -1,6 +1,10 @@
 package policy
 
-import "rlhfsim/internal/num"
+import (
+	"slices"
+
+	"rlhfsim/internal/num"
+)
 
 // CountKind says which events a Count counts.
 type CountKind int
@@ -128,6 +132,14 @@ func NewCountReward(s Shape, counts Counts) *CountReward {
 	return r
 }
 
+// And is the sum of two rewards.
+func (r *CountReward) And(other *CountReward) *CountReward {
+	if r == nil {
+		return other
+	}
+	return &CountReward{terms: slices.Concat(r.terms, other.terms)}
+}
+
 // ExpectCounts is the expectation of a count-based reward, exactly.
 func (e *Evaluator) ExpectCounts(c *Chain, r *CountReward) float64 {
 	sum := 0.0
@@ -163,7 +175,7 @@ var oneState = automaton{states: 1}
 // Contexts with the same successors (the same words but the oldest) are summed
 // before the words are dealt out, so a decision costs one multiplication.
 func (e *Evaluator) forward(c *Chain, x Prompt, a *automaton) {
-	e.reserve(a.states)
+	e.reserve(a)
 	e.alpha[e.start] = 1
 	e.live[0] = true
 	for t := range e.MaxLength {
@@ -179,7 +191,7 @@ func (e *Evaluator) forward(c *Chain, x Prompt, a *automaton) {
 
 // advanceLattice moves α from position t to t+1.
 func (e *Evaluator) advanceLattice(c *Chain, x Prompt, a *automaton, t int) {
-	clear(e.alphaNext)
+	clear(e.alphaNext[:a.reached(t+1)*e.contexts])
 	clear(e.liveNext)
 	for s, live := range e.live {
 		if live {
@@ -239,8 +251,9 @@ func (e *Evaluator) arrive(state, context int, p float64) {
 	e.liveNext[state] = true
 }
 
-// reserve makes room for an automaton of that many states and clears it.
-func (e *Evaluator) reserve(states int) {
+// reserve makes room for an automaton and clears what the first word needs.
+func (e *Evaluator) reserve(a *automaton) {
+	states := a.states
 	n := states * e.contexts
 	if cap(e.alpha) < n {
 		e.alpha, e.alphaNext = make([]float64, n), make([]float64, n)
@@ -254,7 +267,7 @@ func (e *Evaluator) reserve(states int) {
 	e.alpha, e.alphaNext = e.alpha[:n], e.alphaNext[:n]
 	e.mass = e.mass[:(e.MaxLength+1)*states]
 	e.live, e.liveNext = e.live[:states], e.liveNext[:states]
-	clear(e.alpha)
+	clear(e.alpha[:a.reached(0)*e.contexts])
 	clear(e.mass)
 	clear(e.live)
 }

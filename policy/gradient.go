@@ -173,11 +173,11 @@ func dot(p, q []float64) float64 {
 func (e *Evaluator) occupancies(g *Gradient, pi *Chain, x Prompt, a *automaton) {
 	size := a.states * e.contexts
 	g.occupancy = grown(g.occupancy, e.MaxLength*size)
-	e.reserve(a.states)
+	e.reserve(a)
 	e.alpha[e.start] = 1
 	e.live[0] = true
 	for t := range e.MaxLength {
-		copy(g.occupancy[t*size:(t+1)*size], e.alpha)
+		copy(g.occupancy[t*size:(t+1)*size], e.alpha[:a.reached(t)*e.contexts])
 		e.advanceLattice(pi, x, a, t)
 	}
 }

@@ -19,11 +19,10 @@ type InClass struct {
 	Steps        int
 }
 
-// Where the search for a stationary point ends. Tens of steps are usual; where J
-// is nearly flat along some direction they go into the ten thousands.
+// Where the search for a stationary point ends. Ten to a hundred steps are usual.
 const (
 	inClassTolerance = 1e-9
-	inClassSteps     = 100_000
+	inClassSteps     = 10_000
 )
 
 // NewInClass climbs from a policy by soft policy iteration, which is the natural
@@ -32,35 +31,51 @@ const (
 //	π(w|x,c) ∝ π_ref(w|x,c) exp( Q̄(c,w)/β ),  Q̄ = Q/Visits,
 //
 // the optimal answer to the Q-values averaged over the positions that share the
-// row. A step that would lower J is halved.
+// row. A stationary point is a fixed point of that move, so the moves are mixed
+// with the last ones as Anderson (1965) does; a mixture that would lower J or
+// make the gradient longer is dropped for the plain move, and that is halved
+// while it would lower J.
 func (e *Evaluator) NewInClass(from *Softmax, o Objective) InClass {
 	out := InClass{Policy: from.Free()}
-	here, there := e.NewGradient(), e.NewGradient()
+	here, there, last := e.NewGradient(), e.NewGradient(), newAnderson(e.Cells())
 	target, next, logits := make([]float64, e.Cells()), make([]float64, e.Cells()), make([]float64, e.Cells())
 	e.Gradient(here, &out.Policy.Chain, o)
 	out.GradientNorm = e.naturalTarget(target, here, &out.Policy.Chain, o)
 	trial, step := from.Free(), 1.0
 	for out.Steps < inClassSteps && out.GradientNorm > inClassTolerance && step > 1e-12 {
-		for i, z := range out.Policy.LogP {
-			logits[i] = z + float64(step*(target[i]-z))
+		at := &out.Policy.Chain
+		mixed := last.mix(logits, at, target, here.Visits)
+		if !mixed {
+			for i, z := range at.LogP {
+				logits[i] = z + float64(step*(target[i]-z))
+			}
 		}
 		_ = trial.SetLogits(logits) // a free table of the same shape
 		e.Gradient(there, &trial.Chain, o)
 		norm := e.naturalTarget(next, there, &trial.Chain, o)
-		// Close to the end the gain in J is lost in rounding: a loss within it passes.
-		if there.Value < here.Value-1e-13*(1+math.Abs(here.Value)) {
+		out.Steps++
+		// Close to the end the gain in J is lost in rounding: there the gradient
+		// must not grow. Elsewhere it may, on the way off a saddle.
+		rounding := 1e-13 * (1 + math.Abs(here.Value))
+		gain, longer := there.Value-here.Value, norm > 2*out.GradientNorm
+		switch {
+		case mixed && (gain < -rounding || longer && gain <= rounding):
+			last.forget()
+			continue
+		case gain < -rounding:
 			step /= 2
 			continue
+		case mixed:
+		case longer && gain <= rounding: // a step that overshoots: shorter ones settle
+			step = max(step/2, 1.0/256)
+		default:
+			step = min(1, 2*step)
 		}
-		// A step that overshoots makes the gradient longer: shorter ones settle.
-		if step = min(1, 2*step); norm > out.GradientNorm {
-			step = max(step/4, 1.0/256)
-		}
+		last.remember(at, target)
 		out.Policy, trial = trial, out.Policy
 		here, there = there, here
 		target, next = next, target
 		out.GradientNorm = norm
-		out.Steps++
 	}
 	out.Value = here.Value
 	return out

@@ -101,18 +101,19 @@ func newValueTable(worth []float64) valueTable {
 
 // Sum lays out the counts' own value: Σ_k Worth_k[n_k].
 func (l *CountLattice) Sum(counts Counts) *CountValue {
-	return l.Value(func(_ Prompt, n []int) float64 {
-		sum := 0.0
-		for k, c := range counts {
-			sum += c.worth(n[k])
-		}
-		return tied(sum)
-	})
+	return l.Value(func(_ Prompt, n []int) float64 { return counts.OfCounts(n) })
 }
 
-// tied rounds sums so that those that are equal on paper are ties although their
-// roundings differ (0.1 + 0.2 against 0.3): values are told apart by 1e−9.
-func tied(v float64) float64 { return math.Round(v*1e9) / 1e9 }
+// OfCounts is the value of a response whose counts are n. Sums that are equal on
+// paper must be ties although their roundings differ (0.1 + 0.2 against 0.3):
+// values are told apart by 1e−9.
+func (cs Counts) OfCounts(n []int) float64 {
+	sum := 0.0
+	for k, c := range cs {
+		sum += c.worth(n[k])
+	}
+	return math.Round(sum*1e9) / 1e9
+}
 
 // NewCountValue lays out a sum of tables on a lattice of its own; the error wraps
 // ErrTooLarge.

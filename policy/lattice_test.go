@@ -53,6 +53,10 @@ func TestAnyFunctionOfTheCountsIsExact(t *testing.T) {
 		}
 		at := e.States(&w.ref.Chain, l)
 		near(t, "gold at the judge's optimum", e.Mean(at.Tilted(judge, beta).Distribution(gold)), want)
+		j, _, kl, value := e.TiltedSelection(at.Selection(judge, gold), beta)
+		near(t, "J* by tilting", j, o.Value)
+		near(t, "gold by tilting", value, want)
+		near(t, "KL by tilting", kl, e.ExpectCountOptimum(o, nil).KL)
 		n := rapid.IntRange(1, 9).Draw(t, "n")
 		got := e.BestOfN(e.States(&w.pi.Chain, l).Selection(judge, gold), []int{n})[0]
 		best := w.bestOfNByEnumeration(w.entangled, func(x Prompt, y Response) float64 { return w.counts.Value(x, y, w.Words) }, n)

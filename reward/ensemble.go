@@ -25,24 +25,24 @@ const (
 // Aggregates lists what Config.Aggregate accepts.
 var Aggregates = []Aggregate{MeanScore, WorstCase, UncertaintyWeighted}
 
-// Scorer gives a whole response its reward.
-type Scorer interface {
-	Score(x policy.Prompt, y policy.Response) float64
-}
-
 // Ensemble is several models of the same people.
 type Ensemble struct {
-	Members   []*Model
+	Members   []Model
 	Aggregate Aggregate
 	Lambda    float64 // λ of uncertainty_weighted
 }
 
 // Mean is the average member: for linear models the model of the average
 // weights, so that everything about the mean score is exact.
-func (e *Ensemble) Mean() *Model {
-	m := NewModel(e.Members[0].Kind, e.Members[0].Prompts, e.Members[0].Words)
-	for _, own := range e.Members {
-		for i, w := range own.params {
+func (e *Ensemble) Mean() Scorer {
+	first, linear := e.Members[0].(*Linear)
+	if !linear {
+		return &Ensemble{Members: e.Members, Aggregate: MeanScore}
+	}
+	m := NewLinear(first.Kind, first.Prompts, first.Words)
+	for _, member := range e.Members {
+		params, _ := member.parameters()
+		for i, w := range params {
 			m.params[i] += w / float64(len(e.Members))
 		}
 	}
@@ -51,9 +51,18 @@ func (e *Ensemble) Mean() *Model {
 
 // Score aggregates the members' scores.
 func (e *Ensemble) Score(x policy.Prompt, y policy.Response) float64 {
+	return e.aggregate(func(m Model) float64 { return m.Score(x, y) })
+}
+
+// ScoreCounts is the same for networks, of a response whose counts are n.
+func (e *Ensemble) ScoreCounts(n []int) float64 {
+	return e.aggregate(func(m Model) float64 { return m.(*Network).ScoreCounts(n) })
+}
+
+func (e *Ensemble) aggregate(score func(Model) float64) float64 {
 	least, sum, squares := math.Inf(1), 0.0, 0.0
 	for _, m := range e.Members {
-		r := m.Score(x, y)
+		r := score(m)
 		least = min(least, r)
 		sum += r
 		squares += float64(r * r)
@@ -72,15 +81,17 @@ func (e *Ensemble) Score(x policy.Prompt, y policy.Response) float64 {
 
 // EnsembleTrainer fits the members one beside the other. Linear models that begin
 // at 0 and see the same rankings come out alike, so each member is fitted to a
-// resample of its own, drawn with replacement (Breiman 1996, bagging).
+// resample of its own, drawn with replacement (Breiman 1996, bagging); a network
+// begins at a point of its own too.
 type EnsembleTrainer struct {
 	cfg      Config
 	trainers []*Trainer
 }
 
 // NewEnsemble prepares cfg.NumEnsemble fits. A single model is fitted to the
-// rankings themselves. resample draws the others' rankings.
-func NewEnsemble(cfg Config, prompts, words int, rankings []policy.Ranking, resample *rng.Stream) *EnsembleTrainer {
+// rankings themselves. init draws the parameters that networks begin with,
+// resample the rankings of each member.
+func NewEnsemble(cfg Config, v View, rankings []policy.Ranking, init, resample *rng.Stream) *EnsembleTrainer {
 	t := &EnsembleTrainer{cfg: cfg}
 	for range cfg.NumEnsemble {
 		own := rankings
@@ -90,7 +101,7 @@ func NewEnsemble(cfg Config, prompts, words int, rankings []policy.Ranking, resa
 				own[i] = rankings[resample.IntN(len(rankings))]
 			}
 		}
-		t.trainers = append(t.trainers, New(cfg, prompts, words, own))
+		t.trainers = append(t.trainers, New(cfg, cfg.NewModel(v, init), own))
 	}
 	return t
 }
@@ -121,7 +132,7 @@ func (t *EnsembleTrainer) Step(r *rng.Stream) Stats {
 
 // Model is the mean of the members as they are: the one being fitted where there
 // is one.
-func (t *EnsembleTrainer) Model() *Model {
+func (t *EnsembleTrainer) Model() Scorer {
 	if len(t.trainers) == 1 {
 		return t.trainers[0].Model()
 	}
@@ -137,4 +148,4 @@ func (t *EnsembleTrainer) ensemble() *Ensemble {
 }
 
 // Members are the fitted models.
-func (t *EnsembleTrainer) Members() []*Model { return slices.Clone(t.ensemble().Members) }
+func (t *EnsembleTrainer) Members() []Model { return slices.Clone(t.ensemble().Members) }

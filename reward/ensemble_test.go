@@ -2,6 +2,7 @@ package reward
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"rlhfsim/internal/rng"
@@ -48,7 +49,7 @@ func TestEnsembleMembersDiffer(t *testing.T) {
 	rankings := judged(t, 120)
 	c := Default()
 	c.NumEnsemble, c.NumTrainEpochs, c.BatchSize = 4, 8, 16
-	e := NewEnsemble(c, 2, 4, rankings, rng.New(1, "resamples"))
+	e := NewEnsemble(c, view(2, 4), rankings, rng.New(1, "init"), rng.New(1, "resamples"))
 	r := rng.New(2)
 	var first, last Stats
 	for k := range e.Steps() {
@@ -64,7 +65,7 @@ func TestEnsembleMembersDiffer(t *testing.T) {
 	members := e.Members()
 	for i, m := range members {
 		for _, other := range members[:i] {
-			if m.Weight[0] == other.Weight[0] && m.Weight[1] == other.Weight[1] {
+			if slices.Equal(m.(*Linear).Weight, other.(*Linear).Weight) {
 				t.Fatal("two members are the same model")
 			}
 		}
@@ -83,14 +84,14 @@ func TestEnsembleMembersDiffer(t *testing.T) {
 func TestEnsembleOfOneIsTheModel(t *testing.T) {
 	rankings := judged(t, 40)
 	c := Default()
-	e, m := NewEnsemble(c, 2, 4, rankings, rng.New(1)), New(c, 2, 4, rankings)
+	e, m := NewEnsemble(c, view(2, 4), rankings, rng.New(1), rng.New(1)), fit(c, 2, 4, rankings)
 	a, b := rng.New(3), rng.New(3)
 	for range 20 {
 		e.Step(a)
 		m.Step(b)
 	}
-	for i, w := range m.Model().Weight {
-		if e.Model().Weight[i] != w {
+	for i, w := range linear(m).Weight {
+		if e.Model().(*Linear).Weight[i] != w {
 			t.Fatal("an ensemble of one is another model")
 		}
 	}

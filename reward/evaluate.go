@@ -17,7 +17,7 @@ type Evaluation struct {
 }
 
 // Evaluate measures the model on rankings.
-func Evaluate(m *Model, rankings []policy.Ranking) Evaluation {
+func Evaluate(m Scorer, rankings []policy.Ranking) Evaluation {
 	var e Evaluation
 	var compared []policy.Comparison
 	for _, r := range rankings {
@@ -54,7 +54,7 @@ type Bin struct {
 // equal bins of the prediction. Which of the two responses is a must not depend
 // on the label: it is the one that comes first in word order. Identical
 // responses predict nothing and are left out.
-func Calibration(m *Model, rankings []policy.Ranking, bins int) []Bin {
+func Calibration(m Scorer, rankings []policy.Ranking, bins int) []Bin {
 	out := make([]Bin, bins)
 	for i := range out {
 		out[i].Low, out[i].High = float64(i)/float64(bins), float64(i+1)/float64(bins)

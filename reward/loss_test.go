@@ -68,7 +68,7 @@ func TestPickBestByHand(t *testing.T) {
 func TestMarginGrowsWithTheDistanceOfRanks(t *testing.T) {
 	rankings := []policy.Ranking{{Responses: []policy.Response{{0}, {1}, {2}}}}
 	c := Config{LearningRate: 0.05, BatchSize: 1, LossType: PairwiseLoss, Margin: 2}
-	m := &Model{Prompts: 1, Words: 3, Weight: []float64{1, 0.4, 0}, Bias: []float64{0}}
+	m := &Linear{Prompts: 1, Words: 3, Weight: []float64{1, 0.4, 0}, Bias: []float64{0}}
 	want := -(num.LogSigmoid(0.6-1) + num.LogSigmoid(1-2) + num.LogSigmoid(0.4-1)) / 3
 	if got := trainerAt(c, m, rankings).Step(rng.New(1)).Loss; math.Abs(got-want) > 1e-15 {
 		t.Errorf("loss %v, want %v", got, want)
@@ -102,7 +102,7 @@ func TestEveryLossRecoversTheJudge(t *testing.T) {
 	}
 	fresh := rng.New(9)
 	for _, loss := range LossTypes {
-		tr := New(Config{Model: Bigrams, LossType: loss, LearningRate: 0.02, NumTrainEpochs: 10, BatchSize: 64}, 1, 3, rankings)
+		tr := fit(Config{Model: Bigrams, LossType: loss, LearningRate: 0.02, NumTrainEpochs: 10, BatchSize: 64}, 1, 3, rankings)
 		r := rng.New(5)
 		for range tr.Steps() {
 			tr.Step(r)

@@ -1,12 +1,11 @@
 package reward
 
 import (
-	"slices"
-
+	"rlhfsim/internal/rng"
 	"rlhfsim/policy"
 )
 
-// Kind says what a Model sees of a response.
+// Kind says what a Model sees of a response, and what it can make of it.
 type Kind string
 
 const (
@@ -15,98 +14,60 @@ const (
 	// Bigrams counts adjacent pairs: r(x,y) = b_x + Σ_t w_x[y_{t−1}, y_t], the
 	// first word's neighbour being the start. It sees repetition and order.
 	Bigrams Kind = "bigrams"
+	// MLP is a small network over capped counts, see Network.
+	MLP Kind = "mlp"
 )
 
 // Kinds lists what Config.Model accepts.
-var Kinds = []Kind{BagOfWords, Bigrams}
+var Kinds = []Kind{BagOfWords, Bigrams, MLP}
 
-// Model is a reward for each prompt that is linear in counts of words or pairs.
-type Model struct {
-	Kind           Kind
+// Scorer gives a whole response its reward.
+type Scorer interface {
+	Score(x policy.Prompt, y policy.Response) float64
+}
+
+// Model is a reward with parameters to fit.
+type Model interface {
+	Scorer
+	// Tensors are the parameters by name, sharing the model's memory.
+	Tensors() []Tensor
+	// Lower takes a constant off every score.
+	Lower(by float64)
+
+	// parameters are all of them, those that weight decay applies to first.
+	parameters() (all []float64, decayed int)
+	// addGradient adds slope · ∂r(x,y)/∂θ to the gradient of the parameters.
+	addGradient(grad []float64, slope float64, x policy.Prompt, y policy.Response)
+}
+
+// Tensor is a named array of parameters, in row-major order.
+type Tensor struct {
+	Name  string
+	Shape []int
+	Data  []float64
+}
+
+// View is what a model can see of the world.
+type View struct {
 	Prompts, Words int
-	Weight         []float64 // w [prompts][words], or [prompts][words+1][words]: the word before (the start last), the word
-	Bias           []float64 // b [prompts]
-
-	params []float64 // the two as one, while they are fitted
+	// Counts are what a network reads: each is capped at len(Worth)−1, its worth
+	// is not looked at.
+	Counts policy.Counts
 }
 
-// NewModel is the model that gives 0 to everything.
-func NewModel(kind Kind, prompts, words int) *Model {
-	m := &Model{Kind: kind, Prompts: prompts, Words: words}
-	n := prompts * m.perPrompt()
-	m.params = make([]float64, n+prompts)
-	m.Weight, m.Bias = m.params[:n:n], m.params[n:]
-	return m
-}
-
-// perPrompt is the number of weights of a prompt.
-func (m *Model) perPrompt() int {
-	if m.Kind == Bigrams {
-		return (m.Words + 1) * m.Words
+// NewModel is an unfitted model of the configured kind: a linear one gives 0 to
+// everything, the parameters of a network are drawn from init.
+func (c Config) NewModel(v View, init *rng.Stream) Model {
+	if c.Model == MLP {
+		return NewNetwork(v, c.HiddenSize, init)
 	}
-	return m.Words
-}
-
-// WeightShape is the shape of Weight.
-func (m *Model) WeightShape() []int {
-	if m.Kind == Bigrams {
-		return []int{m.Prompts, m.Words + 1, m.Words}
-	}
-	return []int{m.Prompts, m.Words}
-}
-
-// row is where the weights of the words that can follow `before` begin; −1 is
-// the start.
-func (m *Model) row(x policy.Prompt, before int) int {
-	at := int(x) * m.perPrompt()
-	switch {
-	case m.Kind != Bigrams:
-		return at
-	case before < 0:
-		return at + m.Words*m.Words
-	}
-	return at + before*m.Words
-}
-
-// Score is r(x,y). A model is a ppo.Scorer.
-func (m *Model) Score(x policy.Prompt, y policy.Response) float64 {
-	sum, before := m.Bias[x], -1
-	for _, t := range y {
-		sum += m.Weight[m.row(x, before)+int(t)]
-		before = int(t)
-	}
-	return sum
-}
-
-// addGradient adds slope · ∂r(x,y)/∂θ to the gradient of weights and biases:
-// ∂r/∂w is how often the word, or the pair, is said, ∂r/∂b is 1.
-func (m *Model) addGradient(weight, bias []float64, slope float64, x policy.Prompt, y policy.Response) {
-	before := -1
-	for _, t := range y {
-		weight[m.row(x, before)+int(t)] += slope
-		before = int(t)
-	}
-	bias[x] += slope
-}
-
-// Additive is the same reward laid out along a policy's decisions, EOS worth 0:
-// the context of a decision holds the word before it.
-func (m *Model) Additive(s policy.Shape) policy.Additive {
-	a := policy.Additive{Bias: slices.Clone(m.Bias), R: make([]float64, s.Cells())}
-	newest, n := s.NewestWords(), s.Outcomes()
-	for x := range s.Prompts {
-		for c, before := range newest {
-			at := m.row(policy.Prompt(x), before)
-			copy(a.R[(x*len(newest)+c)*n:], m.Weight[at:at+m.Words])
-		}
-	}
-	return a
+	return NewLinear(c.Model, v.Prompts, v.Words)
 }
 
 // Shift subtracts one constant so that the demonstrations score 0 on average:
 // Bradley-Terry leaves the zero point open, and InstructGPT (section 3.5) fixes
 // it so before reinforcement learning. Without demonstrations it stays open.
-func (m *Model) Shift(demonstrations []policy.Demonstration) {
+func Shift(m Model, demonstrations []policy.Demonstration) {
 	if len(demonstrations) == 0 {
 		return
 	}
@@ -114,7 +75,5 @@ func (m *Model) Shift(demonstrations []policy.Demonstration) {
 	for _, d := range demonstrations {
 		sum += m.Score(d.Prompt, d.Response)
 	}
-	for x := range m.Bias {
-		m.Bias[x] -= sum / float64(len(demonstrations))
-	}
+	m.Lower(sum / float64(len(demonstrations)))
 }

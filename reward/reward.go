@@ -1,6 +1,6 @@
 // Package reward fits the reward model, the "judge", to human rankings:
 //
-//	r(x,y) = b_x + Σ_t w_x[y_t]    (or of pairs of words, see Kind)
+//	r(x,y) = b_x + Σ_t w_x[y_t]    (or of pairs of words, or a small network, see Kind)
 //	L(w,b) = −1/C(K,2) E_{(x,y_1≻…≻y_K)} [ Σ_{i<j} log σ(r(x,y_i) − r(x,y_j)) ] + c · mean (r_i + r_j)²
 //
 // The first term is Ouyang et al. 2022 (InstructGPT, arXiv 2203.02155), equation
@@ -16,6 +16,7 @@
 package reward
 
 import (
+	"fmt"
 	"iter"
 	"math"
 
@@ -37,6 +38,10 @@ type Config struct {
 	CenterRewardsCoefficient float64  `toml:"center_rewards_coefficient"` // c, 0 = off
 	MaxGradNorm              float64  `toml:"max_grad_norm"`              // 0 = no clipping
 
+	HiddenSize int      `toml:"hidden_size"` // of mlp: units of its hidden layer
+	Counts     []string `toml:"counts"`      // of mlp: the counts it reads; none = all that the world has
+	CountCap   int      `toml:"count_cap"`   // of mlp: from this number on all counts look the same to it
+
 	NumEnsemble     int       `toml:"num_ensemble"`     // models fitted, each to a resample of the rankings
 	Aggregate       Aggregate `toml:"aggregate"`        // how their scores become one
 	UncertaintyCoef float64   `toml:"uncertainty_coef"` // λ of uncertainty_weighted
@@ -45,6 +50,7 @@ type Config struct {
 // Default suits some hundreds to thousands of rankings.
 func Default() Config {
 	return Config{Model: BagOfWords, LossType: PairwiseLoss, LearningRate: 0.05, NumTrainEpochs: 10, BatchSize: 16, WeightDecay: 0.01, MaxGradNorm: 1,
+		HiddenSize: 8, CountCap: 3,
 		NumEnsemble: 1, Aggregate: MeanScore, UncertaintyCoef: 0.5}
 }
 
@@ -61,6 +67,12 @@ func (c Config) Validate() error {
 	k.NonNegative("weight_decay", c.WeightDecay)
 	k.NonNegative("center_rewards_coefficient", c.CenterRewardsCoefficient)
 	k.NonNegative("max_grad_norm", c.MaxGradNorm)
+	if c.Model == MLP {
+		k.Count("hidden_size", c.HiddenSize, 1, 1000)
+		k.Count("count_cap", c.CountCap, 1, 64)
+	} else {
+		c.checkUnused(&k)
+	}
 	k.Count("num_ensemble", c.NumEnsemble, 1, 100)
 	field.OneOf(&k, "aggregate", c.Aggregate, Aggregates)
 	k.NonNegative("uncertainty_coef", c.UncertaintyCoef)
@@ -68,6 +80,25 @@ func (c Config) Validate() error {
 		k.Add(&field.Error{Field: "aggregate", Value: c.Aggregate, Allowed: "\"mean\" while num_ensemble is 1", Why: "one model has no disagreement to go by"})
 	}
 	return k.Err()
+}
+
+// checkUnused reports fields of the network that differ from their default and
+// change nothing.
+func (c Config) checkUnused(k *field.Checker) {
+	standard, why := Default(), "only model = \"mlp\" uses it"
+	for _, f := range []struct {
+		name            string
+		value, standard any
+		set             bool
+	}{
+		{"hidden_size", c.HiddenSize, standard.HiddenSize, c.HiddenSize != standard.HiddenSize},
+		{"counts", fmt.Sprintf("%q", c.Counts), "[]", len(c.Counts) > 0},
+		{"count_cap", c.CountCap, standard.CountCap, c.CountCap != standard.CountCap},
+	} {
+		if f.set {
+			k.Add(&field.Error{Field: f.name, Value: f.value, Allowed: fmt.Sprintf("left at %v", f.standard), Why: why})
+		}
+	}
 }
 
 // Stats is what one step measured on its batch, before its update. Means are
@@ -95,29 +126,28 @@ func (s Stats) All() iter.Seq2[string, float64] {
 // Trainer fits a Model by minibatch AdamW.
 type Trainer struct {
 	cfg      Config
-	model    *Model
+	model    Model
 	rankings []policy.Ranking
 	compared [][]policy.Comparison // of each ranking
 	order    [][]int               // that they tell, best first
 	batches  policy.Batches
 
-	grad                []float64 // of the weights, then of the biases
-	weights, bias       *policy.Adam
-	scores, slope       []float64 // of one ranking's responses: r_k, ∂L/∂r_k
-	sorted, sortedSlope []float64 // the same, best first
+	params, grad        []float64
+	decayed             int          // of the parameters
+	shrunk, free        *policy.Adam // of the decayed, and of the others
+	scores, slope       []float64    // of one ranking's responses: r_k, ∂L/∂r_k
+	sorted, sortedSlope []float64    // the same, best first
 }
 
-// New prepares the fit of an all-zero model to the rankings.
-func New(cfg Config, prompts, words int, rankings []policy.Ranking) *Trainer {
-	m := NewModel(cfg.Model, prompts, words)
-	n := len(m.Weight)
+// New prepares the fit of a model to the rankings.
+func New(cfg Config, m Model, rankings []policy.Ranking) *Trainer {
+	params, decayed := m.parameters()
 	t := &Trainer{
-		cfg: cfg, rankings: rankings, batches: policy.NewBatches(len(rankings), cfg.BatchSize),
-		model: m, grad: make([]float64, n+prompts), weights: policy.NewAdam(n), bias: policy.NewAdam(prompts),
+		cfg: cfg, rankings: rankings, batches: policy.NewBatches(len(rankings), cfg.BatchSize), model: m,
+		params: params, grad: make([]float64, len(params)), decayed: decayed,
+		shrunk: policy.NewAdam(decayed), free: policy.NewAdam(len(params) - decayed),
 	}
-	// Two optimisers, because only weights decay: decay says that no word matters
-	// until shown, but where a prompt's rewards lie is not a preference.
-	t.weights.WeightDecay = cfg.WeightDecay
+	t.shrunk.WeightDecay = cfg.WeightDecay
 	longest := 0
 	for _, r := range rankings {
 		compared := r.Comparisons(nil)
@@ -133,7 +163,7 @@ func New(cfg Config, prompts, words int, rankings []policy.Ranking) *Trainer {
 func (t *Trainer) Steps() int { return t.cfg.NumTrainEpochs * t.batches.PerEpoch() }
 
 // Model is the model being fitted.
-func (t *Trainer) Model() *Model { return t.model }
+func (t *Trainer) Model() Model { return t.model }
 
 // Step takes one gradient step on a minibatch of rankings.
 func (t *Trainer) Step(r *rng.Stream) Stats {
@@ -147,9 +177,9 @@ func (t *Trainer) Step(r *rng.Stream) Stats {
 	}
 	s.MeanReward /= float64(responses)
 	s.GradNorm = policy.ClipGradNorm(t.grad, t.cfg.MaxGradNorm)
-	n := len(t.model.Weight)
-	t.weights.Step(t.model.Weight, t.grad[:n], t.cfg.LearningRate)
-	t.bias.Step(t.model.Bias, t.grad[n:], t.cfg.LearningRate)
+	n := t.decayed
+	t.shrunk.Step(t.params[:n], t.grad[:n], t.cfg.LearningRate)
+	t.free.Step(t.params[n:], t.grad[n:], t.cfg.LearningRate)
 	return s
 }
 
@@ -176,9 +206,8 @@ func (t *Trainer) rank(s *Stats, i int, weight float64) {
 	default:
 		t.compare(s, compared, scores, slope, weight)
 	}
-	n := len(t.model.Weight)
 	for k, y := range ranking.Responses {
-		t.model.addGradient(t.grad[:n], t.grad[n:], slope[k], ranking.Prompt, y)
+		t.model.addGradient(t.grad, slope[k], ranking.Prompt, y)
 	}
 }
 

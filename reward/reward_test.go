@@ -17,7 +17,7 @@ import (
 
 // randomRankings ranks K random responses of 1 to 4 words by a given judge's
 // scores plus Gumbel noise, which is Plackett-Luce.
-func randomRankings(n, k, prompts, words int, judge *Model, seed uint64) []policy.Ranking {
+func randomRankings(n, k, prompts, words int, judge *Linear, seed uint64) []policy.Ranking {
 	r := rng.New(seed, "reward test")
 	out := make([]policy.Ranking, n)
 	for i := range out {
@@ -51,12 +51,12 @@ func randomRankings(n, k, prompts, words int, judge *Model, seed uint64) []polic
 	return out
 }
 
-func randomModel(prompts, words int, seed uint64) *Model {
+func randomModel(prompts, words int, seed uint64) *Linear {
 	return randomModelOf(BagOfWords, prompts, words, seed)
 }
 
-func randomModelOf(kind Kind, prompts, words int, seed uint64) *Model {
-	m := NewModel(kind, prompts, words)
+func randomModelOf(kind Kind, prompts, words int, seed uint64) *Linear {
+	m := NewLinear(kind, prompts, words)
 	r := rng.New(seed, "model")
 	for i := range m.Weight {
 		m.Weight[i] = 3 * (r.Float64() - 0.5)
@@ -75,12 +75,32 @@ func metrics(s Stats) map[string]float64 {
 	return m
 }
 
+// view is a world's size and some counts: of every second word, of each prompt's
+// first, repeats and length.
+func view(prompts, words int) View {
+	some, own := make([]bool, prompts*words), make([]bool, prompts*words)
+	for i := range some {
+		some[i], own[i] = i%2 == 0, i%words == i/words
+	}
+	return View{Prompts: prompts, Words: words, Counts: policy.Counts{
+		{Kind: policy.CountWords, Hit: some, Worth: make([]float64, 4)}, {Kind: policy.CountWords, Hit: own, Worth: make([]float64, 3)},
+		{Kind: policy.CountRepeat, Worth: make([]float64, 3)}, {Kind: policy.CountLength, Worth: make([]float64, 7)},
+	}}
+}
+
+// fit prepares the fit of an unfitted model.
+func fit(c Config, prompts, words int, rankings []policy.Ranking) *Trainer {
+	return New(c, c.NewModel(view(prompts, words), rng.New(1, "init")), rankings)
+}
+
+func linear(t *Trainer) *Linear { return t.model.(*Linear) }
+
 // trainerAt is a trainer whose model holds the given numbers.
-func trainerAt(c Config, m *Model, rankings []policy.Ranking) *Trainer {
+func trainerAt(c Config, m *Linear, rankings []policy.Ranking) *Trainer {
 	c.Model = m.Kind
-	t := New(c, m.Prompts, m.Words, rankings)
-	copy(t.model.Weight, m.Weight)
-	copy(t.model.Bias, m.Bias)
+	t := fit(c, m.Prompts, m.Words, rankings)
+	copy(linear(t).Weight, m.Weight)
+	copy(linear(t).Bias, m.Bias)
 	return t
 }
 
@@ -92,22 +112,29 @@ func TestGradientAgainstFiniteDifferences(t *testing.T) {
 				if loss == PairwiseLoss && k%2 == 1 {
 					c.Margin = 0.7
 				}
-				m := randomModelOf(kind, 2, 3, uint64(k))
-				checkGradient(t, fmt.Sprintf("%s, %s, K = %d", kind, loss, k), c, m, randomRankings(5, k, 2, 3, m, uint64(k)))
+				c.Model, c.HiddenSize = kind, 5
+				judge := randomModelOf(Bigrams, 2, 3, uint64(k))
+				checkGradient(t, fmt.Sprintf("%s, %s, K = %d", kind, loss, k), c, randomRankings(5, k, 2, 3, judge, uint64(k)))
 			}
 		}
 	}
 }
 
-func checkGradient(t *testing.T, what string, c Config, m *Model, rankings []policy.Ranking) {
+// checkGradient compares at random parameters, in a world of 2 prompts and 3 words.
+func checkGradient(t *testing.T, what string, c Config, rankings []policy.Ranking) {
 	t.Helper()
-	loss := func(params []float64) float64 {
-		tr := trainerAt(c, m, rankings)
-		copy(tr.model.params, params)
-		return tr.Step(rng.New(1)).Loss
+	at := func(params []float64) *Trainer {
+		tr := fit(c, 2, 3, rankings)
+		copy(tr.params, params)
+		return tr
 	}
-	tr := trainerAt(c, m, rankings)
-	start := slices.Clone(tr.model.params)
+	loss := func(params []float64) float64 { return at(params).Step(rng.New(1)).Loss }
+	random, r := make([]float64, len(fit(c, 2, 3, rankings).params)), rng.New(uint64(len(rankings)), "parameters")
+	for i := range random {
+		random[i] = 2 * (r.Float64() - 0.5)
+	}
+	tr := at(random)
+	start := slices.Clone(tr.params)
 	got := tr.Step(rng.New(1)).GradNorm
 	norm := 0.0
 	for i := range start {
@@ -177,7 +204,7 @@ func TestARankingIsTheMeanOfItsPairs(t *testing.T) {
 
 // A tie is wrong while training, as in TRL, and half right on held-out data.
 func TestTies(t *testing.T) {
-	m := &Model{Prompts: 1, Words: 3, Weight: []float64{1, 1, 2}, Bias: []float64{0}}
+	m := &Linear{Prompts: 1, Words: 3, Weight: []float64{1, 1, 2}, Bias: []float64{0}}
 	rankings := []policy.Ranking{{Responses: []policy.Response{{0}, {1}}}, {Responses: []policy.Response{{2}, {0}}}}
 	if s := trainerAt(Config{LearningRate: 1e-3, BatchSize: 2}, m, rankings).Step(rng.New(1)); s.Accuracy != 0.5 {
 		t.Errorf("training accuracy %v", s.Accuracy)
@@ -194,11 +221,11 @@ func TestSameSeedSameBits(t *testing.T) {
 	judge := randomModel(2, 4, 10)
 	rankings := randomRankings(50, 4, 2, 4, judge, 10)
 	run := func(seed uint64) []float64 {
-		tr, r := New(Default(), 2, 4, rankings), rng.New(seed)
+		tr, r := fit(Default(), 2, 4, rankings), rng.New(seed)
 		for range tr.Steps() {
 			tr.Step(r)
 		}
-		return tr.model.params
+		return tr.params
 	}
 	if !slices.Equal(run(1), run(1)) {
 		t.Error("two runs differ")
@@ -215,17 +242,17 @@ func TestFitRecoversTheJudge(t *testing.T) {
 		clear(rankings[i].Reversed)
 	}
 	c := Config{LearningRate: 0.02, NumTrainEpochs: 12, BatchSize: 64}
-	tr := New(c, 2, 4, rankings)
+	tr := fit(c, 2, 4, rankings)
 	r := rng.New(1)
 	for range tr.Steps() {
 		tr.Step(r)
 	}
-	for i, w := range tr.Model().Weight {
+	for i, w := range linear(tr).Weight {
 		if math.Abs(w-judge.Weight[i]) > 0.12 {
 			t.Errorf("weight %d is %.3f, the judge's %.3f", i, w, judge.Weight[i])
 		}
 	}
-	for _, b := range tr.Model().Bias {
+	for _, b := range linear(tr).Bias {
 		if math.Abs(b) > 1e-9 {
 			t.Errorf("comparisons at one prompt moved its bias to %v", b)
 		}
@@ -262,7 +289,7 @@ func TestGradientIsClipped(t *testing.T) {
 	c := Config{LearningRate: 0.1, BatchSize: 10, MaxGradNorm: 1e-12}
 	tr := trainerAt(c, m, randomRankings(10, 3, 2, 3, m, 11))
 	s := tr.Step(rng.New(1))
-	for i, w := range tr.Model().Weight {
+	for i, w := range linear(tr).Weight {
 		if math.Abs(w-m.Weight[i]) > 1e-3*c.LearningRate {
 			t.Errorf("weight %d moved by %v", i, w-m.Weight[i])
 		}
@@ -277,12 +304,12 @@ func TestWeightDecayLeavesBiasesAlone(t *testing.T) {
 	same := policy.Ranking{Responses: []policy.Response{{0}, {0}}, Reversed: []bool{false}} // no gradient at all
 	tr := trainerAt(Config{LearningRate: 0.1, NumTrainEpochs: 1, BatchSize: 1, WeightDecay: 0.5}, m, []policy.Ranking{same})
 	tr.Step(rng.New(1))
-	for i, w := range tr.Model().Weight {
+	for i, w := range linear(tr).Weight {
 		if math.Abs(w-m.Weight[i]*0.95) > 1e-12 {
 			t.Errorf("weight %v → %v", m.Weight[i], w)
 		}
 	}
-	if tr.Model().Bias[0] != m.Bias[0] {
+	if linear(tr).Bias[0] != m.Bias[0] {
 		t.Error("the bias decayed")
 	}
 }
@@ -296,13 +323,13 @@ func TestSection35DemonstrationsScoreZero(t *testing.T) {
 	before := Evaluate(m, rankings)
 	additive := m.Additive(policy.Shape{Prompts: 2, Words: 3, MaxLength: 3, Order: 1})
 	bias := slices.Clone(m.Bias)
-	m.Shift(nil)
+	Shift(m, nil)
 	if !slices.Equal(bias, m.Bias) {
 		t.Errorf("no demonstrations, and the bias went from %v to %v", bias, m.Bias)
 	}
 	demos := []policy.Demonstration{{Prompt: 0, Response: policy.Response{0, 1}}, {Prompt: 1, Response: policy.Response{2}}, {Prompt: 1}}
 	gap := m.Score(0, demos[0].Response) - m.Score(1, demos[1].Response)
-	m.Shift(demos)
+	Shift(m, demos)
 	sum := 0.0
 	for _, d := range demos {
 		sum += m.Score(d.Prompt, d.Response)
@@ -319,7 +346,7 @@ func TestSection35DemonstrationsScoreZero(t *testing.T) {
 }
 
 func TestAdditiveIsTheSameReward(t *testing.T) {
-	for _, kind := range Kinds {
+	for _, kind := range []Kind{BagOfWords, Bigrams} {
 		m := randomModelOf(kind, 2, 3, 8)
 		for order := 1; order <= 3; order++ {
 			s := policy.Shape{Prompts: 2, Words: 3, MaxLength: 4, Order: order}
@@ -367,7 +394,12 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 	bad := Config{Model: "bag", LossType: "pairwize", Margin: -1, LearningRate: 0, NumTrainEpochs: -1, BatchSize: 0, WeightDecay: -1, CenterRewardsCoefficient: math.NaN(), MaxGradNorm: -1, Aggregate: "median", UncertaintyCoef: -1}
-	if n := len(field.All(bad.Validate())); n != 13 { // a margin also needs the pairwise loss
+	if n := len(field.All(bad.Validate())); n != 15 { // a margin also needs the pairwise loss, sizes of a network a network
+		t.Errorf("%d problems: %v", n, bad.Validate())
+	}
+	bad = Default()
+	bad.Model, bad.HiddenSize, bad.CountCap = MLP, 0, 65
+	if n := len(field.All(bad.Validate())); n != 2 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 }
@@ -434,7 +466,7 @@ func TestGoldenRewardModelThroughTheTrainer(t *testing.T) {
 			compared++
 			c := g.Cases[r.Case]
 			n := len(c.Chosen)
-			m := &Model{Prompts: 1, Words: 2 * n, Weight: append(slices.Clone(c.Chosen), c.Rejected...), Bias: []float64{0}}
+			m := &Linear{Prompts: 1, Words: 2 * n, Weight: append(slices.Clone(c.Chosen), c.Rejected...), Bias: []float64{0}}
 			var rankings []policy.Ranking
 			for i := range n {
 				rankings = append(rankings, policy.Ranking{Responses: []policy.Response{{policy.Token(i)}, {policy.Token(n + i)}}})
@@ -492,20 +524,20 @@ func (run trajectory) replay(t *testing.T) {
 	for _, p := range run.Pairs {
 		rankings = append(rankings, policy.Ranking{Prompt: p.Prompt, Responses: []policy.Response{words(p.Chosen), words(p.Rejected)}})
 	}
-	m := &Model{Prompts: run.P, Words: run.V, Weight: slices.Concat(run.Initial...), Bias: make([]float64, run.P)}
+	m := &Linear{Prompts: run.P, Words: run.V, Weight: slices.Concat(run.Initial...), Bias: make([]float64, run.P)}
 	tr := trainerAt(Config{LearningRate: run.LR, BatchSize: len(rankings), CenterRewardsCoefficient: run.Center}, m, rankings)
 	step := func() float64 { return tr.Step(rng.New(1)).Loss }
 	if run.Margin != nil { // margins are Pairwise's; rankings carry none
-		step = func() float64 { return run.stepWithMargin(tr.model, tr.weights, rankings) }
+		step = func() float64 { return run.stepWithMargin(linear(tr), tr.shrunk, rankings) }
 	}
 	compared := 0
 	for k, want := range run.LossBefore {
 		same(t, fmt.Sprintf("loss before step %d", k+1), step(), want)
-		clear(tr.model.Bias) // the file's model has none
+		clear(linear(tr).Bias) // the file's model has none
 		if after := run.After[strconv.Itoa(k+1)]; after != nil {
 			compared++
 			for i, w := range slices.Concat(after...) {
-				same(t, fmt.Sprintf("weight %d after step %d", i, k+1), tr.model.Weight[i], w)
+				same(t, fmt.Sprintf("weight %d after step %d", i, k+1), linear(tr).Weight[i], w)
 			}
 		}
 	}
@@ -514,7 +546,7 @@ func (run trajectory) replay(t *testing.T) {
 	}
 }
 
-func (run trajectory) stepWithMargin(m *Model, adam *policy.Adam, rankings []policy.Ranking) (loss float64) {
+func (run trajectory) stepWithMargin(m *Linear, adam *policy.Adam, rankings []policy.Ranking) (loss float64) {
 	grad, n := make([]float64, len(m.Weight)), float64(len(rankings))
 	for i, r := range rankings {
 		l, dChosen, dRejected := Pairwise(m.Score(r.Prompt, r.Responses[0]), m.Score(r.Prompt, r.Responses[1]), run.Margin[i], run.Center)
@@ -571,7 +603,7 @@ func BenchmarkStep(b *testing.B) {
 			b.Run(string(kind)+"/"+string(loss), func(b *testing.B) {
 				c := Default()
 				c.Model, c.LossType = kind, loss
-				tr, r := New(c, 8, 24, rankings), rng.New(2)
+				tr, r := fit(c, 8, 24, rankings), rng.New(2)
 				b.ReportAllocs()
 				for b.Loop() {
 					tr.Step(r)
@@ -588,7 +620,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 		for _, loss := range LossTypes {
 			c := Default()
 			c.Model, c.LossType = kind, loss
-			tr, r := New(c, 2, 4, randomRankings(100, 4, 2, 4, judge, 1)), rng.New(1)
+			tr, r := fit(c, 2, 4, randomRankings(100, 4, 2, 4, judge, 1)), rng.New(1)
 			if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
 				t.Errorf("%s, %s: %v allocations a step", kind, loss, n)
 			}

@@ -55,11 +55,9 @@ func (s ascentStats) All() iter.Seq2[string, float64] {
 
 func buildExact(s *Shared, c Config, pi *policy.Softmax) learner {
 	a := &ascent{cfg: c.Exact, evaluator: s.evaluator, gradient: s.evaluator.NewGradient(), trainer: policy.NewTrainer(pi, c.Exact.MaxGradNorm),
-		objective: policy.Objective{Ref: &s.SFT.Chain, Beta: c.Objective.Beta}}
+		objective: s.proxy.objective(&s.SFT.Chain, c.Objective.Beta)}
 	if c.Exact.Reward == "gold" {
-		a.objective.Counts = s.gold
-	} else {
-		a.objective.Additive = s.proxy
+		a.objective.Additive, a.objective.Counts = nil, s.gold
 	}
 	return newLearner(c.Exact.NumSteps, a.step)
 }

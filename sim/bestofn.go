@@ -1,6 +1,9 @@
 package sim
 
-import "rlhfsim/policy"
+import (
+	"rlhfsim/policy"
+	"rlhfsim/reward"
+)
 
 // BestOfN is what sampling n responses from the SFT policy and keeping the best
 // reaches, for n = 1, 2, 4, …: chosen by the learned reward (Score is the proxy,
@@ -22,10 +25,15 @@ func (s *Shared) newBestOfN() (b BestOfN, err error) {
 	if s.values != nil {
 		b.ByGold = s.evaluator.BestOfN(s.sftValues.Selection(), sizes)
 	}
+	if s.proxy.value != nil {
+		b.ByProxy = s.evaluator.BestOfN(s.underSFT.selection, sizes)
+		return b, nil
+	}
 	m, err := s.evaluator.NewMultisets()
 	if err != nil {
 		return b, err
 	}
-	b.ByProxy = s.evaluator.BestOfN(s.evaluator.BagOfWords(m, &s.SFT.Chain, s.Reward.Weight, s.Reward.Bias, s.World.Gold), sizes)
+	bag := s.Reward.(*reward.Linear)
+	b.ByProxy = s.evaluator.BestOfN(s.evaluator.BagOfWords(m, &s.SFT.Chain, bag.Weight, bag.Bias, s.World.Gold), sizes)
 	return b, nil
 }

@@ -42,29 +42,30 @@ var goldQuantiles = []struct {
 // exact evaluates a policy; the win rate, the one costly number, and the counts
 // on request.
 func (s *Shared) exact(c *policy.Chain, winRate bool) Exact {
-	x := s.evaluator.Expect(c, &s.SFT.Chain, s.proxy)
+	x := s.evaluator.Expect(c, &s.SFT.Chain, s.proxy.additive)
+	if s.proxy.counts != nil {
+		x.Reward = s.evaluator.ExpectCounts(c, s.proxy.counts)
+	}
 	e := Exact{Gold: s.evaluator.ExpectCounts(c, s.gold), Proxy: x.Reward, KL: x.KL, Entropy: x.Entropy, Length: x.Length,
-		HasProxy: s.proxy != nil, HasWinRate: winRate}
+		HasProxy: !s.proxy.none(), HasWinRate: winRate}
 	if winRate {
-		e.Counts = s.counts(c)
+		s.addCounts(&e, c)
 	}
 	switch {
 	case winRate && s.values != nil:
 		d := s.evaluator.Distribution(c, s.values)
 		e.WinRate = s.evaluator.WinRate(d, s.sftValues)
-		for _, q := range goldQuantiles {
-			e.Counts = append(e.Counts, Metric{q.name, s.evaluator.Quantile(d, q.share)})
-		}
+		e.addQuantiles(s.evaluator, d)
 	case winRate && !math.IsNaN(e.Gold): // a policy of NaNs has no samples; its gold is reported
 		e.WinRate, e.WinRateSE = s.sampledWinRate(c)
 	}
 	return e
 }
 
-// against fills the objective at the optimum's β and the gap to it.
-func (e *Exact) against(o *policy.Optimum) {
-	e.Objective = e.Proxy - float64(o.Beta*e.KL)
-	e.Gap = o.Value - e.Objective
+// against fills the objective at β and its distance from the best possible, J*.
+func (e *Exact) against(beta, jStar float64) {
+	e.Objective = e.Proxy - float64(beta*e.KL)
+	e.Gap = jStar - e.Objective
 	e.HasObjective = true
 }
 
@@ -87,18 +88,29 @@ func (e Exact) metrics() []Metric {
 	return append(out, e.Counts...)
 }
 
-// counts are the expected number of each table's events, and the probability of
-// at least one.
-func (s *Shared) counts(c *policy.Chain) []Metric {
-	var out []Metric
+// addCounts adds the expected number of each table's events, and the probability
+// of at least one.
+func (s *Shared) addCounts(e *Exact, c *policy.Chain) {
 	for k, name := range s.World.countNames {
 		count := s.World.Gold[k]
 		count.Worth = s.numbers
 		mean := s.evaluator.ExpectCounts(c, policy.NewCountReward(s.World.Shape, policy.Counts{count}))
 		count.Worth = []float64{0, 1}
 		any := s.evaluator.ExpectCounts(c, policy.NewCountReward(s.World.Shape, policy.Counts{count}))
-		name = strings.ReplaceAll(name, " ", "_")
-		out = append(out, Metric{"exact/count/" + name, mean}, Metric{"exact/any/" + name, any})
+		e.addCount(name, mean, any)
 	}
-	return out
 }
+
+func (e *Exact) addCount(name string, mean, any float64) {
+	name = underscored(name)
+	e.Counts = append(e.Counts, Metric{"exact/count/" + name, mean}, Metric{"exact/any/" + name, any})
+}
+
+func (e *Exact) addQuantiles(by *policy.Evaluator, gold policy.Distribution) {
+	for _, q := range goldQuantiles {
+		e.Counts = append(e.Counts, Metric{q.name, by.Quantile(gold, q.share)})
+	}
+}
+
+// underscored is a count's name in that of a metric.
+func underscored(count string) string { return strings.ReplaceAll(count, " ", "_") }

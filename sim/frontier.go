@@ -34,7 +34,7 @@ func frontierBeta(i int) float64 {
 func (s *Shared) newFrontier() (f Frontier, err error) {
 	best := 0
 	for i := range frontierPoints {
-		p, err := s.proxyOptimum(frontierBeta(i))
+		p, err := s.proxyPoint(frontierBeta(i))
 		if err != nil {
 			return f, err
 		}
@@ -51,21 +51,11 @@ func (s *Shared) newFrontier() (f Frontier, err error) {
 	return f, err
 }
 
-// proxyOptimum evaluates the optimum of the learned reward at β.
-func (s *Shared) proxyOptimum(beta float64) (FrontierPoint, error) {
-	o, err := s.evaluator.NewOptimum(&s.SFT.Chain, s.proxy, beta)
-	if err != nil {
-		return FrontierPoint{}, err
-	}
-	e := s.evaluator.Expect(&o.Chain, &s.SFT.Chain, s.proxy)
-	return FrontierPoint{Beta: beta, KL: e.KL, Proxy: e.Reward, Gold: s.evaluator.ExpectCounts(&o.Chain, s.gold)}, nil
-}
-
 // peak finds the β between low and high whose optimum has the most gold, by
 // golden-section search (the neighbours of the best grid point bracket it).
 func (s *Shared) peak(low, high float64) (FrontierPoint, error) {
 	inverse := (math.Sqrt(5) - 1) / 2
-	at := func(share float64) (FrontierPoint, error) { return s.proxyOptimum(low + float64(share*(high-low))) }
+	at := func(share float64) (FrontierPoint, error) { return s.proxyPoint(low + float64(share*(high-low))) }
 	a, err := at(1 - inverse)
 	if err != nil {
 		return a, err
@@ -83,10 +73,10 @@ func (s *Shared) peak(low, high float64) (FrontierPoint, error) {
 	return a, err
 }
 
-// GoldOptimum is the exact optimum for gold at β: what a perfect reward model
+// GoldAt evaluates the exact optimum for gold at β: what a perfect reward model
 // and a perfect optimiser would reach. Its proxy is not computed. Where the
 // world is too large for the distribution of gold, nothing is known.
-func (s *Shared) GoldOptimum(beta float64) Exact {
+func (s *Shared) GoldAt(beta float64) Exact {
 	if s.values == nil {
 		return Exact{}
 	}

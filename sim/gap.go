@@ -45,7 +45,7 @@ func (s *Shared) gap(pi *policy.Softmax, final Exact, ideal *ideal, beta float64
 // three starts: the SFT policy, the base policy, and where the arm ended.
 func (s *Shared) inClass(beta float64, ideal *ideal, pi *policy.Softmax) (best policy.InClass, spread float64) {
 	worst := 0.0
-	for i, found := range append(slices.Clip(ideal.inClass), s.evaluator.NewInClass(pi, s.objective(beta))) {
+	for i, found := range append(slices.Clip(ideal.inClass), s.evaluator.NewInClass(pi, s.proxy.objective(&s.SFT.Chain, beta))) {
 		if i == 0 || found.Value > best.Value {
 			best = found
 		}

@@ -53,9 +53,9 @@ func (s *Shared) diagnoseGroup(t *ppo.GroupTrainer, pi *policy.Softmax, c ppo.Gr
 // diagnoseEstimate compares an estimate with ∇J of the learned reward plus the
 // worth of a response's length, at the current β.
 func (s *Shared) diagnoseEstimate(estimateTo func([]float64, *rng.Stream), beta func() float64, worth []float64, pi *policy.Softmax, rescale bool) func(*rng.Stream) []Metric {
-	o := policy.Objective{Ref: &s.SFT.Chain, Additive: s.proxy}
+	o := s.proxy.objective(&s.SFT.Chain, 0)
 	if slices.ContainsFunc(worth, func(w float64) bool { return w != 0 }) {
-		o.Counts = policy.NewCountReward(s.World.Shape, policy.Counts{{Kind: policy.CountLength, Worth: worth}})
+		o.Counts = o.Counts.And(policy.NewCountReward(s.World.Shape, policy.Counts{{Kind: policy.CountLength, Worth: worth}}))
 	}
 	g, n := s.evaluator.NewGradient(), len(pi.LogP)
 	truth, rollout, mean, square := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)

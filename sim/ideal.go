@@ -9,8 +9,8 @@ import (
 // ideal is what all arms of a seed with the same β are measured against; it is
 // computed by the first that needs it.
 type ideal struct {
-	optimum *policy.Optimum  // of the learned reward
-	exact   Exact            // at it
+	jStar   float64          // of the learned reward
+	exact   Exact            // at its optimum
 	gold    Exact            // at the optimum for gold
 	inClass []policy.InClass // stationary points found from the SFT and the base policy
 }
@@ -29,24 +29,19 @@ func (s *Shared) ideal(beta float64) (*ideal, error) {
 	if known := s.ideals.at[beta]; known != nil {
 		return known, nil
 	}
-	o, err := s.evaluator.NewOptimum(&s.SFT.Chain, s.proxy, beta)
-	if err != nil {
+	i := &ideal{gold: s.GoldAt(beta)}
+	var err error
+	if i.jStar, i.exact, err = s.proxyOptimum(beta); err != nil {
 		return nil, err
 	}
-	i := &ideal{optimum: o, exact: s.exact(&o.Chain, true), gold: s.GoldOptimum(beta)}
-	i.exact.against(o)
+	i.exact.against(beta, i.jStar)
 	if i.gold.HasObjective {
 		for _, from := range []*policy.Softmax{s.SFT, s.Base} {
-			i.inClass = append(i.inClass, s.evaluator.NewInClass(from, s.objective(beta)))
+			i.inClass = append(i.inClass, s.evaluator.NewInClass(from, s.proxy.objective(&s.SFT.Chain, beta)))
 		}
 	}
 	s.ideals.at[beta] = i
 	return i, nil
-}
-
-// objective is what the learned reward asks for at β.
-func (s *Shared) objective(beta float64) policy.Objective {
-	return policy.Objective{Ref: &s.SFT.Chain, Additive: s.proxy, Beta: beta}
 }
 
 // start is the exact evaluation of the SFT policy, where every arm begins.

@@ -3,7 +3,6 @@ package sim
 import (
 	"iter"
 	"slices"
-	"strings"
 
 	"rlhfsim/dpo"
 	"rlhfsim/policy"
@@ -52,7 +51,7 @@ func (c Config) MetricNames(stage string) []string {
 		add(Exact{HasProxy: arm, HasObjective: arm, HasWinRate: true}.metrics()...)
 		add(Metric{Name: "mc/win_rate"})
 		for _, v := range c.World.Values {
-			name := strings.ReplaceAll(v.Count, " ", "_")
+			name := underscored(v.Count)
 			add(Metric{Name: "exact/count/" + name}, Metric{Name: "exact/any/" + name})
 		}
 		for _, q := range goldQuantiles {

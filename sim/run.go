@@ -119,6 +119,8 @@ type Lab struct {
 	// where it is small enough.
 	TooLarge error
 
+	lattices *lattices
+
 	numbers []float64 // 0, 1, …, max_length: the worths that make a count its own expectation
 }
 
@@ -133,11 +135,15 @@ func NewLab(c Config) (*Lab, error) {
 	if err != nil && !errors.Is(err, policy.ErrTooLarge) {
 		return nil, err
 	}
-	l := &Lab{Config: c, World: w, TooLarge: err, gold: policy.NewCountReward(w.Shape, w.Gold), values: values}
+	l := &Lab{Config: c, World: w, TooLarge: err, gold: policy.NewCountReward(w.Shape, w.Gold), values: values, lattices: &lattices{at: map[string]*judged{}}}
 	for n := range w.Shape.MaxLength + 1 {
 		l.numbers = append(l.numbers, float64(n))
 	}
-	return l, l.needsLattice()
+	if err := l.needsLattice(); err != nil || c.Reward.Model != reward.MLP {
+		return l, err
+	}
+	_, err = l.judged()
+	return l, err
 }
 
 // States is the number of count states behind exact win rates, 0 where there are
@@ -156,15 +162,13 @@ type Shared struct {
 	Seed              uint64
 	Base, SFT         *policy.Softmax
 	Rankings, HeldOut []policy.Ranking
-	Reward            *reward.Model   // of an ensemble, the mean
-	Members           []*reward.Model // of the ensemble, one for a single model
-	Scorer            reward.Scorer   // what methods that see a reward see
-	Rows              []Row
-	Calibration       []reward.Bin
-	Frontier          Frontier
-	BestOfN           BestOfN
+	Judge
+	Rows        []Row
+	Calibration []reward.Bin
+	Frontier    Frontier
+	BestOfN     BestOfN
 
-	proxy     *policy.Additive
+	underSFT  underSFT // of a network
 	evaluator *policy.Evaluator
 	ideals    *ideals
 	sftValues policy.Distribution // empty where values is nil
@@ -210,7 +214,7 @@ func (p *Pretrained) Label(ctx context.Context, l *Lab) (*Shared, error) {
 
 // Restore rebuilds what arms start from without training: only for a Restorable
 // configuration. Records, calibration and frontier are not part of it.
-func (l *Lab) Restore(seed uint64, base, sft []float64, members []*reward.Model) (*Shared, error) {
+func (l *Lab) Restore(seed uint64, base, sft []float64, members []reward.Model) (*Shared, error) {
 	s := l.newShared(seed)
 	for _, p := range []struct {
 		to     **policy.Softmax
@@ -229,8 +233,7 @@ func (l *Lab) Restore(seed uint64, base, sft []float64, members []*reward.Model)
 		s.sftValues = s.evaluator.Distribution(&s.SFT.Chain, s.values)
 	}
 	s.collect()
-	s.judge(members)
-	return s, nil
+	return s, s.setJudge(members)
 }
 
 func (l *Lab) newShared(seed uint64) *Shared {
@@ -339,7 +342,7 @@ func (s *Shared) rank(writer *policy.Chain, n int, purpose string) []policy.Rank
 // fitReward trains the reward model and measures it on held-out rankings.
 func (s *Shared) fitReward(ctx context.Context) error {
 	c := s.Config
-	t := reward.NewEnsemble(c.Reward, s.World.Shape.Prompts, s.World.Shape.Words, s.Rankings, s.stream("reward", "resamples"))
+	t := reward.NewEnsemble(c.Reward, s.view(), s.Rankings, s.stream("reward", "init"), s.stream("reward", "resamples"))
 	rater := Rater{World: s.World, Temperature: c.Labels.RaterTemperature, LabelNoise: c.Labels.LabelNoise}
 	agreement := s.agreement(rater)
 	rows, err := train(ctx, "reward", newLearner(t.Steps(), t.Step), c.Evaluation.Every, s.stream("reward", "batches"),
@@ -356,30 +359,17 @@ func (s *Shared) fitReward(ctx context.Context) error {
 	s.Rows = append(s.Rows, rows...)
 	members := t.Members()
 	for _, m := range members {
-		m.Shift(s.written)
+		reward.Shift(m, s.written)
 	}
-	s.judge(members)
+	if err := s.setJudge(members); err != nil {
+		return err
+	}
 	s.Calibration = reward.Calibration(s.Reward, s.HeldOut, calibrationBins)
 	if s.Frontier, err = s.newFrontier(); err != nil {
 		return err
 	}
 	s.BestOfN, err = s.newBestOfN()
 	return err
-}
-
-// judge installs fitted reward models. Proxy and optimum are those of their mean,
-// which is linear; methods that see a reward see what the aggregate makes of it.
-func (s *Shared) judge(members []*reward.Model) {
-	e := &reward.Ensemble{Members: members, Aggregate: s.Config.Reward.Aggregate, Lambda: s.Config.Reward.UncertaintyCoef}
-	s.Members, s.Reward, s.Scorer, s.proxy = members, members[0], members[0], new(policy.Additive)
-	if len(members) > 1 {
-		s.Reward = e.Mean()
-		s.Scorer = s.Reward
-		if e.Aggregate != reward.MeanScore {
-			s.Scorer = e
-		}
-	}
-	*s.proxy = s.Reward.Additive(s.World.Shape)
 }
 
 // Arm is one way to align the SFT policy: a method and its configuration.
@@ -419,7 +409,7 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 			if row.Step > 0 {
 				e = s.exact(&out.Policy.Chain, last)
 			}
-			e.against(best.optimum)
+			e.against(a.Config.Objective.Beta, best.jStar)
 			row.Metrics = append(row.Metrics, e.metrics()...)
 			if a.Config.Evaluation.Gradient && l.diagnose != nil {
 				row.Metrics = append(row.Metrics, l.diagnose(probe)...)
@@ -451,11 +441,12 @@ func (shared *Shared) Probe(ctx context.Context, a Arm) (done, total int) {
 	return done, l.steps
 }
 
-// Optimum is the exact optimum of the learned reward at β, with its exact metrics.
-func (s *Shared) Optimum(beta float64) (*policy.Optimum, Exact, error) {
+// ProxyAt evaluates the exact optimum of the learned reward at β; jStar is its
+// objective.
+func (s *Shared) ProxyAt(beta float64) (jStar float64, e Exact, err error) {
 	i, err := s.ideal(beta)
 	if err != nil {
-		return nil, Exact{}, err
+		return 0, Exact{}, err
 	}
-	return i.optimum, i.exact, nil
+	return i.jStar, i.exact, nil
 }

@@ -79,7 +79,7 @@ func TestEveryStageIsRecordedFirstToLast(t *testing.T) {
 func TestSameSeedSameNumbersAndStagesDoNotDisturbEachOther(t *testing.T) {
 	c := smallConfig()
 	a, b := mustShared(t, c, 7), mustShared(t, c, 7)
-	if fmt.Sprint(a.Rows) != fmt.Sprint(b.Rows) || !slices.Equal(a.SFT.Logits, b.SFT.Logits) || !slices.Equal(a.Reward.Weight, b.Reward.Weight) {
+	if fmt.Sprint(a.Rows) != fmt.Sprint(b.Rows) || !slices.Equal(a.SFT.Logits, b.SFT.Logits) || !slices.Equal(a.Reward.(*reward.Linear).Weight, b.Reward.(*reward.Linear).Weight) {
 		t.Error("the same seed gave other numbers")
 	}
 	if other := mustShared(t, c, 8); slices.Equal(a.SFT.Logits, other.SFT.Logits) {
@@ -136,11 +136,11 @@ func TestFrontierIsTheParetoSet(t *testing.T) {
 	}
 	beta := s.Frontier.Peak.Beta
 	for _, near := range []float64{beta - 1e-4, beta + 1e-4} {
-		if p, err := s.proxyOptimum(near); err != nil || p.Gold > s.Frontier.Peak.Gold {
+		if p, err := s.proxyPoint(near); err != nil || p.Gold > s.Frontier.Peak.Gold {
 			t.Errorf("gold %v at β %v is above the peak, %v", p.Gold, near, err)
 		}
 	}
-	best := s.GoldOptimum(0.5)
+	best := s.GoldAt(0.5)
 	d, err := policy.NewCountValue(s.World.Shape, s.World.Gold)
 	if err != nil {
 		t.Fatal(err)
@@ -149,11 +149,11 @@ func TestFrontierIsTheParetoSet(t *testing.T) {
 	if err != nil || math.Abs(walked.Value-best.Objective) > 1e-12 || best.WinRate <= 0.5 {
 		t.Errorf("J* of gold is %v by tilting, %v by the lattice", best.Objective, walked.Value)
 	}
-	o, e, err := s.Optimum(0.5)
+	o, e, err := s.ProxyAt(0.5)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if math.Abs(e.Gap) > 1e-9*math.Max(1, math.Abs(o.Value)) {
+	if math.Abs(e.Gap) > 1e-9*math.Max(1, math.Abs(o)) {
 		t.Errorf("the optimum has a gap of %v", e.Gap)
 	}
 }

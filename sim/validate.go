@@ -49,6 +49,7 @@ func (c Config) Validate() error {
 	c.validateDemonstrations(&k)
 	c.Labels.validate(&k)
 	k.Under("reward", c.Reward.Validate())
+	c.validateCounts(&k)
 	k.Positive("objective.beta", c.Objective.Beta)
 	k.Under("ppo", c.PPO.Validate())
 	k.Under("grpo", c.GRPO.Validate())
@@ -254,9 +255,12 @@ func (c Config) validateSize(k *field.Checker) {
 
 // validateBestOfN refuses worlds with too many multisets of words.
 func (c Config) validateBestOfN(k *field.Checker) {
-	if c.Evaluation.BestOfN > 0 && c.Reward.Model != reward.BagOfWords {
-		k.Add(&field.Error{Field: "evaluation.best_of_n", Value: c.Evaluation.BestOfN, Allowed: "0 with reward.model = \"" + string(c.Reward.Model) + "\"",
-			Why: "only the score of a bag of words depends on the words and not on their order"})
+	if c.Reward.Model == reward.MLP { // its counts' lattice is enough
+		return
+	}
+	if c.Evaluation.BestOfN > 0 && c.Reward.Model == reward.Bigrams {
+		k.Add(&field.Error{Field: "evaluation.best_of_n", Value: c.Evaluation.BestOfN, Allowed: "0 with reward.model = \"bigrams\"",
+			Why: "the score must depend on the words and not on their order, or on counts"})
 	}
 	if need := c.shape().MultisetsNeeded(); c.Evaluation.BestOfN > 0 && need > policy.MaxMultisets {
 		k.Add(&field.Error{Field: "evaluation.best_of_n", Value: c.Evaluation.BestOfN, Allowed: "0 in a world of this size",

@@ -131,6 +131,15 @@ func Sigmoid(x float64) float64 {
 	return e / (1 + e)
 }
 
+// Tanh is (e^x − e^−x)/(e^x + e^−x), accurate near 0.
+func Tanh(x float64) float64 {
+	if math.IsNaN(x) {
+		return x
+	}
+	m := Expm1(-2 * math.Abs(x))
+	return math.Copysign(m/(2+m), x)
+}
+
 // LogSigmoid is log σ(x) = min(x, 0) − log(1 + e^−|x|).
 func LogSigmoid(x float64) float64 {
 	if math.IsNaN(x) {

@@ -125,6 +125,22 @@ func TestSpecialValues(t *testing.T) {
 	}
 }
 
+func TestTanh(t *testing.T) {
+	for x := -30.0; x <= 30; x += 0.0137 {
+		if d := math.Abs(Tanh(x) - math.Tanh(x)); d > 5e-16*math.Abs(math.Tanh(x)) {
+			t.Fatalf("Tanh(%v) = %v, want %v", x, Tanh(x), math.Tanh(x))
+		}
+	}
+	for _, x := range []float64{0, 1e-300, 1e-9, math.Inf(1)} {
+		if Tanh(x) != math.Tanh(x) || Tanh(-x) != -Tanh(x) {
+			t.Errorf("Tanh(±%v) = %v, %v", x, Tanh(x), Tanh(-x))
+		}
+	}
+	if !math.IsNaN(Tanh(math.NaN())) {
+		t.Error("Tanh(NaN) is a number")
+	}
+}
+
 func TestSigmoidsAgree(t *testing.T) {
 	for _, x := range inputs(5000, -40, 40) {
 		if d := Exp(LogSigmoid(x)) - Sigmoid(x); math.Abs(d) > 1e-15 {
