@@ -115,6 +115,10 @@ func (r *Run) barCaption(what string) string {
 	return strings.NewReplacer("Lines are means", "Bars are means", "bands", "whiskers").Replace(r.caption(what))
 }
 
+func (r *Run) pointCaption(what string) string {
+	return strings.Replace(r.barCaption(what), "Bars are means", "Points are means", 1)
+}
+
 // titled puts a point's swept values into a figure's title.
 func (r *Run) titled(point int, what string) string {
 	title := r.Experiment.Title + ": " + what
@@ -126,11 +130,15 @@ func (r *Run) titled(point int, what string) string {
 
 // curves is gold, proxy, KL and gap over policy updates.
 func (r *Run) curves(point int, lines []line) figure.Figure {
+	named := func(metric string, optimum func(sim.Exact) float64) figure.Panel {
+		words := wordsOf(metric)
+		return curve(lines, metric, words.title, words.axis, optimum)
+	}
 	return figure.Figure{Title: r.titled(point, "training"), Columns: 2, Panels: []figure.Panel{
-		curve(lines, "exact/gold_reward", "what people want", "gold reward", func(e sim.Exact) float64 { return e.Gold }),
-		curve(lines, "exact/proxy_reward", "what the judge says", "proxy reward", func(e sim.Exact) float64 { return e.Proxy }),
-		curve(lines, "exact/kl", "distance from the SFT policy", "KL, nats per response", func(e sim.Exact) float64 { return e.KL }),
-		curve(lines, "exact/gap", "distance from the optimum", "gap, J* − J", func(sim.Exact) float64 { return 0 }),
+		named("exact/gold_reward", func(e sim.Exact) float64 { return e.Gold }),
+		named("exact/proxy_reward", func(e sim.Exact) float64 { return e.Proxy }),
+		named("exact/kl", func(e sim.Exact) float64 { return e.KL }),
+		named("exact/gap", func(sim.Exact) float64 { return 0 }),
 	}, Caption: r.caption("Exact values, no sampling. Dotted: the best possible policy for the learned reward at this β.")}
 }
 
@@ -174,6 +182,9 @@ func (r *Run) overopt(point int, lines []line) figure.Figure {
 	beta, kl := r.peak(point)
 	f := figure.Figure{Title: r.titled(point, "reward against distance"), WidthCM: 17, HeightCM: 11,
 		Caption: r.caption(fmt.Sprintf("Solid: gold, what people want. Dashed: proxy, what the judge says. Dotted, exact: both for the optimum of the learned reward from a large β (left) to a small one, and gold for its own optimum. The proxy's optimum starts to hurt at β < %.2f, KL > %.2f.", beta.Mean, kl.Mean))}
+	if len(r.bestOfN(point)) > 0 {
+		f.Caption = strings.Replace(f.Caption, "Dotted, exact:", "Diamonds, exact: the best of n SFT responses as the judge chooses, n growing to the right. Dotted, exact:", 1)
+	}
 	if len(lines) <= 2 {
 		f.Panels = []figure.Panel{r.overoptPanel(point, lines, "")}
 		return f
@@ -327,7 +338,7 @@ func (r *Run) pipeline(point int) (figure.Pipeline, bool) {
 	c := p.Config
 	d := figure.Pipeline{
 		Title: fmt.Sprintf("%s: %d prompts, %d words, everything exactly known", r.Experiment.Title, w.Shape.Prompts, w.Shape.Words),
-		Caption: fmt.Sprintf("Gold is what the simulated people want; no learner sees it. Means over n = %d seeds with 95 %% bootstrap intervals. In quotes: the most likely answer to “%s” (seed %d). β = %s.",
+		Caption: r.firstArms(point) + fmt.Sprintf("Gold is what the simulated people want; no learner sees it. Means over n = %d seeds with 95 %% bootstrap intervals. In quotes: the most likely answer to “%s” (seed %d). β = %s.",
 			len(r.Experiment.Seeds), w.Prompts[0], r.Experiment.Seeds[0], number(c.Objective.Beta)),
 		Boxes: []figure.Box{
 			{ID: "base", Title: "0 Base: raw text", Lines: []string{fmt.Sprintf("%d lines", c.Base.Lines), gold(r.group(point, -1, "base")), says["base"]}, Col: 0, Style: figure.Neutral},
@@ -353,6 +364,9 @@ func (r *Run) addArms(d *figure.Pipeline, point int, says map[string]string) {
 		}
 		box := figure.Box{ID: "arm " + a.Name, Title: "3 " + a.Label, Lines: []string{gold(g), percent("win rate", g, "win_rate"), fmt.Sprintf("KL %.2f nats", g.Interval("exact/kl").Mean), says[a.Name]},
 			Style: figure.Blue, Emphasis: true}
+		if len(arms) > 3 { // lower boxes
+			box.Lines = []string{gold(g), fmt.Sprintf("%s, KL %.2f", percent("wins", g, "win_rate"), g.Interval("exact/kl").Mean), says[a.Name]}
+		}
 		if a.Method == "dpo" {
 			box.Col, box.Row, box.Style = 3, lower, figure.Vermillion
 			lower++
@@ -366,6 +380,14 @@ func (r *Run) addArms(d *figure.Pipeline, point int, says map[string]string) {
 		}
 		d.Boxes = append(d.Boxes, box)
 	}
+}
+
+// firstArms says that a figure of all arms leaves some out.
+func (r *Run) firstArms(point int) string {
+	if n := len(r.Experiment.Points[point].Arms); n > maxLines {
+		return fmt.Sprintf("The first %d of %d arms. ", maxLines, n)
+	}
+	return ""
 }
 
 func gold(g Group) string {
