@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"os/signal"
@@ -105,7 +106,44 @@ possible policy, the KL to the last digit.`,
 	root.SetVersionTemplate("rlhfsim {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.newCommand(), c.talkCommand(), c.compareCommand(), c.plotCommand(), c.cleanCommand(), c.explainCommand(), c.lossesCommand(), c.chapterLossCommand())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, own := range root.Commands() {
+		switch own.Name() {
+		case "help":
+			own.Run, own.RunE = nil, help
+		case "completion":
+			own.Args, own.RunE = noSuchShell, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 	return root
+}
+
+// help is the command of that name: an unknown topic is a mistake like any other.
+func help(cmd *cobra.Command, args []string) error {
+	topic, rest, err := cmd.Root().Find(args)
+	switch {
+	case err != nil || topic == cmd.Root() && len(rest) > 0:
+		return noSuchCommand(cmd.Root(), args)
+	case len(rest) > 0:
+		return arguments(0, 0, "", "")(topic, rest)
+	}
+	return topic.Help()
+}
+
+func noSuchShell(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var shells []string
+	for _, c := range cmd.Commands() {
+		shells = append(shells, c.Name())
+	}
+	hint := "shells: " + strings.Join(shells, ", ")
+	if near := experiments.Nearest(args[0], shells); near != "" {
+		hint = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near)
+	}
+	return fmt.Errorf("there is no completion for %q; %s", args[0], hint)
 }
 
 // noSuchCommand explains a first word that is no command.
@@ -395,6 +433,9 @@ func (c *cli) plotCommand() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			o.Values = args[1:]
 			paths, err := experiments.Plot(args[0], o)
+			if errors.As(err, new(*fs.PathError)) && o.Dir == "" {
+				err = fmt.Errorf("%w; -o DIR puts the figures elsewhere", err)
+			}
 			if err != nil {
 				return outcome(err)
 			}
@@ -453,7 +494,7 @@ func (c *cli) compareCommand() *cobra.Command {
 			}
 			paths, err := experiments.WriteComparison(dir, all)
 			if err != nil {
-				return &failure{err}
+				return &failure{fmt.Errorf("%w; -o DIR puts the files elsewhere", err)}
 			}
 			return c.print(asJSON, all, func() string {
 				return experiments.CompareText(all) + "\nwrote    " + strings.Join(paths, "\n         ") + "\n"

@@ -107,11 +107,14 @@ func (c Comparison) head() string {
 		b.WriteString("differs  nothing\n")
 	}
 	fmt.Fprintf(&b, "same     %s\nseeds    %s", strings.Join(c.Same, ", "), c.Pairing)
+	for _, gone := range c.NoCell {
+		fmt.Fprintf(&b, "\nmissing  %s", gone)
+	}
 	return b.String()
 }
 
 func (c Comparison) foot() string {
-	note := fmt.Sprintf("%s over seeds; [95 %% bootstrap interval]; above: probability that %s is above %s in a seed, ties half", c.Statistic, c.A, c.B)
+	note := fmt.Sprintf("%s over seeds; [95 %% bootstrap interval]\nabove: probability that %s is above %s in a seed, ties half", c.Statistic, c.A, c.B)
 	if c.NoKL != "" {
 		note += "\n" + c.NoKL
 	} else {

@@ -3,6 +3,7 @@ package experiments
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"rlhfsim/internal/figure"
@@ -108,7 +109,29 @@ func (r *Run) caption(what string) string {
 	if n == 1 {
 		return what + " One seed, so no interval."
 	}
-	return fmt.Sprintf("%s Lines are means over n = %d seeds, bands 95 %% bootstrap intervals of the mean.", what, n)
+	return fmt.Sprintf("%s Lines are means over n = %s seeds, bands 95 %% bootstrap intervals of the mean.", what, r.seedsThere())
+}
+
+// seedsThere is how many seeds the run has, of each arm where cells are missing.
+func (r *Run) seedsThere() string {
+	least, most := len(r.Experiment.Seeds), 0
+	for point, p := range r.Experiment.Points {
+		for arm := range p.Arms {
+			n := 0
+			for seed := range r.Experiment.Seeds {
+				if _, there := r.keys[cellID{point, arm, seed}]; there {
+					n++
+				}
+			}
+			if n > 0 { // an arm without any is not drawn
+				least, most = min(least, n), max(most, n)
+			}
+		}
+	}
+	if least < most {
+		return fmt.Sprintf("%d to %d", least, most)
+	}
+	return strconv.Itoa(least)
 }
 
 func (r *Run) barCaption(what string) string {
@@ -338,8 +361,8 @@ func (r *Run) pipeline(point int) (figure.Pipeline, bool) {
 	c := p.Config
 	d := figure.Pipeline{
 		Title: fmt.Sprintf("%s: %d prompts, %d words, everything exactly known", r.Experiment.Title, w.Shape.Prompts, w.Shape.Words),
-		Caption: r.firstArms(point) + fmt.Sprintf("Gold is what the simulated people want; no learner sees it. Means over n = %d seeds with 95 %% bootstrap intervals. In quotes: the most likely answer to “%s” (seed %d). β = %s.",
-			len(r.Experiment.Seeds), w.Prompts[0], r.Experiment.Seeds[0], number(c.Objective.Beta)),
+		Caption: r.firstArms(point) + fmt.Sprintf("Gold is what the simulated people want; no learner sees it. Means over n = %s seeds with 95 %% bootstrap intervals. In quotes: the most likely answer to “%s” (seed %d). β = %s.",
+			r.seedsThere(), w.Prompts[0], r.Experiment.Seeds[0], number(c.Objective.Beta)),
 		Boxes: []figure.Box{
 			{ID: "base", Title: "0 Base: raw text", Lines: []string{fmt.Sprintf("%d lines", c.Base.Lines), gold(r.group(point, -1, "base")), says["base"]}, Col: 0, Style: figure.Neutral},
 			{ID: "sft", Title: "1 SFT", Lines: []string{fmt.Sprintf("%d demonstrations", c.SFT.Size()), gold(r.group(point, -1, "sft")), says["sft"]}, Col: 1, Style: figure.Green},
