@@ -244,7 +244,7 @@ Twice: stop at once.`,
 	f.IntVar(&o.Jobs, "jobs", runtime.GOMAXPROCS(0), "cells worked on at the same time; changes no result")
 	f.BoolVar(&o.CheckClaims, "check-claims", false, "exit with code 3 if a claim of the experiment fails")
 	f.StringArrayVarP(&grid, "grid", "m", nil, "sweep a field: -m labels.rankings=100,400,1600")
-	f.BoolVar(&o.Verify, "verify", false, "compute everything again and compare byte by byte (exit 3 where it differs)")
+	f.BoolVar(&o.Verify, "verify", false, "compute everything again and compare byte by byte (exit 3: it differs)")
 	f.BoolVar(&o.FailFast, "fail-fast", false, "stop at the first cell that fails")
 	f.BoolVar(&o.DryRun, "dry-run", false, "list the cells and stop")
 	f.BoolVar(&o.JSON, "json", false, "print the summary as JSON")
@@ -515,10 +515,9 @@ func (c *cli) lossesCommand() *cobra.Command {
 	var check, asJSON bool
 	tolerance := 1e-9
 	cmd := &cobra.Command{
-		Use:   "losses FILE",
-		Short: "Work out a document of losses again: is your library's loss right?",
-		Long: "Work out a document of losses, as a library made it, with the functions that train here; print it with our numbers,\n" +
-			"or with --check the largest difference of each field.\n\nKinds: " + strings.Join(experiments.LossKinds(), ", "),
+		Use:     "losses FILE",
+		Short:   "Work out a document of losses again: is your library's loss right?",
+		Long:    "Work out a document of losses, as a library made it, with the functions that train here;\nprint it with our numbers, or with --check the largest difference of each field.\n\nKinds: " + experiments.LossKindsText(),
 		Example: "  rlhfsim losses mine.json --check",
 		Args:    arguments(1, 1, "which document?", "a JSON file such as testdata/golden/dpo_sigmoid.json"),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -439,7 +439,15 @@ func share(p float64) string {
 }
 
 // signed prints two decimals with a true minus sign.
-func signed(v float64) string { return minus(fmt.Sprintf("%.2f", v)) }
+func signed(v float64) string { return minus(unsignedZero(fmt.Sprintf("%.2f", v))) }
+
+// unsignedZero takes the sign off a number whose digits are all 0.
+func unsignedZero(s string) string {
+	if strings.Trim(s, "-0.") == "" {
+		return strings.TrimPrefix(s, "-")
+	}
+	return s
+}
 
 // minus makes hyphens of a number true minus signs.
 func minus(s string) string { return strings.ReplaceAll(s, "-", "−") }
