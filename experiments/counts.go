@@ -32,12 +32,22 @@ func (r *Run) countsFigure(point int, lines []line) figure.Figure {
 		low, high := 0.0, 1.1 // the numbers stand above the bars
 		p.YMin, p.YMax = &low, &high
 		p.Bars = r.countBars(point, lines, metric)
-		if len(p.Bars) > 6 {
+		if longNames(p.Bars) {
 			f.Columns = 2 // wider, so that names and values fit
 		}
 		f.Panels = append(f.Panels, p)
 	}
 	return f
+}
+
+// longNames reports whether a quarter of a page is too narrow for the bars.
+func longNames(bars []figure.Bar) bool {
+	for _, b := range bars {
+		if len([]rune(b.Label)) > 40/len(bars) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Run) countBars(point int, lines []line, metric string) []figure.Bar {

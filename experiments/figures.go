@@ -397,7 +397,9 @@ func (r *Run) addArms(d *figure.Pipeline, point int, says map[string]string) {
 		} else {
 			box.Col, box.Row = 4, upper
 			upper++
-			if a.Method != "exact" || a.Config.Exact.Reward != "gold" { // that one sees no reward model
+			if a.Method == "exact" && a.Config.Exact.Reward == "gold" { // it sees no reward model
+				box.Lines = append([]string{"sees gold itself"}, box.Lines...)
+			} else {
 				d.Arrows = append(d.Arrows, figure.Arrow{From: "reward", To: box.ID, Label: "scores"})
 			}
 		}

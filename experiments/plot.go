@@ -173,7 +173,8 @@ func (r *Run) drawCurve(point int, s FigureSpec) (out []drawing) {
 	for _, lines := range chunks(r.lines(point)) {
 		f := figure.Figure{Title: r.titled(point, strings.Join(metrics, ", ")), Columns: min(2, len(metrics)), WidthCM: 17, Caption: r.caption("")}
 		for _, metric := range metrics {
-			f.Panels = append(f.Panels, curve(lines, metric, "", metric, nil))
+			words := wordsOf(metric)
+			f.Panels = append(f.Panels, curve(lines, metric, words.title, words.axis, nil))
 		}
 		out = append(out, f)
 	}
@@ -256,7 +257,8 @@ func (r *Run) drawMargins(point int, _ FigureSpec) (out []drawing) {
 	for _, part := range chunks(lines) {
 		f := figure.Figure{Title: r.titled(point, "margins"), Columns: 2, Caption: r.caption("Over the pairs of a minibatch: the implicit rewards β log π/π_ref of chosen and rejected responses, and their log-probabilities. A margin may grow while both log-probabilities fall.")}
 		for _, metric := range []string{"rewards/margins", "rewards/accuracies", "logps/chosen", "logps/rejected"} {
-			f.Panels = append(f.Panels, curve(part, metric, "", metric, nil))
+			words := wordsOf(metric)
+			f.Panels = append(f.Panels, curve(part, metric, words.title, words.axis, nil))
 		}
 		out = append(out, f)
 	}
@@ -407,6 +409,10 @@ var wordsOfMetrics = map[string]metricWords{
 	"exact/kl":           {"distance from the SFT policy", "KL, nats per response"},
 	"exact/gap":          {"distance from the optimum", "gap, J* − J"},
 	"exact/win_rate":     {"how often people prefer it", "win rate against SFT"},
+	"rewards/margins":    {"how far chosen is above rejected", "difference of implicit rewards"},
+	"rewards/accuracies": {"how often chosen is above rejected", "share of pairs"},
+	"logps/chosen":       {"the chosen responses", "log-probability"},
+	"logps/rejected":     {"the rejected responses", "log-probability"},
 }
 
 func wordsOf(metric string) metricWords {

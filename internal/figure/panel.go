@@ -204,10 +204,10 @@ func (t *tile) fitValues(slot vg.Length) {
 	}
 }
 
-// maxDecimals of a bar's value; the table behind the figure has them all. A stack
-// has more numbers, so fewer digits.
-func (p *Panel) maxDecimals() int {
-	if len(p.key()) > 0 {
+// maxDecimals of a bar's value; the table behind the figure has them all. Large
+// numbers and stacks, which have many, take fewer.
+func (t *tile) maxDecimals() int {
+	if len(t.p.key()) > 0 || t.y.hi >= 5 || t.y.lo <= -5 {
 		return 2
 	}
 	return 3
@@ -225,7 +225,7 @@ func (t *tile) valueDecimals() int {
 	}
 	for _, b := range t.p.Bars {
 		if b.hasInterval() {
-			d = max(d, min(t.p.maxDecimals(), decimals((b.Hi-b.Lo)/2)))
+			d = max(d, min(t.maxDecimals(), decimals((b.Hi-b.Lo)/2)))
 		}
 	}
 	return d

@@ -328,3 +328,19 @@ func TestNamedTicks(t *testing.T) {
 		t.Errorf("ticks %s", got)
 	}
 }
+
+// A narrow interval asks for digits, but not for more than can be read.
+func TestBarsDoNotDrownInDigits(t *testing.T) {
+	for want, b := range map[int]Bar{
+		2: {Label: "a", Value: 13.1444, Lo: 13.1443, Hi: 13.1445},
+		3: {Label: "b", Value: 0.41444, Lo: 0.41443, Hi: 0.41445},
+	} {
+		g, err := Figure{Panels: []Panel{{Bars: []Bar{b}}}}.layout()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := g.tiles[0].decimals; got != want {
+			t.Errorf("%v has %d decimals, want %d", b.Value, got, want)
+		}
+	}
+}
