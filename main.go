@@ -200,6 +200,14 @@ func arguments(least, most int, question, such string) cobra.PositionalArgs {
 	}
 }
 
+// noFolder refuses what is a flag rather than the folder that -o should name.
+func noFolder(dir string) error {
+	if strings.HasPrefix(dir, "-") {
+		return fmt.Errorf("-o %s: is the folder missing? (one of that name is ./%s)", dir, dir)
+	}
+	return nil
+}
+
 func (c *cli) runCommand() *cobra.Command {
 	var o experiments.RunOptions
 	var seeds int
@@ -223,6 +231,9 @@ Twice: stop at once.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("seeds") {
 				args = append(args[:len(args):len(args)], fmt.Sprintf("seeds=%d", seeds))
+			}
+			if err := noFolder(o.Dir); err != nil {
+				return err
 			}
 			sweeps, err := experiments.Sweeps(grid)
 			if err != nil {
@@ -432,6 +443,9 @@ func (c *cli) plotCommand() *cobra.Command {
 		ValidArgsFunction: completeRun,
 		RunE: func(_ *cobra.Command, args []string) error {
 			o.Values = args[1:]
+			if err := noFolder(o.Dir); err != nil {
+				return err
+			}
 			paths, err := experiments.Plot(args[0], o)
 			if errors.As(err, new(*fs.PathError)) && o.Dir == "" {
 				err = fmt.Errorf("%w; -o DIR puts the figures elsewhere", err)
@@ -485,16 +499,23 @@ func (c *cli) compareCommand() *cobra.Command {
 			if cmd.Flags().Changed("kl") && !(o.KL > 0 && o.KL <= math.MaxFloat64) {
 				return fmt.Errorf("--kl %g: it must be a finite number above 0", o.KL)
 			}
+			if err := noFolder(dir); err != nil {
+				return err
+			}
 			all, err := experiments.Compare(runs, o)
 			if err != nil {
 				return outcome(err)
 			}
-			if dir == "" {
-				dir = filepath.Join(runs[0], "compare")
+			to := dir
+			if to == "" {
+				to = filepath.Join(runs[0], "compare")
 			}
-			paths, err := experiments.WriteComparison(dir, all)
+			paths, err := experiments.WriteComparison(to, all)
+			if err != nil && dir == "" {
+				err = fmt.Errorf("%w; -o DIR puts the files elsewhere", err)
+			}
 			if err != nil {
-				return &failure{fmt.Errorf("%w; -o DIR puts the files elsewhere", err)}
+				return &failure{err}
 			}
 			return c.print(asJSON, all, func() string {
 				return experiments.CompareText(all) + "\nwrote    " + strings.Join(paths, "\n         ") + "\n"

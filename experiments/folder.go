@@ -130,6 +130,9 @@ func (c *Cleanup) Text(dry bool) string {
 	for _, path := range c.Removed {
 		fmt.Fprintf(&b, "%s %s\n", what, path)
 	}
+	if len(c.Removed) == 0 {
+		return fmt.Sprintf("nothing to remove; %s of the run stay\n", plural(c.Kept, "cell file"))
+	}
 	fmt.Fprintf(&b, "%s %s (%s); %s of the run stay\n", what, plural(len(c.Removed), "file"), size(int(c.Bytes)), plural(c.Kept, "cell file"))
 	return b.String()
 }
