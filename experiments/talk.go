@@ -32,8 +32,8 @@ type TalkOptions struct {
 func Talk(dir string, o TalkOptions) (sayings []Saying, from string, err error) {
 	e, err := Load(filepath.Join(dir, "resolved.toml"), nil)
 	if err != nil {
-		if bad := noRun(dir); bad != nil {
-			return nil, "", bad
+		if _, statErr := os.Stat(filepath.Join(dir, "resolved.toml")); statErr != nil {
+			return nil, "", fmt.Errorf("%s is no run's folder: it has no resolved.toml (run an experiment first, e.g. rlhfsim run chapter)", dir)
 		}
 		return nil, "", err
 	}
