@@ -360,7 +360,7 @@ func (r *Run) pipeline(point int) (figure.Pipeline, bool) {
 	judge := r.group(point, -1, "reward")
 	c := p.Config
 	d := figure.Pipeline{
-		Title: fmt.Sprintf("%s: %d prompts, %d words, everything exactly known", r.Experiment.Title, w.Shape.Prompts, w.Shape.Words),
+		Title: r.titled(point, fmt.Sprintf("%d prompts, %d words, everything exactly known", w.Shape.Prompts, w.Shape.Words)),
 		Caption: r.firstArms(point) + fmt.Sprintf("Gold is what the simulated people want; no learner sees it. Means over n = %s seeds with 95 %% bootstrap intervals. In quotes: the most likely answer to “%s” (seed %d). β = %s.",
 			r.seedsThere(), w.Prompts[0], r.Experiment.Seeds[0], number(c.Objective.Beta)),
 		Boxes: []figure.Box{
@@ -434,7 +434,9 @@ func share(p float64) string {
 	switch {
 	case p > 0 && p < 0.001:
 		return "< 0.1 %"
-	case p < 0.0995:
+	case p >= 0.9995 && p < 1:
+		return "> 99.9 %"
+	case p < 0.0995 || p >= 0.995 && p < 1: // what is not certain is not called 100 %
 		return fmt.Sprintf("%.1f %%", 100*p)
 	}
 	return fmt.Sprintf("%.0f %%", 100*p)

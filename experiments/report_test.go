@@ -49,6 +49,15 @@ func TestNoMinusZero(t *testing.T) {
 	}
 }
 
+// Neither 0 % nor 100 % is said of what is only nearly so.
+func TestShare(t *testing.T) {
+	for p, want := range map[float64]string{0: "0.0 %", 0.0004: "< 0.1 %", 0.05: "5.0 %", 0.42: "42 %", 0.994: "99 %", 0.9971: "99.7 %", 0.9999: "> 99.9 %", 1: "100 %"} {
+		if got := share(p); got != want {
+			t.Errorf("share(%v) = %q, want %q", p, got, want)
+		}
+	}
+}
+
 // Many arms are counted and wrapped, not written in one line.
 func TestPlanOfManyArmsFitsATerminal(t *testing.T) {
 	p := Plan{Seeds: []uint64{0}, Optimum: []BestCase{{}}}
