@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"os/signal"
@@ -105,7 +106,44 @@ possible policy, the KL to the last digit.`,
 	root.SetVersionTemplate("rlhfsim {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(c.runCommand(), c.checkCommand(), c.listCommand(), c.showCommand(), c.newCommand(), c.talkCommand(), c.compareCommand(), c.plotCommand(), c.cleanCommand(), c.explainCommand(), c.lossesCommand(), c.chapterLossCommand())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, own := range root.Commands() {
+		switch own.Name() {
+		case "help":
+			own.Run, own.RunE = nil, help
+		case "completion":
+			own.Args, own.RunE = noSuchShell, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 	return root
+}
+
+// help is the command of that name: an unknown topic is a mistake like any other.
+func help(cmd *cobra.Command, args []string) error {
+	topic, rest, err := cmd.Root().Find(args)
+	switch {
+	case err != nil || topic == cmd.Root() && len(rest) > 0:
+		return noSuchCommand(cmd.Root(), args)
+	case len(rest) > 0:
+		return arguments(0, 0, "", "")(topic, rest)
+	}
+	return topic.Help()
+}
+
+func noSuchShell(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var shells []string
+	for _, c := range cmd.Commands() {
+		shells = append(shells, c.Name())
+	}
+	hint := "shells: " + strings.Join(shells, ", ")
+	if near := experiments.Nearest(args[0], shells); near != "" {
+		hint = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near)
+	}
+	return fmt.Errorf("there is no completion for %q; %s", args[0], hint)
 }
 
 // noSuchCommand explains a first word that is no command.
@@ -162,6 +200,14 @@ func arguments(least, most int, question, such string) cobra.PositionalArgs {
 	}
 }
 
+// noFolder refuses what is a flag rather than the folder that -o should name.
+func noFolder(dir string) error {
+	if strings.HasPrefix(dir, "-") {
+		return fmt.Errorf("-o %s: is the folder missing? (one of that name is ./%s)", dir, dir)
+	}
+	return nil
+}
+
 func (c *cli) runCommand() *cobra.Command {
 	var o experiments.RunOptions
 	var seeds int
@@ -186,6 +232,9 @@ Twice: stop at once.`,
 			if cmd.Flags().Changed("seeds") {
 				args = append(args[:len(args):len(args)], fmt.Sprintf("seeds=%d", seeds))
 			}
+			if err := noFolder(o.Dir); err != nil {
+				return err
+			}
 			sweeps, err := experiments.Sweeps(grid)
 			if err != nil {
 				return err
@@ -206,7 +255,7 @@ Twice: stop at once.`,
 	f.IntVar(&o.Jobs, "jobs", runtime.GOMAXPROCS(0), "cells worked on at the same time; changes no result")
 	f.BoolVar(&o.CheckClaims, "check-claims", false, "exit with code 3 if a claim of the experiment fails")
 	f.StringArrayVarP(&grid, "grid", "m", nil, "sweep a field: -m labels.rankings=100,400,1600")
-	f.BoolVar(&o.Verify, "verify", false, "compute everything again and compare byte by byte (exit 3 where it differs)")
+	f.BoolVar(&o.Verify, "verify", false, "compute everything again and compare byte by byte (exit 3: it differs)")
 	f.BoolVar(&o.FailFast, "fail-fast", false, "stop at the first cell that fails")
 	f.BoolVar(&o.DryRun, "dry-run", false, "list the cells and stop")
 	f.BoolVar(&o.JSON, "json", false, "print the summary as JSON")
@@ -394,7 +443,13 @@ func (c *cli) plotCommand() *cobra.Command {
 		ValidArgsFunction: completeRun,
 		RunE: func(_ *cobra.Command, args []string) error {
 			o.Values = args[1:]
+			if err := noFolder(o.Dir); err != nil {
+				return err
+			}
 			paths, err := experiments.Plot(args[0], o)
+			if errors.As(err, new(*fs.PathError)) && o.Dir == "" {
+				err = fmt.Errorf("%w; -o DIR puts the figures elsewhere", err)
+			}
 			if err != nil {
 				return outcome(err)
 			}
@@ -444,14 +499,21 @@ func (c *cli) compareCommand() *cobra.Command {
 			if cmd.Flags().Changed("kl") && !(o.KL > 0 && o.KL <= math.MaxFloat64) {
 				return fmt.Errorf("--kl %g: it must be a finite number above 0", o.KL)
 			}
+			if err := noFolder(dir); err != nil {
+				return err
+			}
 			all, err := experiments.Compare(runs, o)
 			if err != nil {
 				return outcome(err)
 			}
-			if dir == "" {
-				dir = filepath.Join(runs[0], "compare")
+			to := dir
+			if to == "" {
+				to = filepath.Join(runs[0], "compare")
 			}
-			paths, err := experiments.WriteComparison(dir, all)
+			paths, err := experiments.WriteComparison(to, all)
+			if err != nil && dir == "" {
+				err = fmt.Errorf("%w; -o DIR puts the files elsewhere", err)
+			}
 			if err != nil {
 				return &failure{err}
 			}
@@ -474,10 +536,9 @@ func (c *cli) lossesCommand() *cobra.Command {
 	var check, asJSON bool
 	tolerance := 1e-9
 	cmd := &cobra.Command{
-		Use:   "losses FILE",
-		Short: "Work out a document of losses again: is your library's loss right?",
-		Long: "Work out a document of losses, as a library made it, with the functions that train here; print it with our numbers,\n" +
-			"or with --check the largest difference of each field.\n\nKinds: " + strings.Join(experiments.LossKinds(), ", "),
+		Use:     "losses FILE",
+		Short:   "Work out a document of losses again: is your library's loss right?",
+		Long:    "Work out a document of losses, as a library made it, with the functions that train here;\nprint it with our numbers, or with --check the largest difference of each field.\n\nKinds: " + experiments.LossKindsText(),
 		Example: "  rlhfsim losses mine.json --check",
 		Args:    arguments(1, 1, "which document?", "a JSON file such as testdata/golden/dpo_sigmoid.json"),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -108,7 +108,7 @@ func (r *Run) bestOfNPoints(point int) []figure.Series {
 		for i := range s.X {
 			s.X[i] = math.Sqrt(max(0, kl.Y[i]))
 		}
-		s.Points, s.Lo, s.Hi = true, nil, nil
+		s.Points, s.Dash, s.Lo, s.Hi = true, len(out) == 1, nil, nil
 		out = append(out, s)
 	}
 	return out

@@ -146,7 +146,7 @@ func (p *Plan) Text() string {
 	if p.Question != "" {
 		fmt.Fprintf(&b, "%s\n", p.Question)
 	}
-	fmt.Fprintf(&b, "\narms       %s\nseeds      %d\n", strings.Join(p.Arms, ", "), len(p.Seeds))
+	fmt.Fprintf(&b, "\narms       %s\nseeds      %d\n", wrapped(strings.Join(p.Arms, ", "), 11), len(p.Seeds))
 	if len(p.Swept) > 0 {
 		fmt.Fprintf(&b, "swept      %s\n", strings.Join(p.Swept, ", "))
 	}
@@ -190,7 +190,11 @@ func (p *Plan) table() pretty.Writer {
 		} else {
 			row = append(row, "?", "?", "?")
 		}
-		row = append(row, strings.Join(o.Arms, ", "))
+		who := strings.Join(o.Arms, ", ")
+		if len(o.Arms) > 3 {
+			who = plural(len(o.Arms), "arm")
+		}
+		row = append(row, who)
 		if len(p.Swept) > 0 {
 			row = append(pretty.Row{o.Point}, row...)
 		}

@@ -95,7 +95,7 @@ func (r *Run) claimsMarkdown() string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "## Claims\n\nThe difference (or the size of the trend) is a mean over seeds, with a 95 %% bootstrap interval.\n\n")
-	fmt.Fprintf(&b, "| verdict | claim | difference | |\n| --- | --- | --- | --- |\n")
+	fmt.Fprintf(&b, "| verdict | claim | difference | remark |\n| --- | --- | --- | --- |\n")
 	for _, v := range all {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", v.Verdict, strings.ReplaceAll(v.title(r.Experiment.Swept), "|", "\\|"), v.numbers(), v.why())
 	}

@@ -3,9 +3,11 @@ package experiments
 import (
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"rlhfsim/internal/stats"
@@ -51,7 +53,8 @@ type Comparison struct {
 	Pairing   string       `json:"pairing"`
 	Statistic string       `json:"statistic"`
 	End       []Contrast   `json:"end"`
-	Missing   []string     `json:"missing,omitempty"` // metrics that not both record
+	Missing   []string     `json:"missing,omitempty"`       // metrics that not both record
+	NoCell    []string     `json:"missing_cells,omitempty"` // seeds that an arm should have and has not
 	EqualKL   *EqualKL     `json:"equal_kl,omitempty"`
 	NoKL      string       `json:"no_equal_kl,omitempty"` // why there is none
 	Verdict   string       `json:"verdict"`
@@ -143,6 +146,9 @@ func Compare(dirs []string, o CompareOptions) ([]Comparison, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := oneFolderTwice(dirs); err != nil {
+		return nil, err
+	}
 	if len(o.Metrics) == 0 {
 		o.Metrics = compareMetrics
 	}
@@ -158,6 +164,24 @@ func Compare(dirs []string, o CompareOptions) ([]Comparison, error) {
 		out = append(out, c)
 	}
 	return out, nil
+}
+
+// oneFolderTwice refuses to compare a run with itself.
+func oneFolderTwice(dirs []string) error {
+	var seen []os.FileInfo
+	for i, dir := range dirs {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return err
+		}
+		for k, other := range seen {
+			if os.SameFile(info, other) {
+				return Usage(fmt.Sprintf("%s and %s are the same run, which differs from itself in nothing; `rlhfsim compare %s` compares its arms", dirs[k], dirs[i], dirs[k]))
+			}
+		}
+		seen = append(seen, info)
+	}
+	return nil
 }
 
 // choose lists the pairs to compare.
@@ -243,6 +267,11 @@ func chooseArms(runs []*Run, names []string, points [][]int, k int, o CompareOpt
 	if len(out) < 2 {
 		return nil, Usage("--arms names one arm; name two, as in --arms ppo,dpo")
 	}
+	for i, s := range out {
+		if slices.Contains(out[:i], s) {
+			return nil, Usage(fmt.Sprintf("--arms names %s more than once; an arm differs from itself in nothing", s.label))
+		}
+	}
 	return out, nil
 }
 
@@ -280,15 +309,39 @@ func compare(a, b side, o CompareOptions, stat stats.Statistic) (Comparison, err
 		c.End = append(c.End, c.contrast(name, va, vb, stat))
 	}
 	if len(c.End) == 0 {
-		return c, Usage(fmt.Sprintf("%s and %s have nothing to compare: are their cells finished?", a.label, b.label))
+		return c, Usage(fmt.Sprintf("%s and %s have nothing to compare: are their cells finished?%s", a.label, b.label, strings.Join(append([]string{""}, c.NoCell...), "\n  ")))
 	}
 	c.equalKL(o.KL, stat)
 	c.Verdict = c.verdict()
 	return c, nil
 }
 
+// missingSeeds says in words which seeds of its own run an arm has not, "" where it
+// has all.
+func (s side) missingSeeds() string {
+	var gone []string
+	for k, seed := range s.run.Experiment.Seeds {
+		if s.rows(k) == nil {
+			gone = append(gone, strconv.FormatUint(seed, 10))
+		}
+	}
+	if len(gone) == 0 {
+		return ""
+	}
+	what := "seed"
+	if len(gone) > 1 {
+		what = "seeds"
+	}
+	return fmt.Sprintf("%s has no cell for %s %s", s.label, what, strings.Join(gone, ", "))
+}
+
 // pair finds the seeds that both have.
 func (c *Comparison) pair() {
+	for _, s := range []side{c.a, c.b} {
+		if gone := s.missingSeeds(); gone != "" {
+			c.NoCell = append(c.NoCell, fmt.Sprintf("%s; `rlhfsim run %s -o %s` computes what is missing", gone, filepath.Join(s.run.Dir, "resolved.toml"), s.run.Dir))
+		}
+	}
 	for k, seed := range c.a.run.Experiment.Seeds {
 		if j := slices.Index(c.b.run.Experiment.Seeds, seed); j >= 0 && c.a.rows(k) != nil && c.b.rows(j) != nil {
 			c.Seeds = append(c.Seeds, seed)

@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -261,5 +262,49 @@ func TestANewArmStartsFromTheCells(t *testing.T) {
 		if r.Reused != 4 {
 			t.Errorf("%s: %d cells were reused, want 4", name, r.Reused)
 		}
+	}
+}
+
+// A comparison, and a figure's caption, say which seeds an arm has not.
+func TestMissingCellsAreNamed(t *testing.T) {
+	dir := finished(t)
+	r, err := OpenRun(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(cellPath(dir, r.keys[cellID{0, 1, 1}])); err != nil {
+		t.Fatal(err)
+	}
+	all, err := Compare([]string{dir}, CompareOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := CompareText(all)
+	if !strings.Contains(text, "missing  DPO has no cell for seed 1; `rlhfsim run ") || !strings.Contains(text, "paired over 2 seeds") || strings.Contains(text, "PPO has no cell") {
+		t.Error(text)
+	}
+	if r, err = OpenRun(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.caption(""); !strings.Contains(got, "n = 2 to 3 seeds") {
+		t.Error(got)
+	}
+}
+
+// A file that may not be read is not called damaged, nor a folder no run.
+func TestUnreadableIsNotDamaged(t *testing.T) {
+	err := unreadable("run", "0123", &fs.PathError{Op: "open", Path: "x.cell", Err: fs.ErrPermission})
+	if strings.Contains(err.Error(), "damaged") || !errors.Is(err, fs.ErrPermission) {
+		t.Error(err)
+	}
+	if os.Geteuid() == 0 {
+		t.Skip("nothing is unreadable to root")
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "run"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenRun(filepath.Join(dir, "run")); err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Error(err)
 	}
 }

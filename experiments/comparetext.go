@@ -21,7 +21,7 @@ func (k Contrast) sentence(a, b, what, where string) string {
 		what = strings.TrimSuffix(strings.TrimPrefix(k.Metric, "exact/"), "_reward")
 	}
 	least, most := min(math.Abs(d.Low), math.Abs(d.High)), max(math.Abs(d.Low), math.Abs(d.High))
-	signed := func(v float64) string { return minus(fmt.Sprintf("%.*f", digits(least), v)) }
+	signed := func(v float64) string { return minus(unsignedZero(fmt.Sprintf("%.*f", digits(least), v))) }
 	size := fmt.Sprintf("%s [%s, %s]", signed(math.Abs(d.Mean)), signed(least), signed(most))
 	switch {
 	case d.N < 2:
@@ -107,11 +107,18 @@ func (c Comparison) head() string {
 		b.WriteString("differs  nothing\n")
 	}
 	fmt.Fprintf(&b, "same     %s\nseeds    %s", strings.Join(c.Same, ", "), c.Pairing)
+	for _, gone := range c.NoCell {
+		fmt.Fprintf(&b, "\nmissing  %s", gone)
+	}
 	return b.String()
 }
 
 func (c Comparison) foot() string {
-	note := fmt.Sprintf("%s over seeds; [95 %% bootstrap interval]; above: probability that %s is above %s in a seed, ties half", c.Statistic, c.A, c.B)
+	over := c.Statistic + " over seeds; [95 % bootstrap interval]"
+	if c.End[0].Difference.N < 2 {
+		over = "one seed, so no interval of a difference"
+	}
+	note := fmt.Sprintf("%s\nabove: probability that %s is above %s in a seed, ties half", over, c.A, c.B)
 	if c.NoKL != "" {
 		note += "\n" + c.NoKL
 	} else {
@@ -138,7 +145,7 @@ func (c Comparison) table() pretty.Writer {
 	t := plainTable()
 	t.AppendHeader(pretty.Row{"", c.A, c.B, "difference", "above"})
 	for _, k := range c.contrasts() {
-		three := func(v float64) string { return minus(fmt.Sprintf("%.3f", v)) }
+		three := func(v float64) string { return minus(unsignedZero(fmt.Sprintf("%.3f", v))) }
 		difference := three(k.Difference.Mean)
 		if k.Difference.N > 1 {
 			difference = fmt.Sprintf("%s [%s, %s]", difference, three(k.Difference.Low), three(k.Difference.High))

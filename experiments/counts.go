@@ -7,9 +7,20 @@ import (
 	"rlhfsim/sim"
 )
 
-// countsFigure is how likely each stage is to say any word of each kind that
-// people care about.
-func (r *Run) countsFigure(point int) figure.Figure {
+// drawCounts is how likely each stage is to say any word of each kind that people
+// care about.
+func (r *Run) drawCounts(point int, _ FigureSpec) (out []drawing) {
+	lines := r.lines(point)
+	if len(lines) == 0 {
+		return []drawing{r.countsFigure(point, nil)}
+	}
+	for _, part := range chunks(lines) {
+		out = append(out, r.countsFigure(point, part))
+	}
+	return out
+}
+
+func (r *Run) countsFigure(point int, lines []line) figure.Figure {
 	f := figure.Figure{Title: r.titled(point, "what is said"), Columns: 4, WidthCM: 24,
 		Caption: r.barCaption("Exact probability that a response has at least one event of the kind. “best” is the optimum of the learned reward at the first arm's β.")}
 	for _, v := range r.Experiment.Points[point].Config.World.Values {
@@ -18,15 +29,28 @@ func (r *Run) countsFigure(point int) figure.Figure {
 		}
 		metric := "exact/any/" + strings.ReplaceAll(v.Count, " ", "_")
 		p := figure.Panel{Title: v.Count, YLabel: "probability of any"}
-		zero, one := 0.0, 1.0
-		p.YMin, p.YMax = &zero, &one
-		p.Bars = r.countBars(point, metric)
+		low, high := 0.0, 1.1 // the numbers stand above the bars
+		p.YMin, p.YMax = &low, &high
+		p.Bars = r.countBars(point, lines, metric)
+		if longNames(p.Bars) {
+			f.Columns = 2 // wider, so that names and values fit
+		}
 		f.Panels = append(f.Panels, p)
 	}
 	return f
 }
 
-func (r *Run) countBars(point int, metric string) []figure.Bar {
+// longNames reports whether a quarter of a page is too narrow for the bars.
+func longNames(bars []figure.Bar) bool {
+	for _, b := range bars {
+		if len([]rune(b.Label)) > 40/len(bars) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Run) countBars(point int, lines []line, metric string) []figure.Bar {
 	var bars []figure.Bar
 	add := func(label string, style figure.Style, values []float64) {
 		if len(values) > 0 {
@@ -37,9 +61,8 @@ func (r *Run) countBars(point int, metric string) []figure.Bar {
 	add("base", figure.Neutral, r.group(point, -1, "base").Final(metric))
 	add("SFT", figure.Green, r.group(point, -1, "sft").Final(metric))
 	styles := []figure.Style{figure.Blue, figure.Vermillion, figure.Purple, figure.Orange, figure.Sky, figure.Yellow}
-	arms := r.Experiment.Points[point].Arms
-	for arm, a := range arms[:min(len(arms), maxLines)] {
-		add(a.Label, styles[arm], r.group(point, arm, a.Method).Final(metric))
+	for i, l := range lines {
+		add(l.label, styles[i], l.group.Final(metric))
 	}
 	add("best", figure.Black, r.atOptimum(point, metric))
 	return bars

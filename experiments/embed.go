@@ -25,7 +25,7 @@ func Embedded() []string {
 func Show(name string) ([]byte, error) {
 	data, err := embedded.ReadFile(name + ".toml")
 	if err != nil {
-		return nil, fmt.Errorf("no experiment %q comes with the program; there are: %s", name, strings.Join(Embedded(), ", "))
+		return nil, fmt.Errorf("no experiment %q comes with the program%s (there are: %s)", name, meant(name, Embedded()), strings.Join(Embedded(), ", "))
 	}
 	return data, nil
 }

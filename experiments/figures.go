@@ -3,6 +3,7 @@ package experiments
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"rlhfsim/internal/figure"
@@ -108,11 +109,37 @@ func (r *Run) caption(what string) string {
 	if n == 1 {
 		return what + " One seed, so no interval."
 	}
-	return fmt.Sprintf("%s Lines are means over n = %d seeds, bands 95 %% bootstrap intervals of the mean.", what, n)
+	return fmt.Sprintf("%s Lines are means over n = %s seeds, bands 95 %% bootstrap intervals of the mean.", what, r.seedsThere())
+}
+
+// seedsThere is how many seeds the run has, of each arm where cells are missing.
+func (r *Run) seedsThere() string {
+	least, most := len(r.Experiment.Seeds), 0
+	for point, p := range r.Experiment.Points {
+		for arm := range p.Arms {
+			n := 0
+			for seed := range r.Experiment.Seeds {
+				if _, there := r.keys[cellID{point, arm, seed}]; there {
+					n++
+				}
+			}
+			if n > 0 { // an arm without any is not drawn
+				least, most = min(least, n), max(most, n)
+			}
+		}
+	}
+	if least < most {
+		return fmt.Sprintf("%d to %d", least, most)
+	}
+	return strconv.Itoa(least)
 }
 
 func (r *Run) barCaption(what string) string {
 	return strings.NewReplacer("Lines are means", "Bars are means", "bands", "whiskers").Replace(r.caption(what))
+}
+
+func (r *Run) pointCaption(what string) string {
+	return strings.Replace(r.barCaption(what), "Bars are means", "Points are means", 1)
 }
 
 // titled puts a point's swept values into a figure's title.
@@ -126,11 +153,15 @@ func (r *Run) titled(point int, what string) string {
 
 // curves is gold, proxy, KL and gap over policy updates.
 func (r *Run) curves(point int, lines []line) figure.Figure {
+	named := func(metric string, optimum func(sim.Exact) float64) figure.Panel {
+		words := wordsOf(metric)
+		return curve(lines, metric, words.title, words.axis, optimum)
+	}
 	return figure.Figure{Title: r.titled(point, "training"), Columns: 2, Panels: []figure.Panel{
-		curve(lines, "exact/gold_reward", "what people want", "gold reward", func(e sim.Exact) float64 { return e.Gold }),
-		curve(lines, "exact/proxy_reward", "what the judge says", "proxy reward", func(e sim.Exact) float64 { return e.Proxy }),
-		curve(lines, "exact/kl", "distance from the SFT policy", "KL, nats per response", func(e sim.Exact) float64 { return e.KL }),
-		curve(lines, "exact/gap", "distance from the optimum", "gap, J* − J", func(sim.Exact) float64 { return 0 }),
+		named("exact/gold_reward", func(e sim.Exact) float64 { return e.Gold }),
+		named("exact/proxy_reward", func(e sim.Exact) float64 { return e.Proxy }),
+		named("exact/kl", func(e sim.Exact) float64 { return e.KL }),
+		named("exact/gap", func(sim.Exact) float64 { return 0 }),
 	}, Caption: r.caption("Exact values, no sampling. Dotted: the best possible policy for the learned reward at this β.")}
 }
 
@@ -174,6 +205,9 @@ func (r *Run) overopt(point int, lines []line) figure.Figure {
 	beta, kl := r.peak(point)
 	f := figure.Figure{Title: r.titled(point, "reward against distance"), WidthCM: 17, HeightCM: 11,
 		Caption: r.caption(fmt.Sprintf("Solid: gold, what people want. Dashed: proxy, what the judge says. Dotted, exact: both for the optimum of the learned reward from a large β (left) to a small one, and gold for its own optimum. The proxy's optimum starts to hurt at β < %.2f, KL > %.2f.", beta.Mean, kl.Mean))}
+	if len(r.bestOfN(point)) > 0 {
+		f.Caption = strings.Replace(f.Caption, "Dotted, exact:", "Diamonds, exact: the best of n SFT responses as the judge chooses, n growing to the right. Dotted, exact:", 1)
+	}
 	if len(lines) <= 2 {
 		f.Panels = []figure.Panel{r.overoptPanel(point, lines, "")}
 		return f
@@ -326,9 +360,9 @@ func (r *Run) pipeline(point int) (figure.Pipeline, bool) {
 	judge := r.group(point, -1, "reward")
 	c := p.Config
 	d := figure.Pipeline{
-		Title: fmt.Sprintf("%s: %d prompts, %d words, everything exactly known", r.Experiment.Title, w.Shape.Prompts, w.Shape.Words),
-		Caption: fmt.Sprintf("Gold is what the simulated people want; no learner sees it. Means over n = %d seeds with 95 %% bootstrap intervals. In quotes: the most likely answer to “%s” (seed %d). β = %s.",
-			len(r.Experiment.Seeds), w.Prompts[0], r.Experiment.Seeds[0], number(c.Objective.Beta)),
+		Title: r.titled(point, fmt.Sprintf("%d prompts, %d words, everything exactly known", w.Shape.Prompts, w.Shape.Words)),
+		Caption: r.firstArms(point) + fmt.Sprintf("Gold is what the simulated people want; no learner sees it. Means over n = %s seeds with 95 %% bootstrap intervals. In quotes: the most likely answer to “%s” (seed %d). β = %s.",
+			r.seedsThere(), w.Prompts[0], r.Experiment.Seeds[0], number(c.Objective.Beta)),
 		Boxes: []figure.Box{
 			{ID: "base", Title: "0 Base: raw text", Lines: []string{fmt.Sprintf("%d lines", c.Base.Lines), gold(r.group(point, -1, "base")), says["base"]}, Col: 0, Style: figure.Neutral},
 			{ID: "sft", Title: "1 SFT", Lines: []string{fmt.Sprintf("%d demonstrations", c.SFT.Size()), gold(r.group(point, -1, "sft")), says["sft"]}, Col: 1, Style: figure.Green},
@@ -353,6 +387,9 @@ func (r *Run) addArms(d *figure.Pipeline, point int, says map[string]string) {
 		}
 		box := figure.Box{ID: "arm " + a.Name, Title: "3 " + a.Label, Lines: []string{gold(g), percent("win rate", g, "win_rate"), fmt.Sprintf("KL %.2f nats", g.Interval("exact/kl").Mean), says[a.Name]},
 			Style: figure.Blue, Emphasis: true}
+		if len(arms) > 3 { // lower boxes
+			box.Lines = []string{gold(g), fmt.Sprintf("%s, KL %.2f", percent("wins", g, "win_rate"), g.Interval("exact/kl").Mean), says[a.Name]}
+		}
 		if a.Method == "dpo" {
 			box.Col, box.Row, box.Style = 3, lower, figure.Vermillion
 			lower++
@@ -360,12 +397,22 @@ func (r *Run) addArms(d *figure.Pipeline, point int, says map[string]string) {
 		} else {
 			box.Col, box.Row = 4, upper
 			upper++
-			if a.Method != "exact" || a.Config.Exact.Reward != "gold" { // that one sees no reward model
+			if a.Method == "exact" && a.Config.Exact.Reward == "gold" { // it sees no reward model
+				box.Lines = append([]string{"sees gold itself"}, box.Lines...)
+			} else {
 				d.Arrows = append(d.Arrows, figure.Arrow{From: "reward", To: box.ID, Label: "scores"})
 			}
 		}
 		d.Boxes = append(d.Boxes, box)
 	}
+}
+
+// firstArms says that a figure of all arms leaves some out.
+func (r *Run) firstArms(point int) string {
+	if n := len(r.Experiment.Points[point].Arms); n > maxLines {
+		return fmt.Sprintf("The first %d of %d arms. ", maxLines, n)
+	}
+	return ""
 }
 
 func gold(g Group) string {
@@ -387,14 +434,24 @@ func share(p float64) string {
 	switch {
 	case p > 0 && p < 0.001:
 		return "< 0.1 %"
-	case p < 0.0995:
+	case p >= 0.9995 && p < 1:
+		return "> 99.9 %"
+	case p < 0.0995 || p >= 0.995 && p < 1: // what is not certain is not called 100 %
 		return fmt.Sprintf("%.1f %%", 100*p)
 	}
 	return fmt.Sprintf("%.0f %%", 100*p)
 }
 
 // signed prints two decimals with a true minus sign.
-func signed(v float64) string { return minus(fmt.Sprintf("%.2f", v)) }
+func signed(v float64) string { return minus(unsignedZero(fmt.Sprintf("%.2f", v))) }
+
+// unsignedZero takes the sign off a number whose digits are all 0.
+func unsignedZero(s string) string {
+	if strings.Trim(s, "-0.") == "" {
+		return strings.TrimPrefix(s, "-")
+	}
+	return s
+}
 
 // minus makes hyphens of a number true minus signs.
 func minus(s string) string { return strings.ReplaceAll(s, "-", "−") }

@@ -17,8 +17,8 @@ import (
 func OpenRun(dir string) (*Run, error) {
 	e, err := Load(filepath.Join(dir, "resolved.toml"), nil)
 	if err != nil {
-		if _, statErr := os.Stat(filepath.Join(dir, "resolved.toml")); statErr != nil {
-			return nil, Usage(fmt.Sprintf("%s is no run's folder: it has no resolved.toml (run an experiment first, e.g. rlhfsim run chapter)", dir))
+		if bad := noRun(dir); bad != nil {
+			return nil, bad
 		}
 		return nil, err
 	}
@@ -52,7 +52,22 @@ func OpenRun(dir string) (*Run, error) {
 	return r, nil
 }
 
+// noRun says why a folder cannot be a run's, nil where it may be one.
+func noRun(dir string) error {
+	_, err := os.Stat(filepath.Join(dir, "resolved.toml"))
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return Usage(fmt.Sprintf("cannot read %s: permission denied", dir))
+	}
+	return Usage(fmt.Sprintf("%s is no run's folder: it has no resolved.toml (run an experiment first, e.g. rlhfsim run chapter)", dir))
+}
+
 func unreadable(dir, key string, err error) error {
+	if !errors.Is(err, errCorrupt) {
+		return fmt.Errorf("cannot read a cell: %w", err)
+	}
 	return fmt.Errorf("%s: %w; `rlhfsim run %s -o %s` computes a damaged cell again", cellPath(dir, key), err, filepath.Join(dir, "resolved.toml"), dir)
 }
 
@@ -114,6 +129,9 @@ func (c *Cleanup) Text(dry bool) string {
 	var b strings.Builder
 	for _, path := range c.Removed {
 		fmt.Fprintf(&b, "%s %s\n", what, path)
+	}
+	if len(c.Removed) == 0 {
+		return fmt.Sprintf("nothing to remove; %s of the run stay\n", plural(c.Kept, "cell file"))
 	}
 	fmt.Fprintf(&b, "%s %s (%s); %s of the run stay\n", what, plural(len(c.Removed), "file"), size(int(c.Bytes)), plural(c.Kept, "cell file"))
 	return b.String()

@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"rlhfsim/internal/figure"
@@ -18,18 +19,22 @@ var gapParts = []struct {
 	{"total", "exact/gold_gap", figure.Black},
 }
 
-// gapFigure is where each arm's distance from the best possible gold comes from,
-// a stack for each arm.
-func (r *Run) gapFigure(point int) figure.Figure {
+// drawGap is where each arm's distance from the best possible gold comes from,
+// a stack for each arm; nothing where the world is too large to know.
+func (r *Run) drawGap(point int, _ FigureSpec) (out []drawing) {
+	lines := slices.DeleteFunc(r.lines(point), func(l line) bool { return len(l.group.Final("exact/gold_gap")) == 0 })
+	for _, part := range chunks(lines) {
+		out = append(out, r.gapFigure(point, part))
+	}
+	return out
+}
+
+func (r *Run) gapFigure(point int, lines []line) figure.Figure {
 	p := figure.Panel{YLabel: "lost gold objective, gold − β KL"}
-	arms := r.Experiment.Points[point].Arms
-	for arm, a := range arms[:min(len(arms), maxLines)] {
-		g := r.group(point, arm, a.Method)
-		if len(g.Final("exact/gold_gap")) == 0 {
-			continue
-		}
+	for _, l := range lines {
+		g := l.group
 		total := g.Interval("exact/gold_gap")
-		bar := figure.Bar{Label: a.Label, Value: total.Mean, Lo: total.Low, Hi: total.High}
+		bar := figure.Bar{Label: l.label, Value: total.Mean, Lo: total.Low, Hi: total.High}
 		for _, part := range gapParts[:len(gapParts)-1] { // the last is the total
 			i := g.Interval(part.metric)
 			bar.Parts = append(bar.Parts, figure.Part{Label: part.label, Value: i.Mean, Lo: i.Low, Hi: i.High, Style: part.style})
@@ -37,7 +42,7 @@ func (r *Run) gapFigure(point int) figure.Figure {
 		p.Bars = append(p.Bars, bar)
 	}
 	return figure.Figure{Title: r.titled(point, "what is lost, and to what"), Panels: []figure.Panel{p}, WidthCM: 17, HeightCM: 11,
-		Caption: r.barCaption("Exact. Lost by optimising the learned reward instead of gold; by staying in the policy class; by the optimiser, its noise and its stopping. What hangs below 0 is gained. Diamond: the sum.")}
+		Caption: r.barCaption("Exact. Lost by optimising the learned reward instead of gold; by staying in the policy class; by the optimiser, its noise and its stopping. What hangs below 0 is gained. Diamond: the sum. A part too small to be seen is left out.")}
 }
 
 // gapMarkdown is the same as a table, "" where the world is too large to know.

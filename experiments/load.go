@@ -165,6 +165,11 @@ func (l *loader) missing(ref string, err error) {
 	if near := field.Nearest(strings.TrimSuffix(filepath.Base(ref), ".toml"), Embedded()); near != "" {
 		label = "did you mean " + near + "? (they are: " + strings.Join(Embedded(), ", ") + ")"
 	}
+	if _, statErr := os.Stat(filepath.Join(ref, "resolved.toml")); statErr == nil {
+		label = "it is a run's folder; its experiment is " + filepath.Join(ref, "resolved.toml")
+	} else if errors.Is(err, fs.ErrPermission) {
+		label = "its permissions keep this user from reading it"
+	}
 	reason := err.Error()
 	var path *fs.PathError
 	if errors.As(err, &path) {

@@ -47,6 +47,9 @@ func LossKinds() []string {
 	return slices.Sorted(slices.Values(slices.Concat(dpo.Kinds(), ppo.Kinds, []string{"reward"})))
 }
 
+// LossKindsText is the kinds in lines, to stand behind a word.
+func LossKindsText() string { return wrapped(strings.Join(LossKinds(), ", "), 7) }
+
 // Losses reads a document and computes every result in it.
 func Losses(document []byte) (*LossCheck, error) {
 	var head struct{ Kind, Source string }
@@ -372,11 +375,11 @@ func ChapterLoss(vocab int, beta float64, seed uint64) string {
 	actual, _ := dpo.Sigmoid(h, beta, 0)
 	return fmt.Sprintf(`Alignment Signal: DPO-Loss=%.4f
 
-That is compute_dpo_loss on random logits (%d words, β = %g, seed %d). It takes the mean of log softmax over the whole
-vocabulary for a response's log-probability, so it compares two distributions and not two responses; at random logits
-it is always close to log 2 = 0.6931.
+That is compute_dpo_loss on random logits (%d words, β = %g, seed %d). It takes the mean of log
+softmax over the whole vocabulary for a response's log-probability, so it compares two distributions
+and not two responses; at random logits it is always close to log 2 = 0.6931.
 
-DPO takes the sum over the words that were said. For the one-word responses number %d (chosen) and %d (rejected):
-log π/π_ref differs by h = %.4f, the loss −log σ(βh) is %.4f
+DPO takes the sum over the words that were said. For the one-word responses number %d (chosen)
+and %d (rejected): log π/π_ref differs by h = %.4f, the loss −log σ(βh) is %.4f
 `, loss, vocab, beta, seed, chosen, rejected, h, actual)
 }

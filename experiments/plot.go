@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -40,7 +41,7 @@ var FigureKinds = []FigureKind{
 	{"winrate", "win rate against the SFT policy of every stage and of the optima", false, false, (*Run).drawWinRate},
 	{"margins", "implicit rewards of chosen and rejected responses, and their log-probabilities", false, false, (*Run).drawMargins},
 	{"reward", "the reward model's accuracy and calibration", false, true, func(r *Run, point int, _ FigureSpec) []drawing { return []drawing{r.rewardFigure(point)} }},
-	{"counts", "how often each kind of word is said", false, true, func(r *Run, point int, _ FigureSpec) []drawing { return []drawing{r.countsFigure(point)} }},
+	{"counts", "how often each kind of word is said", false, true, (*Run).drawCounts},
 	{"gap", "what is lost against the best possible policy, and to what", false, true, (*Run).drawGap},
 	{"best-of-n", "best of n: reward and KL over n (evaluation.best_of_n)", false, true, (*Run).drawBestOfN},
 	{"sweep", "final metrics (y) over a swept field (x), a line for each arm", true, true, (*Run).drawSweep},
@@ -172,7 +173,8 @@ func (r *Run) drawCurve(point int, s FigureSpec) (out []drawing) {
 	for _, lines := range chunks(r.lines(point)) {
 		f := figure.Figure{Title: r.titled(point, strings.Join(metrics, ", ")), Columns: min(2, len(metrics)), WidthCM: 17, Caption: r.caption("")}
 		for _, metric := range metrics {
-			f.Panels = append(f.Panels, curve(lines, metric, "", metric, nil))
+			words := wordsOf(metric)
+			f.Panels = append(f.Panels, curve(lines, metric, words.title, words.axis, nil))
 		}
 		out = append(out, f)
 	}
@@ -189,8 +191,8 @@ func (r *Run) drawOveropt(point int, _ FigureSpec) (out []drawing) {
 // drawFrontier is where every arm ends, under what is possible at its KL.
 func (r *Run) drawFrontier(point int, _ FigureSpec) (out []drawing) {
 	for _, lines := range chunks(r.lines(point)) {
-		f := figure.Figure{Title: r.titled(point, "the frontier"), Columns: 2, WidthCM: 24,
-			Caption: r.caption("Points: where each arm ends. Dotted, exact: the optima of the learned reward, and of gold, from a large β (left) to a small one. Nothing lies above the proxy's frontier in b, or above the best possible gold in a.")}
+		f := figure.Figure{Title: r.titled(point, "the frontier"), Columns: 2, WidthCM: 24, HeightCM: 12,
+			Caption: r.pointCaption("Points: where each arm ends. Dotted, exact: the optima of the learned reward, and of gold, from a large β (left) to a small one. Nothing lies above the proxy's frontier in b, or above the best possible gold in a.")}
 		frontiers := r.frontiers(point)
 		for i, q := range []struct{ title, metric string }{{"what people want", "exact/gold_reward"}, {"what the judge says", "exact/proxy_reward"}} {
 			p := figure.Panel{Title: q.title, XLabel: "√KL to the SFT policy (KL in nats)", YLabel: strings.ReplaceAll(strings.TrimPrefix(q.metric, "exact/"), "_", " ")}
@@ -213,7 +215,7 @@ func (r *Run) drawFrontier(point int, _ FigureSpec) (out []drawing) {
 func (r *Run) drawWinRate(point int, _ FigureSpec) (out []drawing) {
 	styles := []figure.Style{figure.Blue, figure.Vermillion, figure.Purple, figure.Orange, figure.Sky, figure.Yellow}
 	for _, lines := range chunks(r.lines(point)) {
-		low, high := 0.0, 1.0
+		low, high := 0.0, 1.1 // the numbers stand above the bars
 		p := figure.Panel{YLabel: "win rate against SFT", YMin: &low, YMax: &high, HLines: []figure.HLine{{Y: 0.5, Label: "as good as SFT", Style: figure.Neutral}}}
 		add := func(label string, style figure.Style, i stats.Interval) {
 			if i.N > 0 {
@@ -255,18 +257,12 @@ func (r *Run) drawMargins(point int, _ FigureSpec) (out []drawing) {
 	for _, part := range chunks(lines) {
 		f := figure.Figure{Title: r.titled(point, "margins"), Columns: 2, Caption: r.caption("Over the pairs of a minibatch: the implicit rewards β log π/π_ref of chosen and rejected responses, and their log-probabilities. A margin may grow while both log-probabilities fall.")}
 		for _, metric := range []string{"rewards/margins", "rewards/accuracies", "logps/chosen", "logps/rejected"} {
-			f.Panels = append(f.Panels, curve(part, metric, "", metric, nil))
+			words := wordsOf(metric)
+			f.Panels = append(f.Panels, curve(part, metric, words.title, words.axis, nil))
 		}
 		out = append(out, f)
 	}
 	return out
-}
-
-func (r *Run) drawGap(point int, _ FigureSpec) []drawing {
-	if f := r.gapFigure(point); len(f.Panels[0].Bars) > 0 {
-		return []drawing{f}
-	}
-	return nil
 }
 
 func (r *Run) drawBestOfN(point int, _ FigureSpec) []drawing {
@@ -371,9 +367,13 @@ func (r *Run) mostArms() int {
 // they are words.
 func (r *Run) sweepPanel(points []int, axis int, metric string, from int, ends map[end]stats.Interval) figure.Panel {
 	x, label, numeric := r.sweepAxis(points, axis)
-	p := figure.Panel{YLabel: metric}
+	words := wordsOf(metric)
+	p := figure.Panel{Title: words.title, YLabel: words.axis}
 	if numeric {
 		p.XLabel = label
+	}
+	if numeric && strings.HasSuffix(label, logScale) {
+		p.XTicks = r.sweepTicks(points, axis, x)
 	}
 	arms := r.Experiment.Points[points[0]].Arms
 	for arm := from; arm < min(from+maxLines, len(arms)); arm++ {
@@ -400,6 +400,28 @@ func (r *Run) sweepPanel(points []int, axis int, metric string, from int, ends m
 	return p
 }
 
+// metricWords are the title and the axis of a panel that shows one metric.
+type metricWords struct{ title, axis string }
+
+var wordsOfMetrics = map[string]metricWords{
+	"exact/gold_reward":  {"what people want", "gold reward"},
+	"exact/proxy_reward": {"what the judge says", "proxy reward"},
+	"exact/kl":           {"distance from the SFT policy", "KL, nats per response"},
+	"exact/gap":          {"distance from the optimum", "gap, J* − J"},
+	"exact/win_rate":     {"how often people prefer it", "win rate against SFT"},
+	"rewards/margins":    {"how far chosen is above rejected", "difference of implicit rewards"},
+	"rewards/accuracies": {"how often chosen is above rejected", "share of pairs"},
+	"logps/chosen":       {"the chosen responses", "log-probability"},
+	"logps/rejected":     {"the rejected responses", "log-probability"},
+}
+
+func wordsOf(metric string) metricWords {
+	if w, ok := wordsOfMetrics[metric]; ok {
+		return w
+	}
+	return metricWords{metric, metric}
+}
+
 // sweepAxis are the positions of the points, and what they mean.
 func (r *Run) sweepAxis(points []int, axis int) (x []float64, label string, numeric bool) {
 	least, most := math.Inf(1), 0.0
@@ -416,9 +438,22 @@ func (r *Run) sweepAxis(points []int, axis int) (x []float64, label string, nume
 		for i := range x {
 			x[i] = math.Log10(x[i])
 		}
-		label = "log₁₀ " + label
+		label += logScale
 	}
 	return x, label, true
+}
+
+// logScale ends the name of an axis on which equal factors are equally far apart.
+const logScale = ", logarithmic"
+
+// sweepTicks are the swept values themselves, from left to right.
+func (r *Run) sweepTicks(points []int, axis int, x []float64) []figure.Tick {
+	var ticks []figure.Tick
+	for k, point := range points {
+		ticks = append(ticks, figure.Tick{At: x[k], Label: minus(r.Experiment.Points[point].Values[axis])})
+	}
+	slices.SortFunc(ticks, func(a, b figure.Tick) int { return cmp.Compare(a.At, b.At) })
+	return ticks
 }
 
 // final is a metric at the end of an arm, or of a shared stage where the arm has

@@ -75,6 +75,10 @@ const (
 	summaryResponses = 3
 )
 
+// maxSaying is the largest number of stages whose answers to more than one prompt
+// are printed.
+const maxSaying = 12
+
 // maxTalking is the largest number of points of which each is asked what its
 // policies say; beyond, the summary is one line for each point and arm.
 const maxTalking = 12
@@ -243,7 +247,7 @@ func (r *Run) Markdown() string {
 		if len(e.Swept) > 0 {
 			fmt.Fprintf(&b, "## %s\n\n", e.Points[i].title(e.Swept))
 		}
-		fmt.Fprintf(&b, "%s\n\n%s\n\n%s\n", s.table(e).RenderMarkdown(), s.caption(), s.peak())
+		fmt.Fprintf(&b, "%s\n\n%s\n\n%s\n\n%s\n", s.table(e).RenderMarkdown(), s.caption(), s.legend(e.Seeds[0]), s.peak())
 		if gap := r.gapMarkdown(i); gap != "" {
 			b.WriteString("\n" + gap)
 		}
@@ -269,14 +273,32 @@ func (p Point) title(swept []string) string {
 }
 
 func (s Summary) caption() string {
+	least := s.Seeds
+	for _, l := range s.Lines {
+		if l.Gold.N > 0 {
+			least = min(least, l.Gold.N)
+		}
+	}
 	n := fmt.Sprintf("mean [95 %% bootstrap interval] over %d seeds", s.Seeds)
+	if least < s.Seeds { // cells are missing
+		n = fmt.Sprintf("mean [95 %% bootstrap interval] over %d to %d seeds", least, s.Seeds)
+	}
 	if s.Seeds == 1 {
 		n = "one seed, so no intervals"
 	}
 	if slices.ContainsFunc(s.Lines, func(l Line) bool { return l.Estimated }) {
 		return n + "; exact, but for accuracies and win rates (≈): this world's win rates are estimated from samples"
 	}
-	return n + "; all but accuracies of the reward model are exact, not sampled"
+	return n + "; exact, not sampled, but for the judge's accuracies"
+}
+
+// legend explains the columns that no header can.
+func (s Summary) legend(seed uint64) string {
+	text := "of J*: how much of the way from SFT to the best possible proxy − β KL"
+	if len(s.Disliked) > 0 {
+		text += fmt.Sprintf("; says …: in seed %d", seed)
+	}
+	return text
 }
 
 // peak says from where on a better optimiser of the proxy does harm.
@@ -370,7 +392,7 @@ func rate(i stats.Interval) string {
 	if i.N == 0 {
 		return ""
 	}
-	return strings.ReplaceAll(fmt.Sprintf("%.1f %%", 100*i.Mean), "-", "−")
+	return minus(unsignedZero(fmt.Sprintf("%.1f", 100*i.Mean))) + " %"
 }
 
 // Text is the summary for a terminal.
@@ -390,16 +412,23 @@ func (r *Run) Text(all []Summary) string {
 			fmt.Fprintf(&b, "%s\n", p.title(e.Swept))
 		}
 		c := p.Config
-		fmt.Fprintf(&b, "0 base     %d lines of raw text%s%s\n", c.Base.Lines, pad(c.Base.Lines, 22), s.loss("base"))
-		fmt.Fprintf(&b, "1 SFT      %d demonstrations%s%s\n", c.SFT.Size(), pad(c.SFT.Size(), 24), s.loss("sft"))
-		fmt.Fprintf(&b, "2 reward   %d rankings of %d answers%saccuracy %.1f %% (a perfect judge %.1f %%; two raters agree on %.1f %%)\n",
-			c.Labels.Rankings, c.Labels.ResponsesPerRanking, pad(c.Labels.Rankings, 17), 100*s.Accuracy.Mean, 100*s.Ceiling.Mean, 100*s.Agreement.Mean)
-		fmt.Fprintf(&b, "3 policy   β = %s\n\n%s\n%s\n%s\n", number(s.Beta), trimRight(s.table(e).Render()), s.caption(), s.peak())
+		fmt.Fprintf(&b, "0 base     %-38s %s\n", plural(c.Base.Lines, "line")+" of raw text", s.loss("base"))
+		fmt.Fprintf(&b, "1 SFT      %-38s %s\n", plural(c.SFT.Size(), "demonstration"), s.loss("sft"))
+		fmt.Fprintf(&b, "2 reward   %-38s accuracy %.1f %% (a perfect judge %.1f %%; two raters agree on %.1f %%)\n",
+			fmt.Sprintf("%s of %s", plural(c.Labels.Rankings, "ranking"), plural(c.Labels.ResponsesPerRanking, "answer")), 100*s.Accuracy.Mean, 100*s.Ceiling.Mean, 100*s.Agreement.Mean)
+		fmt.Fprintf(&b, "3 policy   β = %s\n\n%s\n%s\n", number(s.Beta), trimRight(s.table(e).Render()), s.caption())
+		if i == 0 {
+			fmt.Fprintf(&b, "%s\n", s.legend(e.Seeds[0]))
+		}
+		fmt.Fprintf(&b, "%s\n", s.peak())
 		if len(e.Swept) > 0 && i < len(all)-1 {
 			continue // the sentences once, for the last point
 		}
-		for _, said := range s.Says {
-			fmt.Fprintf(&b, "\n“%s”\n%s", said.Prompt, said.lines())
+		for k, said := range s.Says {
+			if k > 0 && len(s.Lines) > maxSaying {
+				break // a page of it is enough; summary.md has the rest
+			}
+			fmt.Fprintf(&b, "\n“%s” (seed %d)\n%s", said.Prompt, e.Seeds[0], said.lines())
 		}
 	}
 	return b.String()
@@ -412,8 +441,6 @@ func (s Summary) loss(stage string) string {
 	}
 	return fmt.Sprintf("loss %.2f → %.2f", loss[0], loss[1])
 }
-
-func pad(n, width int) string { return strings.Repeat(" ", max(1, width-len(fmt.Sprint(n)))) }
 
 // trimRight takes the padding off the ends of a table's lines.
 func trimRight(s string) string {

@@ -155,7 +155,7 @@ type parser struct {
 // be understood at all.
 func parse(file string, data []byte, out *reporter) *node {
 	if len(data) > maxBytes {
-		out.add(codeSize, place{file: file}, fmt.Sprintf("%s has %d bytes, an experiment file has at most %d", file, len(data), maxBytes), "put long lists of demonstrations in a JSONL file and name it in `sft.file`")
+		out.add(codeSize, place{file: file}, fmt.Sprintf("%s is too large: an experiment file has at most %d bytes", file, maxBytes), "put long lists of demonstrations in a JSONL file and name it in `sft.file`")
 		return nil
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))

@@ -77,15 +77,25 @@ func StreamUnsynced(path string, fill func(io.Writer) error) error {
 func write(path string, content func(io.Writer) error, sync bool) error {
 	temp, err := createTemp(path)
 	if err != nil {
-		return err
+		return plain(err, path)
 	}
 	if err := fill(temp, content, sync); err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
+		return errors.Join(plain(err, path), os.Remove(temp.Name()))
 	}
 	if err := os.Rename(temp.Name(), path); err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
+		return errors.Join(plain(err, path), os.Remove(temp.Name()))
 	}
 	return nil
+}
+
+// plain takes the temporary file's name out of a system's error about it: the
+// name of the file that was to be written says more.
+func plain(err error, path string) error {
+	var one *fs.PathError
+	if errors.As(err, &one) && err == error(one) {
+		return &fs.PathError{Op: one.Op, Path: path, Err: one.Err}
+	}
+	return err
 }
 
 // createTemp creates and opens a new temporary file beside path: a rename is

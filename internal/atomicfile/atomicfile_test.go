@@ -264,3 +264,12 @@ func TestCleanMissingDirectory(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// An error names the file that was to be written, not the temporary one.
+func TestErrorsDoNotNameTheTemporaryFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "no folder", "file")
+	err := Write(path, nil)
+	if !errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), ".tmp") || !strings.Contains(err.Error(), path) {
+		t.Error(err)
+	}
+}

@@ -22,7 +22,7 @@ type Series struct {
 	// series the other lines are solid, so that the dash tells two
 	// quantities apart while colour and marker tell the arms apart.
 	Dash bool
-	// Points draws markers with error bars and no line.
+	// Points draws markers with error bars and no line; with Dash, open ones.
 	Points bool
 }
 
@@ -42,12 +42,20 @@ type Bar struct {
 	Parts         []Part
 }
 
+// Tick is one named position of an axis.
+type Tick struct {
+	At    float64
+	Label string
+}
+
 // Panel is one set of axes. With Bars, the i-th bar stands at x = i+1.
 type Panel struct {
 	Title, XLabel, YLabel string
 	Series                []Series
 	HLines                []HLine
 	Bars                  []Bar
+	// XTicks replace the ticks of the x axis, from left to right.
+	XTicks []Tick
 	// Diagonal draws the dotted line y = x.
 	Diagonal bool
 	// Limits of the axes, found from the data where nil.

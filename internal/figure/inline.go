@@ -108,6 +108,18 @@ func (s *scene) crossings(l segment) float64 {
 	return n
 }
 
+// through counts the labels and markers a leader would run through, those at its
+// start apart.
+func (s *scene) through(l segment) float64 {
+	n := 0.0
+	for _, b := range s.blocks {
+		if hits(b, l) && nearest(b, l.a) != l.a {
+			n++
+		}
+	}
+	return n
+}
+
 // placeInline puts each label at the cheapest spot near its line.
 func (t *tile) placeInline() {
 	if len(t.inline) == 0 {
@@ -167,7 +179,8 @@ func (t *tile) search(l *label, target vg.Point, sc *scene, extra float64, best 
 			r = inside(r, bounds)
 			end := nearest(r, target)
 			covered := sc.cost(grow(r, 1.5))
-			cost := extra + covered + 30*sc.crossings(segment{target, end}) + float64(dist(end, target)) + 2*(1-cos)
+			lead := segment{target, end}
+			cost := extra + covered + 30*sc.crossings(lead) + 60*sc.through(lead) + float64(dist(end, target)) + 2*(1-cos)
 			if cost < *best {
 				*best = cost
 				l.target, l.rect, l.leader, l.forced = target, r, dist(end, target) > 7, covered >= 100

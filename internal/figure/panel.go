@@ -60,7 +60,10 @@ func (p *Panel) spans() (x, y span) {
 		if ey.hi > 0 {
 			y.hi += room
 		}
-		if ey.lo < 0 {
+		switch stacked := len(p.key()) > 0; {
+		case ey.lo < 0 && stacked: // theirs stand above
+			y.lo -= 0.03 * (y.hi - y.lo)
+		case ey.lo < 0:
 			y.lo -= room
 		}
 		return span{0.5, float64(len(p.Bars)) + 0.5}, y.limited(p.YMin, p.YMax)
@@ -98,7 +101,13 @@ func (t *tile) drawAxes(c vg.Canvas) {
 	}
 	for i, lines := range t.cats {
 		cat := text{size: t.catSize, ink: spine, at: centre}
-		cat.below(c, t.at(float64(i+1), t.y.lo).X, under, lines)
+		x := t.at(float64(i+1), t.y.lo).X
+		if t.catsUp {
+			h := maxWidth(lines, t.catSize, false)
+			cat.upward(c, x+blockHeight(len(lines), t.catSize)/2, under-h/2, lines)
+			continue
+		}
+		cat.below(c, x, under, lines)
 	}
 	t.drawAxisLabels(c)
 }
@@ -163,15 +172,45 @@ func (t *tile) barValue(c vg.Canvas, b Bar, x vg.Length) {
 	if b.Value < 0 {
 		y = max(t.at(0, lo).Y, t.data.Min.Y+directSize) - 7
 	}
-	t.barText(c, number(b.Value, t.valueDecimals()), x, y)
+	t.barText(c, number(b.Value, t.decimals), x, y)
 }
 
 // barText prints a bar's value at a height.
 func (t *tile) barText(c vg.Canvas, s string, x, y vg.Length) {
-	w := width(s, directSize, true)
+	size := t.valueSize
+	w := width(s, size, true)
 	// Hide the grid behind the number.
 	fill(c, corners(vg.Rectangle{Min: vg.Point{X: x - w/2 - 1, Y: y - 4}, Max: vg.Point{X: x + w/2 + 1, Y: y + 4}}), white)
-	text{size: directSize, bold: true, ink: ink, at: centre}.middle(c, x, y, []string{s})
+	text{size: size, bold: true, ink: ink, at: centre}.middle(c, x, y, []string{s})
+}
+
+// fitValues chooses digits and type of the bars' values: side by side they must
+// fit, whatever their heights.
+func (t *tile) fitValues(slot vg.Length) {
+	t.decimals, t.valueSize = t.valueDecimals(), directSize
+	widest := func() (w vg.Length) {
+		for _, b := range t.p.Bars {
+			if usable(b.Value) {
+				w = max(w, width(number(b.Value, t.decimals), t.valueSize, true)+2)
+			}
+		}
+		return w
+	}
+	for t.decimals > 2 && widest() > slot {
+		t.decimals--
+	}
+	for t.valueSize > minText && widest() > slot {
+		t.valueSize -= 0.25
+	}
+}
+
+// maxDecimals of a bar's value; the table behind the figure has them all. Large
+// numbers and stacks, which have many, take fewer.
+func (t *tile) maxDecimals() int {
+	if len(t.p.key()) > 0 || t.y.hi >= 5 || t.y.lo <= -5 {
+		return 2
+	}
+	return 3
 }
 
 // valueDecimals is one more digit than the ticks need, at least two for
@@ -186,7 +225,7 @@ func (t *tile) valueDecimals() int {
 	}
 	for _, b := range t.p.Bars {
 		if b.hasInterval() {
-			d = max(d, min(4, decimals((b.Hi-b.Lo)/2)))
+			d = max(d, min(t.maxDecimals(), decimals((b.Hi-b.Lo)/2)))
 		}
 	}
 	return d

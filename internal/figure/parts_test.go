@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 func TestSpread(t *testing.T) {
@@ -221,5 +222,125 @@ func TestStackedBarsGrowBothWaysFromZero(t *testing.T) {
 	f.Panels[0].Bars[0].Parts[1].Style = -1
 	if _, err := f.SVG(); err == nil {
 		t.Error("a negative style was drawn")
+	}
+}
+
+// six is a loop with six arms that see the same reward model.
+func six() Pipeline {
+	p := Pipeline{Boxes: []Box{{ID: "rm", Title: "Reward model", Lines: []string{"accuracy 76 %"}}}}
+	for i := range 6 {
+		id := string(rune('a' + i))
+		p.Boxes = append(p.Boxes, Box{ID: id, Title: "arm " + id, Lines: []string{"gold 1.02", strings.Repeat("restart ", 1+3*(i%2))}, Col: 1, Row: float64(i)})
+		p.Arrows = append(p.Arrows, Arrow{From: "rm", To: id, Label: "scores"})
+	}
+	return p
+}
+
+// Arrows that carry the same to a column of boxes are one tree: they leave the
+// box at one point, share one trunk, and name it once.
+func TestArrowsToOneColumnAreATree(t *testing.T) {
+	d, err := six().layout()
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := 0
+	for i, r := range d.routes {
+		labels += len(r.label)
+		to := d.boxes[i+1].rect
+		if end := r.pts[len(r.pts)-1]; end.X != to.Min.X || end.Y <= to.Min.Y || end.Y >= to.Max.Y {
+			t.Errorf("arrow %d ends at %v, not at the left of its box", i, end)
+		}
+		if !d.clear(r) {
+			t.Errorf("arrow %d runs through a box", i)
+		}
+		if r.pts[0] != d.routes[0].pts[0] || i > 1 && r.pts[1] != d.routes[1].pts[1] {
+			t.Errorf("arrow %d has a trunk of its own: %v", i, r.pts)
+		}
+	}
+	if labels != 1 {
+		t.Errorf("%d labels on one tree", labels)
+	}
+	for i := 2; i < len(d.boxes); i++ {
+		if gap := d.boxes[i-1].rect.Min.Y - d.boxes[i].rect.Max.Y; math.Abs(float64(gap-rowGapBox)) > 1e-6 {
+			t.Errorf("%v points between boxes %d and %d", gap, i-1, i)
+		}
+	}
+}
+
+// Names of bars are never broken within a word, and neither names nor values
+// cover one another, however many bars there are.
+func TestManyBarsStayReadable(t *testing.T) {
+	var p Panel
+	for i, name := range []string{"base", "SFT", "PPO", "exact ascent", "REINFORCE", "RLOO", "Dr. GRPO", "length-normalised DPO", "best"} {
+		v := 0.3 + 0.001234*float64(i)
+		p.Bars = append(p.Bars, Bar{Label: name, Value: v, Lo: v - 0.0001, Hi: v + 0.0001, Style: Style(i)})
+	}
+	for _, cols := range []int{1, 2, 4} {
+		f := Figure{Name: "bars", Columns: cols, WidthCM: 24, Panels: []Panel{p, p, p, p}}
+		g, err := f.layout()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &spy{Canvas: vgsvg.New(g.w, g.h)}
+		g.draw(s)
+		s.check(t, "bars", g.w, g.h)
+		for _, tile := range g.tiles {
+			for i, lines := range tile.cats {
+				if strings.Join(lines, " ") != p.Bars[i].Label {
+					t.Errorf("%d columns: %q is broken into %q", cols, p.Bars[i].Label, lines)
+				}
+			}
+		}
+	}
+}
+
+// A stack's axis ends where its parts do, and a part that is nothing everywhere
+// is neither drawn nor in the key.
+func TestStacksWasteNoRoom(t *testing.T) {
+	p := Panel{Bars: []Bar{
+		{Label: "a", Value: 0.98, Parts: []Part{{Label: "judge", Value: 1}, {Label: "class", Value: 1e-17}, {Label: "optimiser", Value: -0.02}}},
+		{Label: "b", Value: 1.5, Parts: []Part{{Label: "judge", Value: 1}, {Label: "class", Value: -0.001}, {Label: "optimiser", Value: 0.5}}},
+	}}
+	if _, y := p.spans(); y.lo < -0.1 || y.lo > -0.02 {
+		t.Errorf("the axis begins at %v", y.lo)
+	}
+	var names []string
+	for _, part := range p.key() {
+		names = append(names, part.Label)
+	}
+	if got := strings.Join(names, ", "); got != "judge, optimiser" {
+		t.Errorf("the key has %s", got)
+	}
+}
+
+func TestNamedTicks(t *testing.T) {
+	p := Panel{Series: []Series{{X: []float64{-2, -1, -0.99, 1}, Y: []float64{1, 2, 3, 4}}},
+		XTicks: []Tick{{-2, "0.01"}, {-1, "0.1"}, {-0.99, "0.102"}, {1, "10"}}}
+	g, err := Figure{Panels: []Panel{p}}.layout()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, k := range g.tiles[0].xt {
+		names = append(names, k.label)
+	}
+	if got := strings.Join(names, " "); got != "0.01 10 0.1" { // 0.102 has no room beside 0.1
+		t.Errorf("ticks %s", got)
+	}
+}
+
+// A narrow interval asks for digits, but not for more than can be read.
+func TestBarsDoNotDrownInDigits(t *testing.T) {
+	for want, b := range map[int]Bar{
+		2: {Label: "a", Value: 13.1444, Lo: 13.1443, Hi: 13.1445},
+		3: {Label: "b", Value: 0.41444, Lo: 0.41443, Hi: 0.41445},
+	} {
+		g, err := Figure{Panels: []Panel{{Bars: []Bar{b}}}}.layout()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := g.tiles[0].decimals; got != want {
+			t.Errorf("%v has %d decimals, want %d", b.Value, got, want)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package figure
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"gonum.org/v1/plot/vg"
@@ -45,7 +46,7 @@ const (
 	maxBox       = 114.0
 	minGap       = 28.0
 	maxLabel     = 46.0 // width of a label between two boxes
-	rowGapBox    = 40.0
+	rowGapBox    = 28.0
 	itemGap      = 3.0 // between the lines of a box, beyond the spacing
 )
 
@@ -279,15 +280,25 @@ func (d *diagram) placeBoxes(bw, pitchX vg.Length) {
 	}
 	rows := closest(plain, func(b Box) (float64, float64) { return b.Row, b.Col })
 	pitchY := (tallest + rowGapBox) / rows
-	for i := range d.boxes {
-		q := &d.boxes[i]
-		h := vg.Length(0)
+	height := func(row float64) (h vg.Length) {
 		for _, o := range d.boxes {
-			if o.Row == q.Row {
+			if o.Row == row {
 				h = max(h, o.height())
 			}
 		}
+		return h
+	}
+	whole := !slices.ContainsFunc(plain, func(b Box) bool { return b.Row != math.Trunc(b.Row) })
+	for i := range d.boxes {
+		q := &d.boxes[i]
+		h := height(q.Row)
 		x, top := vg.Length(q.Col-minCol)*pitchX, -vg.Length(q.Row-minRow)*pitchY
+		if whole { // each row as high as it must be
+			top = 0
+			for row := minRow; row < q.Row; row++ {
+				top -= height(row) + rowGapBox
+			}
+		}
 		q.rect = vg.Rectangle{Min: vg.Point{X: x, Y: top - h}, Max: vg.Point{X: x + bw, Y: top}}
 	}
 }

@@ -51,10 +51,55 @@ func (d *diagram) routeAll(arrows []Arrow) {
 			if done[i] || straight != plain {
 				continue
 			}
-			d.routes[i] = d.routeOne(from, to, a)
+			branch, found := d.branch(arrows, done, i)
+			if !found {
+				branch = d.routeOne(from, to, a)
+			}
+			d.routes[i] = branch
 			done[i] = true
 		}
 	}
+}
+
+// branch lets an arrow leave the trunk of one that carries the same from the same
+// box to another box of the same column, further up: together they are a tree.
+func (d *diagram) branch(arrows []Arrow, done []bool, i int) (route, bool) {
+	const turn = 9.0 // from the box to the trunk, where there is none yet
+	a := arrows[i]
+	to := d.box(a.To)
+	for k, o := range arrows {
+		if !done[k] || o.From != a.From || o.Label != a.Label || o.Dashed != a.Dashed || d.box(o.To).Col != to.Col {
+			continue
+		}
+		pts := d.routes[k].pts
+		n := len(pts)
+		y := (to.rect.Min.Y + to.rect.Max.Y) / 2
+		if end, before := pts[n-1], pts[n-2]; end.Y != before.Y || end.X != to.rect.Min.X || end.Y <= to.rect.Max.Y {
+			continue
+		}
+		trunk, x := append([]vg.Point{}, pts[:n-2]...), pts[n-2].X
+		if n == 2 {
+			x += turn
+			trunk = []vg.Point{pts[0], {X: x, Y: pts[0].Y}}
+		}
+		r := route{pts: append(trunk, vg.Point{X: x, Y: y}, vg.Point{X: to.rect.Min.X, Y: y}), dashed: a.Dashed}
+		if d.clear(r) {
+			return r, true
+		}
+	}
+	return route{}, false
+}
+
+// clear reports whether a route runs through no box.
+func (d *diagram) clear(r route) bool {
+	for i := 1; i < len(r.pts); i++ {
+		for _, q := range d.boxes {
+			if hits(grow(q.rect, -0.5), segment{r.pts[i-1], r.pts[i]}) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // routeOne picks the cheapest combination of way and label position.

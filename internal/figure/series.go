@@ -28,7 +28,7 @@ func (p *Panel) pen(s Series) pen {
 	case s.Dotted:
 		return exactPen(s.Style)
 	case s.Points:
-		k.noLine = true
+		k.noLine, k.open = true, s.Dash
 	case s.Dash:
 		k.dash, k.open = forced, true
 	}

@@ -1,6 +1,9 @@
 package figure
 
 import (
+	"math"
+	"slices"
+
 	"gonum.org/v1/plot/vg"
 )
 
@@ -41,13 +44,22 @@ func (b Bar) reach() (low, high float64) {
 // drawStack draws the parts with their values, and the sum as a diamond.
 func (t *tile) drawStack(c vg.Canvas, i int) {
 	b := t.p.Bars[i]
+	b.Parts = slices.DeleteFunc(slices.Clone(b.Parts), func(p Part) bool { return t.p.slight(p.Label) })
 	from, to, _, high := b.stack()
 	x := float64(i + 1)
 	for k, p := range b.Parts {
 		lo, hi := t.at(x-barHalf, min(from[k], to[k])), t.at(x+barHalf, max(from[k], to[k]))
 		fill(c, corners(vg.Rectangle{Min: lo, Max: hi}), tint(p.Style.look().line, 0.75))
 		stroke(c, append(corners(vg.Rectangle{Min: lo, Max: hi}), lo), white, 0.8, nil)
-		if s := number(p.Value, t.valueDecimals()); hi.Y-lo.Y > directSize+2 && hi.X-lo.X > width(s, directSize, false)+14 {
+		// Its value, with its name where there is room beside the diamond.
+		s, room := number(p.Value, t.decimals), hi.X-lo.X-6
+		if y := (lo.Y + hi.Y) / 2; y > t.at(x, min(b.Lo, b.Value)).Y-10 && y < t.at(x, max(b.Hi, b.Value)).Y+10 {
+			room = room/2 - 6
+		}
+		if named := p.Label + " " + s; room > width(named, directSize, false) {
+			s = named
+		}
+		if hi.Y-lo.Y > directSize+2 && hi.X-lo.X > width(s, directSize, false)+14 {
 			text{size: directSize, ink: ink}.middle(c, lo.X+3, (lo.Y+hi.Y)/2, []string{s})
 		}
 	}
@@ -62,16 +74,31 @@ func (t *tile) drawStack(c vg.Canvas, i int) {
 	stroke(c, append(diamond, diamond[0]), ink, 1, nil)
 	top := b
 	top.Value, top.Lo, top.Hi = max(high, b.Value), max(high, b.Value), max(high, b.Hi)
-	t.barText(c, number(b.Value, t.valueDecimals()), mid, min(t.at(x, top.Hi).Y, t.data.Max.Y-directSize)+7)
+	t.barText(c, number(b.Value, t.decimals), mid, min(t.at(x, top.Hi).Y, t.data.Max.Y-directSize)+7)
 }
 
-// key lists the parts of the panel's bars, each once.
+// slight reports whether a part is too small to be seen in every bar.
+func (p *Panel) slight(label string) bool {
+	whole, most := 0.0, 0.0
+	for _, b := range p.Bars {
+		low, high := b.reach()
+		whole = max(whole, high-low)
+		for _, part := range b.Parts {
+			if part.Label == label && usable(part.Value) {
+				most = max(most, math.Abs(part.Value))
+			}
+		}
+	}
+	return most < 0.01*whole
+}
+
+// key lists the parts of the panel's bars that can be seen, each once.
 func (p *Panel) key() []Part {
 	var out []Part
 	seen := map[string]bool{}
 	for _, b := range p.Bars {
 		for _, part := range b.Parts {
-			if !seen[part.Label] {
+			if !seen[part.Label] && !p.slight(part.Label) {
 				seen[part.Label] = true
 				out = append(out, part)
 			}

@@ -2,6 +2,7 @@ package figure
 
 import (
 	"errors"
+	"math"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -30,6 +31,9 @@ type tile struct {
 	top, bottom  vg.Length   // furniture above and below
 	marginText   vg.Length   // size of the labels in the margin
 	catSize      vg.Length   // size of the labels of the bars
+	catsUp       bool        // they are turned by a quarter
+	valueSize    vg.Length   // size of the values of the bars
+	decimals     int         // of the values of the bars
 	underTicks   vg.Length   // height of the labels under the x axis
 	cellW, cellH vg.Length
 }
@@ -129,7 +133,9 @@ func (t *tile) measureEnds() {
 	}
 	t.bottom = tickLength + 3
 	if len(t.p.Bars) > 0 {
-		t.underTicks = t.wrapCategories(w / vg.Length(len(t.p.Bars)))
+		slot := w / vg.Length(len(t.p.Bars))
+		t.underTicks = t.wrapCategories(slot)
+		t.fitValues(slot)
 	} else {
 		t.xt = t.fitTicks(w)
 		if len(t.xt) > 0 {
@@ -143,15 +149,25 @@ func (t *tile) measureEnds() {
 	}
 }
 
+// minCategory is the smallest type of the labels of the bars.
+const minCategory = 6.0
+
 // wrapCategories breaks the labels of the bars to the width of a slot, in
-// smaller type if a word does not fit, and returns the height of the tallest.
+// smaller type if a word does not fit, turned by a quarter rather than a word
+// broken, and returns the height of the tallest.
 func (t *tile) wrapCategories(slot vg.Length) vg.Length {
 	slot = max(slot-4, 8)
 	t.catSize = tickSize
 	for _, b := range t.p.Bars {
-		for t.catSize > minText && longestWord(b.Label, t.catSize, false) > slot {
+		for t.catSize > minCategory && longestWord(b.Label, t.catSize, false) > slot {
 			t.catSize -= 0.25
 		}
+	}
+	for _, b := range t.p.Bars {
+		t.catsUp = t.catsUp || longestWord(b.Label, t.catSize, false) > slot
+	}
+	if t.catsUp {
+		return t.turnCategories(slot)
 	}
 	h := vg.Length(0)
 	for _, b := range t.p.Bars {
@@ -162,10 +178,30 @@ func (t *tile) wrapCategories(slot vg.Length) vg.Length {
 	return h
 }
 
+// turnCategories is wrapCategories for labels turned by a quarter, in one line
+// or more as the slot allows.
+func (t *tile) turnCategories(slot vg.Length) vg.Length {
+	t.catSize = min(tickSize, max(minText, slot))
+	h := vg.Length(0)
+	for _, b := range t.p.Bars {
+		lines := []string{clean(b.Label)}
+		limit := max(t.cellH*0.3, longestWord(b.Label, t.catSize, false))
+		if many := balanced(b.Label, t.catSize, false, limit); blockHeight(len(many), t.catSize) <= slot+4 {
+			lines = many
+		}
+		t.cats = append(t.cats, lines)
+		h = max(h, maxWidth(lines, t.catSize, false))
+	}
+	return h
+}
+
 // fitTicks takes as many x ticks as fit side by side.
 func (t *tile) fitTicks(w vg.Length) []tick {
 	if !t.p.hasData() || !t.p.hasX() {
 		return nil
+	}
+	if len(t.p.XTicks) > 0 {
+		return t.namedTicks(w)
 	}
 	for n := 7; n > 2; n-- {
 		at := ticks(t.x, n)
@@ -178,6 +214,27 @@ func (t *tile) fitTicks(w vg.Length) []tick {
 		}
 	}
 	return ticks(t.x, 2)
+}
+
+// namedTicks are the panel's own, as many as fit side by side, the ends first.
+func (t *tile) namedTicks(w vg.Length) []tick {
+	var out []tick
+	fits := func(k Tick) bool {
+		for _, o := range out {
+			apart := w * vg.Length(math.Abs(t.x.frac(k.At)-t.x.frac(o.at)))
+			if apart < (width(k.Label, tickSize, false)+width(o.label, tickSize, false))/2+5 {
+				return false
+			}
+		}
+		return t.x.holds(k.At)
+	}
+	n := len(t.p.XTicks)
+	for _, k := range append([]Tick{t.p.XTicks[0], t.p.XTicks[n-1]}, t.p.XTicks...) {
+		if fits(k) {
+			out = append(out, tick{k.At, k.Label})
+		}
+	}
+	return out
 }
 
 // place fixes the data rectangle and then everything that depends on it.
