@@ -29,6 +29,7 @@ type Plan struct {
 	MemoryBytes int     `json:"memory_bytes"`   // of a run, about
 	Jobs        int     `json:"jobs"`           // cells worked on at the same time
 	Seconds     float64 `json:"seconds"`        // of a run, extrapolated from a few steps of each method
+	Network     int     `json:"network_states"` // behind a network's exact proxy, for each context; 0: no network
 	States      int     `json:"lattice_states"` // behind exact win rates, for each context; 0: over the budget
 	Budget      int     `json:"lattice_budget"` // states × contexts
 	TooLarge    string  `json:"lattice_too_large,omitempty"`
@@ -90,6 +91,7 @@ func (p *Plan) addPoint(ctx context.Context, e *Experiment, point Point, first b
 		return 0, err
 	}
 	took := time.Since(started)
+	p.Network = max(p.Network, lab.NetworkStates())
 	if p.States = lab.States(); lab.TooLarge != nil {
 		p.TooLarge = strings.TrimPrefix(lab.TooLarge.Error(), policy.ErrTooLarge.Error()+": ")
 	}
@@ -135,7 +137,7 @@ func probe(ctx context.Context, s *sim.Shared, a Arm) time.Duration {
 // counts forwards and, for gold's optimum, backwards.
 func memory(l *sim.Lab, jobs int) int {
 	s := l.World.Shape
-	lattice := 8 * l.States() * s.Contexts() * (2 + s.MaxLength)
+	lattice := 8 * max(l.States(), l.NetworkStates()) * s.Contexts() * (2 + s.MaxLength)
 	return jobs * (12*8*s.Cells() + lattice)
 }
 
@@ -156,6 +158,9 @@ func (p *Plan) Text() string {
 		fmt.Fprintf(&b, "lattice    %d count states for each context: win rates and gold's optimum are exact\n", p.States)
 	} else {
 		fmt.Fprintf(&b, "lattice    %s:\n           win rates are estimated from samples (mc/…, with standard errors), gold's optimum is unknown\n", p.TooLarge)
+	}
+	if p.Network > 0 {
+		fmt.Fprintf(&b, "network    %d count states for each context: its proxy and optimum are exact\n", p.Network)
 	}
 	if len(p.Changed) > 0 {
 		b.WriteString("\nset here\n")

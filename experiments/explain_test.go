@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"rlhfsim/dpo"
+	"rlhfsim/policy"
+	"rlhfsim/reward"
 	"rlhfsim/sim"
 )
 
@@ -146,6 +148,33 @@ func TestEverythingIsExplained(t *testing.T) {
 		if _, ok := fieldDocs[path]; !ok {
 			t.Errorf("fieldNotes has %s, which does not exist", path)
 		}
+	}
+}
+
+// What reward.model and its like choose from is explained.
+func TestEveryChoiceIsExplained(t *testing.T) {
+	var names []string
+	for _, m := range reward.Kinds {
+		names = append(names, string(m))
+	}
+	for _, l := range reward.LossTypes {
+		names = append(names, string(l))
+	}
+	for _, a := range reward.Aggregates {
+		if a != reward.MeanScore { // a word that needs no explanation
+			names = append(names, string(a))
+		}
+	}
+	for _, p := range policy.Parametrisations {
+		names = append(names, string(p))
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(choiceDocs, func(c Topic) bool { return c.Term == name }) {
+			t.Errorf("%s is not explained", name)
+		}
+	}
+	if len(names) != len(choiceDocs) {
+		t.Errorf("%d choices are explained, there are %d", len(choiceDocs), len(names))
 	}
 }
 

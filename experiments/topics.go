@@ -37,6 +37,7 @@ const (
 	kindConcept = "concept"
 	kindMethod  = "method"
 	kindLoss    = "loss type"
+	kindChoice  = "choice"
 	kindSection = "section"
 	kindField   = "field"
 	kindMetric  = "metric"
@@ -46,7 +47,7 @@ const (
 	kindCode    = "error code"
 )
 
-var topicKinds = []string{kindConcept, kindMethod, kindLoss, kindSection, kindField, kindMetric, kindColumn, kindCount, kindFigure, kindCode}
+var topicKinds = []string{kindConcept, kindMethod, kindLoss, kindChoice, kindSection, kindField, kindMetric, kindColumn, kindCount, kindFigure, kindCode}
 
 // topicNote is what some fields, methods and losses have to say besides.
 type topicNote struct {
@@ -152,6 +153,10 @@ func topics() []Topic {
 	}
 	for _, l := range dpo.Losses {
 		out = append(out, Topic{Term: l.Name, Kind: kindLoss, Meaning: l.Title + ". A value of dpo.loss_type; c, r = log π/π_SFT of the chosen and the rejected response, h = c − r.", Formula: l.Formula, See: lossFields(l)})
+	}
+	for _, t := range choiceDocs {
+		t.Kind = kindChoice
+		out = append(out, t)
 	}
 	all := fieldTopics()
 	for _, kind := range []string{kindSection, kindField} {

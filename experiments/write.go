@@ -17,6 +17,7 @@ import (
 
 	"rlhfsim/internal/atomicfile"
 	"rlhfsim/internal/safetensors"
+	"rlhfsim/reward"
 	"rlhfsim/sim"
 )
 
@@ -196,7 +197,8 @@ func fileRune(r rune) rune {
 	return r
 }
 
-// metadata names the prompts and words of a policy file's axes.
+// metadata names the prompts and words of a policy file's axes, and the counts
+// that a network reads.
 func (p Point) metadata() map[string]string {
 	var prompts, words []string
 	for _, x := range p.Config.World.Prompts {
@@ -205,10 +207,14 @@ func (p Point) metadata() map[string]string {
 	for _, g := range p.Config.World.Words {
 		words = append(words, g.Value...)
 	}
-	return map[string]string{
+	about := map[string]string{
 		"prompts": jsonText(prompts), "words": jsonText(words), "order": strconv.Itoa(p.Config.Policy.Order),
 		"max_length": strconv.Itoa(p.Config.World.MaxLength), "engine": sim.EngineVersion,
 	}
+	if c := p.Config; c.Reward.Model == reward.MLP {
+		about["counts"], about["count_cap"] = jsonText(c.CountsRead()), strconv.Itoa(c.Reward.CountCap)
+	}
+	return about
 }
 
 // jsonFile is a value as a readable file.

@@ -81,18 +81,18 @@ func (l *Lab) NewModel() reward.Model { return l.Config.Reward.NewModel(l.view()
 
 // view is what reward models can see of the world.
 func (l *Lab) view() reward.View {
-	return reward.View{Prompts: l.World.Shape.Prompts, Words: l.World.Shape.Words, Counts: l.World.readable(l.Config.Reward)}
+	return reward.View{Prompts: l.World.Shape.Prompts, Words: l.World.Shape.Words, Counts: l.readable()}
 }
 
 // judged is the lattice for the counts of the configured network.
 func (l *Lab) judged() (*judged, error) {
-	key := fmt.Sprint(l.World.readableNames(l.Config.Reward), l.Config.Reward.CountCap)
+	key := fmt.Sprintf("%q %d", l.Config.CountsRead(), l.Config.Reward.CountCap)
 	l.lattices.mu.Lock()
 	defer l.lattices.mu.Unlock()
 	if known := l.lattices.at[key]; known != nil {
 		return known, nil
 	}
-	names, counts := slices.Clone(l.World.readableNames(l.Config.Reward)), l.World.readable(l.Config.Reward)
+	names, counts := slices.Clone(l.Config.CountsRead()), l.readable()
 	place := make([]int, len(l.World.Gold)) // of gold's counts among all
 	for k, name := range l.World.countNames {
 		own := l.World.Gold[k]
@@ -126,24 +126,25 @@ func (l *Lab) judged() (*judged, error) {
 	return on, nil
 }
 
-// readableNames are the counts that a network reads: those of the configuration,
-// or every word group and every count of its own.
-func (w *World) readableNames(c reward.Config) []string {
-	if len(c.Counts) > 0 {
-		return c.Counts
+// CountsRead names the counts that a network reads: those of the configuration,
+// or every word group and then the counts that are no group. The configuration
+// must be Expanded.
+func (c Config) CountsRead() []string {
+	if len(c.Reward.Counts) > 0 {
+		return c.Reward.Counts
 	}
-	return slices.Concat(w.Groups, specialCounts)
+	return slices.Concat(c.World.groupNames(), specialCounts)
 }
 
 // readable are those counts, capped; the length is not, since it costs no state.
-func (w *World) readable(c reward.Config) policy.Counts {
+func (l *Lab) readable() policy.Counts {
 	var out policy.Counts
-	for _, name := range w.readableNames(c) {
-		most := c.CountCap
+	for _, name := range l.Config.CountsRead() {
+		most := l.Config.Reward.CountCap
 		if name == length {
-			most = w.Shape.MaxLength
+			most = l.World.Shape.MaxLength
 		}
-		out = append(out, w.count(ValueConfig{Count: name, Worth: make([]float64, most+1)}))
+		out = append(out, l.World.count(ValueConfig{Count: name, Worth: make([]float64, most+1)}))
 	}
 	return out
 }

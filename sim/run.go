@@ -155,6 +155,16 @@ func (l *Lab) States() int {
 	return l.values.States()
 }
 
+// NetworkStates is the number of count states behind a network's exact proxy, 0
+// for other reward models.
+func (l *Lab) NetworkStates() int {
+	on, err := l.judged()
+	if l.Config.Reward.Model != reward.MLP || err != nil {
+		return 0
+	}
+	return on.lattice.States()
+}
+
 // Shared is what all arms of one seed start from: the policies before
 // alignment, the rankings and the reward model.
 type Shared struct {
