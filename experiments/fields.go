@@ -168,6 +168,7 @@ var fieldDocs = map[string]fieldDoc{
 	"online.total_episodes":    {Doc: "Responses sampled in all.", Foreign: []string{"num_episodes", "episodes"}},
 	"online.batch_size":        {Doc: "Responses sampled for each step, two a prompt.", Foreign: []string{"rollout_batch_size", "per_device_train_batch_size"}},
 	"online.sync_params_every": {Doc: "Steps for which the sampling policy stays as it is; 1 = always the current one.", Elsewhere: "oat `sync_params_every`", Foreign: []string{"sync_steps"}},
+	"online.labeler":           {Doc: "Who compares the pairs: the \"reward_model\", or the \"raters\" themselves, asked anew for every pair (gold over their temperature, labels.label_noise).", Foreign: []string{"oracle"}},
 	"online.judge":             {Doc: "What two scores say about a pair: \"argmax\" (the higher wins), \"sample\" (one noisy label) or \"probability\" (σ of their difference).", Elsewhere: "oat `bt_sample`", Foreign: []string{"bt_sample"}},
 	"online.loss_type":         {Doc: "The loss of a pair: \"sigmoid\", \"ipo\", \"xpo\", \"nash_md\" or \"sppo\".", Foreign: []string{"loss"}},
 	"online.beta":              {Doc: "β; objective.beta unless set.", Foreign: []string{"kl_coef"}},

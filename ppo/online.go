@@ -15,7 +15,8 @@ import (
 type OnlineTrainer struct {
 	cfg           OnlineConfig
 	loss          OnlineLoss
-	judge         func(margin float64, r *rng.Stream) float64
+	judge         Judge
+	noise         float64 // probability that a label is reversed
 	policy        *policy.Trainer
 	ref           *policy.Softmax
 	source, rival *policy.Softmax // who writes first and second responses
@@ -34,7 +35,7 @@ func NewOnline(cfg OnlineConfig, pi, ref *policy.Softmax, reward Scorer, promptW
 		weights: promptWeights, rollout: newRollout(cfg.BatchSize, pi.Shape), preferred: make([]float64, cfg.BatchSize/2), source: pi}
 	for _, j := range Judges {
 		if j.Name == cfg.Judge {
-			t.judge = j.P
+			t.judge = j
 		}
 	}
 	if cfg.SyncParamsEvery > 1 {
@@ -50,6 +51,9 @@ func NewOnline(cfg OnlineConfig, pi, ref *policy.Softmax, reward Scorer, promptW
 	}
 	return t
 }
+
+// LabelNoise makes the judge reverse its label with probability ε.
+func (t *OnlineTrainer) LabelNoise(epsilon float64) { t.noise = epsilon }
 
 // Steps is the number of batches of the whole training.
 func (t *OnlineTrainer) Steps() int {
@@ -108,11 +112,26 @@ func (t *OnlineTrainer) sample(r *rng.Stream, s *OnlineStats) {
 			}
 		}
 		margin := b.total[2*i] - b.total[2*i+1]
-		t.preferred[i] = t.judge(margin, r)
+		t.preferred[i] = t.label(margin, r)
 		s.ScoresMargin += math.Abs(margin) / float64(len(t.preferred))
 	}
 	b.finish(t.source, t.ref)
 	s.Scores = mean(b.total)
+}
+
+// label is P of a pair, or the label drawn with it.
+func (t *OnlineTrainer) label(margin float64, r *rng.Stream) float64 {
+	p := t.judge.P(margin)
+	if t.noise > 0 {
+		p = float64((1-t.noise)*p) + float64(t.noise*(1-p))
+	}
+	if !t.judge.Draw {
+		return p
+	}
+	if r.Float64() < p {
+		return 1
+	}
+	return 0
 }
 
 // backward adds the gradient of the mean loss and returns it; on the first

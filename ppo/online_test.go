@@ -321,18 +321,31 @@ func TestOnlineStats(t *testing.T) {
 }
 
 func TestJudges(t *testing.T) {
-	r, sum := rng.New(1), 0.0
-	for range 20_000 {
-		sum += Judges[1].P(0.8, r) / 20_000
+	labeled := func(judge string, noise float64) *OnlineTrainer {
+		tr := NewOnline(online(func(c *OnlineConfig) { c.Judge = judge }), randomPolicy(t, small, 1), randomPolicy(t, small, 2), byPrompt{}, half)
+		tr.LabelNoise(noise)
+		return tr
 	}
-	near(t, "share of labels", sum, num.Sigmoid(0.8), 0.01)
-	for margin, want := range map[float64]float64{1: 1, -1: 0, 0: 0.5} {
-		near(t, "argmax", Judges[0].P(margin, nil), want, 0)
+	for _, noise := range []float64{0, 0.1} {
+		noisy := func(p float64) float64 { return (1-noise)*p + noise*(1-p) }
+		sample, sum := labeled("sample", noise), 0.0
+		for r, k := rng.New(1), 0; k < 20_000; k++ {
+			label := sample.label(0.8, r)
+			if label != 0 && label != 1 {
+				t.Fatalf("a label of %v", label)
+			}
+			sum += label / 20_000
+		}
+		near(t, "share of labels", sum, noisy(num.Sigmoid(0.8)), 0.012)
+		near(t, "probability", labeled("probability", noise).label(0.8, nil), noisy(num.Sigmoid(0.8)), 1e-15)
+		for margin, want := range map[float64]float64{0.1: 1, -0.1: 0, 0: 0.5} {
+			near(t, "argmax", labeled("argmax", noise).label(margin, nil), noisy(want), 1e-15)
+		}
 	}
 }
 
 func TestValidateOnline(t *testing.T) {
-	if n := len(field.All(OnlineConfig{BatchSize: 3, Judge: "x", LossType: "x", MixtureCoef: 2, Alpha: -1}.Validate())); n != 11 {
+	if n := len(field.All(OnlineConfig{BatchSize: 3, Judge: "x", LossType: "x", MixtureCoef: 2, Alpha: -1}.Validate())); n != 12 {
 		t.Errorf("%d problems", n)
 	}
 }

@@ -3,7 +3,6 @@ package ppo
 import (
 	"rlhfsim/internal/field"
 	"rlhfsim/internal/num"
-	"rlhfsim/internal/rng"
 )
 
 // OnlineConfig is a method that learns from comparisons of fresh samples; names
@@ -12,6 +11,7 @@ type OnlineConfig struct {
 	TotalEpisodes   int     `toml:"total_episodes"`    // responses sampled in all
 	BatchSize       int     `toml:"batch_size"`        // responses a step, two a prompt
 	SyncParamsEvery int     `toml:"sync_params_every"` // steps for which the sampling policy stays as it is
+	Labeler         string  `toml:"labeler"`           // whose scores are compared: "reward_model", or "raters"
 	Judge           string  `toml:"judge"`             // "argmax", "sample" or "probability"
 	LossType        string  `toml:"loss_type"`         // a key of OnlineLosses
 	Beta            float64 `toml:"beta"`              // β
@@ -25,20 +25,25 @@ type OnlineConfig struct {
 
 // DefaultOnline is online DPO, with a learning rate for tables.
 func DefaultOnline() OnlineConfig {
-	return OnlineConfig{TotalEpisodes: 25600, BatchSize: 128, SyncParamsEvery: 1, Judge: "argmax", LossType: "sigmoid",
+	return OnlineConfig{TotalEpisodes: 25600, BatchSize: 128, SyncParamsEvery: 1, Labeler: "reward_model", Judge: "argmax", LossType: "sigmoid",
 		Beta: 0.1, Alpha: 1e-5, MixtureCoef: 0.5, NumIterations: 1, LearningRate: 0.03, LRSchedulerType: "linear", MaxGradNorm: 1}
 }
 
+// labelers are who can compare two responses: the reward model, which was fitted to
+// comparisons once, or the people themselves, asked again for every pair.
+var labelers = []string{"reward_model", "raters"}
+
 // Judge says how two scores become the probability P that the first response is
-// the preferred one.
+// the preferred one; with Draw it is a label drawn with that probability.
 type Judge struct {
 	Name, Idea string
-	P          func(margin float64, r *rng.Stream) float64
+	P          func(margin float64) float64
+	Draw       bool
 }
 
 // Judges is the table of judges.
 var Judges = []Judge{
-	{"argmax", "the higher score wins, a tie is half a win (TRL)", func(m float64, _ *rng.Stream) float64 {
+	{"argmax", "the higher score wins, a tie is half a win (TRL)", func(m float64) float64 {
 		switch {
 		case m > 0:
 			return 1
@@ -46,14 +51,9 @@ var Judges = []Judge{
 			return 0
 		}
 		return 0.5
-	}},
-	{"sample", "one label drawn with probability σ(r_1 − r_2) (oat's bt_sample)", func(m float64, r *rng.Stream) float64 {
-		if r.Float64() < num.Sigmoid(m) {
-			return 1
-		}
-		return 0
-	}},
-	{"probability", "σ(r_1 − r_2) itself, as from infinitely many labels", func(m float64, _ *rng.Stream) float64 { return num.Sigmoid(m) }},
+	}, false},
+	{"sample", "one label drawn with probability σ(r_1 − r_2) (oat's bt_sample)", num.Sigmoid, true},
+	{"probability", "σ(r_1 − r_2) itself, as from infinitely many labels", num.Sigmoid, false},
 }
 
 // Validate reports every field that cannot stand.
@@ -63,6 +63,7 @@ func (c OnlineConfig) Validate() error {
 	k.Count("batch_size", c.BatchSize, 2, 1_000_000)
 	k.Require(c.BatchSize%2 == 0, "batch_size", c.BatchSize, "even: responses come in pairs")
 	k.Count("sync_params_every", c.SyncParamsEvery, 1, 1_000_000)
+	field.OneOf(&k, "labeler", c.Labeler, labelers)
 	field.OneOf(&k, "judge", c.Judge, names(Judges, func(j Judge) string { return j.Name }))
 	field.OneOf(&k, "loss_type", c.LossType, names(OnlineLosses, func(l OnlineLoss) string { return l.Name }))
 	k.Positive("beta", c.Beta)

@@ -21,8 +21,7 @@ var raftMethods = []Method{
 	{"best_of_n", "Best-of-n, distilled: learn the best of n samples of the SFT policy", "raft", func(c Config) any { return c.RAFT }, buildRaft},
 }
 
-// onlineMethods are the presets of ppo.OnlineMethods, configured by [online]. The
-// judge is the reward model, as for the other on-policy methods.
+// onlineMethods are the presets of ppo.OnlineMethods, configured by [online].
 func onlineMethods() []Method {
 	var out []Method
 	for _, m := range ppo.OnlineMethods {
@@ -32,8 +31,24 @@ func onlineMethods() []Method {
 }
 
 func buildOnline(s *Shared, c Config, pi *policy.Softmax) learner {
-	t := ppo.NewOnline(c.Online, pi, s.SFT, s.Scorer, s.World.Weights)
+	var labeler ppo.Scorer = s.Scorer
+	if c.Online.Labeler == "raters" {
+		labeler = raters{Rater{World: s.World, Temperature: s.Config.Labels.RaterTemperature}}
+	}
+	t := ppo.NewOnline(c.Online, pi, s.SFT, labeler, s.World.Weights)
+	if c.Online.Labeler == "raters" {
+		t.LabelNoise(s.Config.Labels.LabelNoise)
+	}
 	return newLearner(t.Steps(), t.Step)
+}
+
+// raters score by gold over their temperature T, so that the difference of two
+// scores is the log-odds of their preference, Bradley-Terry.
+type raters struct{ Rater }
+
+// Score is gold(x,y)/T.
+func (r raters) Score(x policy.Prompt, y policy.Response) float64 {
+	return r.World.Value(x, y) / r.Temperature
 }
 
 func buildGroup(s *Shared, c Config, pi *policy.Softmax) learner {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"rlhfsim/internal/num"
 	"rlhfsim/ppo"
 )
 
@@ -76,5 +77,32 @@ func TestGradientsOfGroupMethods(t *testing.T) {
 		if unbiased := m.Name == "rloo" || m.Name == "remax"; unbiased && bias > 2*floor {
 			t.Errorf("%s: bias %v, noise alone %v", m.Name, bias, floor)
 		}
+	}
+}
+
+// Labels by the raters themselves are not hacked: with few rankings behind the
+// reward model, online DPO reaches more gold when it asks people.
+func TestRatersCanLabelOnline(t *testing.T) {
+	c := smallConfig()
+	c.Labels.Rankings, c.Labels.LabelNoise, c.Objective.Beta, c.Online.Beta = 20, 0.1, 0.1, 0.1
+	s := mustShared(t, c, 1)
+	c.Online.Judge, c.Online.TotalEpisodes = "sample", 12_800
+	gold := map[string]float64{}
+	for _, labeler := range []string{"reward_model", "raters"} {
+		c.Online.Labeler = labeler
+		out, err := s.RunArm(context.Background(), Arm{Name: "a", Method: "online_dpo", Config: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gold[labeler] = out.Rows[len(out.Rows)-1].Get("exact/gold_reward")
+	}
+	if start := s.start().Gold; !(gold["raters"] > gold["reward_model"]+0.1 && gold["raters"] > start) {
+		t.Errorf("gold by labeler: %v, SFT %v", gold, s.start().Gold)
+	}
+	r := raters{Rater{World: s.World, Temperature: 2}}
+	y, z := s.Rankings[0].Responses[0], s.Rankings[0].Responses[1]
+	got, want := num.Sigmoid(r.Score(0, y)-r.Score(0, z)), r.Prefers(s.World.Value(0, y), s.World.Value(0, z))
+	if math.Abs(got-want) > 1e-15 {
+		t.Errorf("a rater prefers the first with probability %v, by scores %v", want, got)
 	}
 }
