@@ -14,6 +14,7 @@ type Batch struct {
 	ScoreDifference []float64 // r(x,y_w) − r(x,y_l)
 	Delta           float64   // δ, the running mean of the rewards
 	Lists           []List    // whole rankings
+	Tied            []bool    // the pairs that were called equal
 
 	Loss               []float64 // ℓ of each pair; L is their mean
 	DChosen, DRejected []float64 // ∂ℓ/∂Chosen, ∂ℓ/∂Rejected (n ∂L/∂Chosen where a loss couples the pairs)
@@ -24,7 +25,7 @@ type Batch struct {
 
 // NewBatch has room for n pairs.
 func NewBatch(n int) *Batch {
-	b := &Batch{leftOrder: make([]int, n), rightOrder: make([]int, n)}
+	b := &Batch{leftOrder: make([]int, n), rightOrder: make([]int, n), Tied: make([]bool, n)}
 	for _, column := range b.columns() {
 		*column = make([]float64, n)
 	}
@@ -41,7 +42,7 @@ func (b *Batch) resize(n int) {
 	for _, column := range b.columns() {
 		*column = (*column)[:n]
 	}
-	b.leftOrder, b.rightOrder = b.leftOrder[:n], b.rightOrder[:n]
+	b.leftOrder, b.rightOrder, b.Tied = b.leftOrder[:n], b.rightOrder[:n], b.Tied[:n]
 }
 
 func (b *Batch) clear() {
@@ -104,6 +105,20 @@ func ofPair(f func(chosen, rejected float64, c *Config) (loss, dc, dr float64)) 
 		for i := range b.Chosen {
 			chosen, rejected := b.LogRatios(i)
 			b.Loss[i], b.DChosen[i], b.DRejected[i] = f(chosen, rejected, c)
+		}
+	}
+}
+
+// ofTies makes a Loss of a function of h for clear preferences, and one for ties.
+func ofTies(preference, tie func(h float64, c *Config) (loss, slope float64)) func(*Batch, *Config) {
+	return func(b *Batch, c *Config) {
+		for i, tied := range b.Tied {
+			chosen, rejected := b.LogRatios(i)
+			of := preference
+			if tied {
+				of = tie
+			}
+			b.Loss[i], b.DChosen[i], b.DRejected[i] = split(of(chosen-rejected, c))
 		}
 	}
 }

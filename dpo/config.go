@@ -46,6 +46,8 @@ type Config struct {
 	RaoKupperNu       float64 `toml:"rao_kupper_nu"` // ν, at least 1
 	DavidsonNu        float64 `toml:"davidson_nu"`   // ν, at least 0
 
+	DropTies bool `toml:"drop_ties"` // leave out comparisons that raters called equal
+
 	LearningRate    float64 `toml:"learning_rate"`
 	LRSchedulerType string  `toml:"lr_scheduler_type"` // "constant", or "linear" to 0
 	NumTrainEpochs  int     `toml:"num_train_epochs"`
@@ -72,7 +74,7 @@ var (
 )
 
 // everyLoss are the fields that stand whatever the loss.
-var everyLoss = []string{"beta", "loss_type", "loss_weights", "learning_rate", "lr_scheduler_type", "num_train_epochs", "batch_size", "max_grad_norm"}
+var everyLoss = []string{"drop_ties", "beta", "loss_type", "loss_weights", "learning_rate", "lr_scheduler_type", "num_train_epochs", "batch_size", "max_grad_norm"}
 
 // Validate reports every field that cannot stand.
 func (c Config) Validate() error {
@@ -145,6 +147,24 @@ func (c Config) checkLossType(k *field.Checker) {
 		k.Require(c.LDAlpha == 1 || l.uses("ld_alpha"), "ld_alpha", c.LDAlpha, "1, because "+l.Name+" needs the log-probabilities of whole responses")
 	}
 	c.checkUnused(k, parts)
+}
+
+// UsesTies says whether the loss can learn from comparisons that were called
+// equal; why names what stands against it.
+func (c Config) UsesTies() (ok bool, why string) {
+	for _, name := range strings.Split(c.LossType, "+") {
+		switch l, _ := Find(name); {
+		case l.Needs&NeedRankings != 0:
+			return false, name + " needs rankings without ties"
+		case l.Needs&NeedTies == 0:
+			return false, name + " has no place for them"
+		case name == "rao_kupper" && c.RaoKupperNu == 1:
+			return false, "rao_kupper knows ties where rao_kupper_nu is above 1"
+		case name == "davidson" && c.DavidsonNu == 0:
+			return false, "davidson knows ties where davidson_nu is above 0"
+		}
+	}
+	return true, ""
 }
 
 // checkUnused reports fields that differ from their default and change nothing.

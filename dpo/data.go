@@ -12,12 +12,16 @@ import (
 type list struct {
 	prompt    policy.Prompt
 	responses []policy.Response
+	tied      bool
 }
 
-func listsOf(pairs []policy.Pair) []list {
-	lists := make([]list, len(pairs))
-	for i, p := range pairs {
-		lists[i] = list{p.Prompt, []policy.Response{p.Chosen, p.Rejected}}
+// listsOf takes pairs as they are, without the ties where they are to be dropped.
+func listsOf(pairs []policy.Pair, dropTies bool) []list {
+	lists := make([]list, 0, len(pairs))
+	for _, p := range pairs {
+		if !p.Tied || !dropTies {
+			lists = append(lists, list{p.Prompt, []policy.Response{p.Chosen, p.Rejected}, p.Tied})
+		}
 	}
 	return lists
 }
@@ -54,6 +58,7 @@ type pair struct {
 	shared                 int     // tokens that both have: the shorter one's length (LD-DPO)
 	refChosen, refRejected float64 // changed by syncReference only
 	scores                 float64 // r(x,y_w) − r(x,y_l), where REBEL asks for it
+	tied                   bool
 }
 
 // paths is a whole ranking in the same form.
@@ -83,7 +88,7 @@ func (t *Trainer) layPaths() {
 			rows = append(rows, at/int32(pi.Outcomes()))
 		}
 		chosen, rejected := all[0], all[len(all)-1]
-		t.pairs[i] = pair{chosen: chosen, rejected: rejected, rows: rows[start:len(rows):len(rows)], shared: min(len(chosen), len(rejected))}
+		t.pairs[i] = pair{chosen: chosen, rejected: rejected, rows: rows[start:len(rows):len(rows)], shared: min(len(chosen), len(rejected)), tied: l.tied}
 		if t.needs&NeedRankings != 0 {
 			t.ranked = append(t.ranked, paths{slices.Clone(all), make([]float64, len(all))})
 		}

@@ -28,7 +28,7 @@ type Stats struct {
 	Loss            float64
 	RewardsChosen   float64 // β log π/π_ref of the chosen responses; without a reference β log π, a sum or a mean as in the loss
 	RewardsRejected float64
-	Accuracy        float64 // share of pairs with the chosen implicit reward above the rejected, a tie is none
+	Accuracy        float64 // share of clear preferences with the chosen implicit reward above the rejected, equal ones are none
 	Margin          float64 // RewardsChosen − RewardsRejected
 	LogpsChosen     float64 // log π(y_w|x), nats per response
 	LogpsRejected   float64
@@ -97,7 +97,7 @@ func NewFrom(cfg Config, pi, ref *policy.Softmax, data Data) *Trainer {
 	if cfg.SyncRefModel {
 		t.ref = ref.Clone() // it will move, and the caller's must not
 	}
-	lists := listsOf(data.Pairs)
+	lists := listsOf(data.Pairs, cfg.DropTies)
 	if NewMixture(cfg, 0).Needs(&cfg)&NeedRankings != 0 {
 		lists = byWins(data.Rankings)
 	}
@@ -151,6 +151,7 @@ func (t *Trainer) gather(pairs []int) {
 		b.Chosen[k], b.Rejected[k] = sumLogP(pi.LogP, p.chosen, p.shared, t.cfg.LDAlpha), sumLogP(pi.LogP, p.rejected, p.shared, t.cfg.LDAlpha)
 		b.RefChosen[k], b.RefRejected[k] = p.refChosen, p.refRejected
 		b.ChosenLen[k], b.RejectedLen[k] = float64(len(p.chosen)), float64(len(p.rejected))
+		b.Tied[k] = p.tied
 	}
 	if t.needs&NeedRankings != 0 {
 		t.gatherLists(pairs)
@@ -209,7 +210,7 @@ func (t *Trainer) scatter(pairs []int) {
 // measure takes the means over the batch that Stats names. The entropies of all
 // rows cost a small share of the step's softmax, so they need no shortcut.
 func (t *Trainer) measure(pairs []int) (s Stats) {
-	b, scale, tokens := t.batch, 1/float64(len(pairs)), 0
+	b, scale, tokens, decided := t.batch, 1/float64(len(pairs)), 0, len(pairs)
 	rewards := t.loss.Parts[0].Reward
 	t.trainer.Policy.RowEntropies(t.entropy)
 	for k, i := range pairs {
@@ -218,7 +219,10 @@ func (t *Trainer) measure(pairs []int) (s Stats) {
 			chosen, rejected = rewards(b, k)
 		}
 		rewardChosen, rewardRejected := float64(t.cfg.Beta*chosen), float64(t.cfg.Beta*rejected)
-		if rewardChosen > rewardRejected {
+		switch {
+		case b.Tied[k]:
+			decided--
+		case rewardChosen > rewardRejected:
 			s.Accuracy++
 		}
 		s.Loss += b.Loss[k]
@@ -233,9 +237,10 @@ func (t *Trainer) measure(pairs []int) (s Stats) {
 		s.Entropy += own
 		tokens += len(rows)
 	}
-	for _, sum := range []*float64{&s.Loss, &s.RewardsChosen, &s.RewardsRejected, &s.LogpsChosen, &s.LogpsRejected, &s.Accuracy} {
+	for _, sum := range []*float64{&s.Loss, &s.RewardsChosen, &s.RewardsRejected, &s.LogpsChosen, &s.LogpsRejected} {
 		*sum = float64(*sum * scale)
 	}
+	s.Accuracy = float64(s.Accuracy * (1 / float64(max(1, decided))))
 	s.Margin = s.RewardsChosen - s.RewardsRejected
 	s.Entropy /= float64(tokens)
 	s.Delta, s.needs = b.Delta, t.needs

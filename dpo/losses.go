@@ -30,6 +30,7 @@ const (
 	NeedDelta                     // Batch.Delta, the running mean of the rewards
 	NeedScores                    // Batch.ScoreDifference, rewards of the responses
 	NeedRankings                  // Batch.Lists, whole rankings
+	NeedTies                      // Batch.Tied, which pairs were called equal
 )
 
 // The optional fields that several losses share.
@@ -102,15 +103,13 @@ var Losses = []Loss{
 	{"rebel", "REgression to RElative REward Based RL (Gao et al. 2024)",
 		"(βh − (r(x,y_w) − r(x,y_l)))², r the learned reward", usesTokens, NeedScores, rebel, nil},
 	{"rao_kupper", "DPO under the Rao-Kupper model of ties (Chen et al. 2024)",
-		"−log σ(βh − log ν)", with(usesTokens, "rao_kupper_nu"), 0,
-		ofPair(func(u, v float64, c *Config) (float64, float64, float64) {
-			return split(RaoKupper(u-v, c.Beta, c.RaoKupperNu))
-		}), nil},
+		"−log σ(βh − log ν), of a tie −log(ν² − 1) − log σ(βh − log ν) − log σ(−βh − log ν)", with(usesTokens, "rao_kupper_nu"), NeedTies,
+		ofTies(func(h float64, c *Config) (float64, float64) { return RaoKupper(h, c.Beta, c.RaoKupperNu) },
+			func(h float64, c *Config) (float64, float64) { return RaoKupperTie(h, c.Beta, c.RaoKupperNu) }), nil},
 	{"davidson", "DPO under Davidson's model of ties (Chen et al. 2024)",
-		"log(1 + e^{−βh} + 2ν e^{−βh/2})", with(usesTokens, "davidson_nu"), 0,
-		ofPair(func(u, v float64, c *Config) (float64, float64, float64) {
-			return split(Davidson(u-v, c.Beta, c.DavidsonNu))
-		}), nil},
+		"log(1 + e^{−βh} + 2ν e^{−βh/2}), of a tie the same + βh/2 − log 2ν", with(usesTokens, "davidson_nu"), NeedTies,
+		ofTies(func(h float64, c *Config) (float64, float64) { return Davidson(h, c.Beta, c.DavidsonNu) },
+			func(h float64, c *Config) (float64, float64) { return DavidsonTie(h, c.Beta, c.DavidsonNu) }), nil},
 	{"plackett_luce", "List-wise DPO on whole rankings (Rafailov et al. 2023, appendix A.3)",
 		"−Σ_k log [e^{s_k} / Σ_{j≥k} e^{s_j}], s = β log π/π_ref", usesReference, NeedRankings, plackettLuce, nil},
 	{"kto", "Kahneman-Tversky Optimisation (Ethayarajh et al. 2024)",

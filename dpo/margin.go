@@ -93,36 +93,6 @@ func RDPO(h, longer, beta, alpha float64) (loss, slope float64) {
 	return -num.LogSigmoid(z), float64(-beta * num.Sigmoid(-z))
 }
 
-// RaoKupper is DPO under the Rao-Kupper model of preferences with ties, of which
-// this is the likelihood of a clear preference (Chen et al. 2024, arXiv 2409.17431):
-//
-//	P(y_w ≻ y_l) = e^{r_w} / (e^{r_w} + ν e^{r_l}) = σ(z − log ν),  ν ≥ 1
-//	ℓ(h) = −log σ(z − log ν),  ℓ′(h) = −β σ(log ν − z)
-func RaoKupper(h, beta, nu float64) (loss, slope float64) {
-	z := float64(beta*h) - num.Log(nu)
-	return -num.LogSigmoid(z), float64(-beta * num.Sigmoid(-z))
-}
-
-// Davidson is DPO under Davidson's model of preferences with ties, again the
-// likelihood of a clear preference (Chen et al. 2024, arXiv 2409.17431):
-//
-//	P(y_w ≻ y_l) = 1 / (1 + e^−z + 2ν e^−z/2),  ν ≥ 0
-//	ℓ(h)  = log(1 + e^−z + 2ν e^−z/2)
-//	ℓ′(h) = −β (e^−z + ν e^−z/2) / (1 + e^−z + 2ν e^−z/2)
-//
-// For z < 0 both fractions are taken times e^z, so that nothing overflows.
-func Davidson(h, beta, nu float64) (loss, slope float64) {
-	z := float64(beta * h)
-	half := num.Exp(-max(z, -z) / 2) // e^−|z|/2
-	e, ties := float64(half*half), float64(2*float64(nu*half))
-	sum := 1 + (e + ties)
-	loss, lost := num.Log1p(e+ties), e+ties/2
-	if z < 0 {
-		loss, lost = loss-z, 1+ties/2
-	}
-	return loss, float64(-beta * (lost / sum))
-}
-
 // REBEL is the regression to relative rewards (Gao et al. 2024, arXiv 2404.16767,
 // with β = 1/η and π_ref the policy that wrote the responses):
 //

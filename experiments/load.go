@@ -362,7 +362,7 @@ func (l *loader) config(tree *node, method string) sim.Config {
 	if quiet.failed("world") {
 		return doc.Config // reported; what follows from a world half read would only confuse
 	}
-	for _, e := range field.All(doc.Config.Validate()) {
+	for _, e := range field.All(doc.Config.ValidateFor(method)) {
 		var notes []string
 		if e.Why != "" {
 			notes = append(notes, "why: "+e.Why)

@@ -103,6 +103,7 @@ var fieldNotes = map[string]topicNote{
 	"world.value.worth":                 {Formula: "worth[min(count, last)]", Source: ours, See: []string{"gold"}},
 	"world.value.count":                 {Source: ours, See: []string{"right answer", "wrong answer", "repeat", "length", "word group"}},
 	"labels.rater_temperature":          {Formula: "P(a above b) = σ((gold_a − gold_b)/T)", Source: "Plackett-Luce with temperature", See: []string{"rater", "exact/rater_agreement"}},
+	"labels.tie_nu":                     {Formula: "P(a ≻ b) = σ(d − log ν), P(a ~ b) = 1 − P(a ≻ b) − P(b ≻ a), d = (gold_a − gold_b)/T", Source: "Rao and Kupper 1967; Chen et al. 2024 (arXiv 2409.17431)", See: []string{"rao_kupper", "davidson", "dpo.drop_ties", "reward.drop_ties"}},
 	"labels.label_noise":                {Formula: "P(label says a) = (1−ε) p + ε (1−p)", Source: "AlpacaFarm: Dubois et al. 2023 (arXiv 2305.14387)", See: []string{"dpo.label_smoothing", "exact/rater_agreement"}},
 	"labels.responses_per_ranking":      {Formula: "K(K−1)/2 comparisons in a ranking", Source: "Ouyang et al. 2022 (arXiv 2203.02155), section 3.5", See: []string{"ranking", "Plackett-Luce"}},
 	"reward.center_rewards_coefficient": {Formula: "L = −log σ(r_w − r_l) + c (r_w + r_l)²", Source: "TRL RewardConfig", See: []string{"reward model"}},

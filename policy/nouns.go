@@ -28,15 +28,21 @@ type Demonstration struct {
 
 // Ranking is one rater's order of K responses to a prompt, best first.
 // Every order implies K(K−1)/2 comparisons; Reversed holds one flag for each,
-// in the order of Pairs, true where the rater's label was flipped by noise.
+// in the order of Pairs, true where the rater's label was flipped by noise. Tied
+// holds the same for comparisons that the rater called equal; nil: none.
 type Ranking struct {
 	Prompt    Prompt
 	Responses []Response
 	Reversed  []bool
+	Tied      []bool
 }
 
-// Comparison is one implied comparison of a ranking: indices into Responses.
-type Comparison struct{ Chosen, Rejected int }
+// Comparison is one implied comparison of a ranking: indices into Responses. In a
+// tie Chosen and Rejected say nothing.
+type Comparison struct {
+	Chosen, Rejected int
+	Tied             bool
+}
 
 // Comparisons appends the K(K−1)/2 comparisons of the ranking to dst, (0,1),
 // (0,2), …, (K−2,K−1), each reversed where Reversed says so.
@@ -48,6 +54,7 @@ func (r Ranking) Comparisons(dst []Comparison) []Comparison {
 			if n < len(r.Reversed) && r.Reversed[n] {
 				c.Chosen, c.Rejected = j, i
 			}
+			c.Tied = n < len(r.Tied) && r.Tied[n]
 			dst = append(dst, c)
 			n++
 		}
@@ -56,9 +63,11 @@ func (r Ranking) Comparisons(dst []Comparison) []Comparison {
 }
 
 // Pair is one comparison on its own: the form that DPO and its family train on.
+// In a tie Chosen and Rejected say nothing.
 type Pair struct {
 	Prompt           Prompt
 	Chosen, Rejected Response
+	Tied             bool
 }
 
 // Pairs lists the comparisons of all rankings in order. Comparisons of a
@@ -74,7 +83,7 @@ func Pairs(rankings []Ranking) []Pair {
 			if slices.Equal(chosen, rejected) {
 				continue
 			}
-			pairs = append(pairs, Pair{Prompt: r.Prompt, Chosen: chosen, Rejected: rejected})
+			pairs = append(pairs, Pair{Prompt: r.Prompt, Chosen: chosen, Rejected: rejected, Tied: c.Tied})
 		}
 	}
 	return pairs

@@ -312,10 +312,13 @@ func TestClipGradNorm(t *testing.T) {
 
 func TestRankingComparisonsAndPairs(t *testing.T) {
 	a, b, c := Response{0}, Response{1}, Response{2}
-	r := Ranking{Prompt: 1, Responses: []Response{a, b, c}, Reversed: []bool{false, true, false}}
-	want := []Comparison{{0, 1}, {2, 0}, {1, 2}}
+	r := Ranking{Prompt: 1, Responses: []Response{a, b, c}, Reversed: []bool{false, true, false}, Tied: []bool{false, false, true}}
+	want := []Comparison{{0, 1, false}, {2, 0, false}, {1, 2, true}}
 	if got := r.Comparisons(nil); !slices.Equal(got, want) {
 		t.Errorf("comparisons %v, want %v", got, want)
+	}
+	if pairs := Pairs([]Ranking{r}); pairs[1].Tied || !pairs[2].Tied {
+		t.Errorf("pairs %v", pairs)
 	}
 	same := Ranking{Responses: []Response{a, a, b}}
 	if got := Pairs([]Ranking{same}); len(got) != 2 || !slices.Equal(got[0].Rejected, b) {

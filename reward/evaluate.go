@@ -8,7 +8,7 @@ import (
 )
 
 // Evaluation is a model measured on rankings that it was not fitted to, each
-// comparison counting once.
+// comparison counting once; ties are left out.
 type Evaluation struct {
 	Loss     float64 // mean −log σ(r(chosen) − r(rejected))
 	Accuracy float64 // share with r(chosen) > r(rejected); equal scores count half
@@ -23,6 +23,9 @@ func Evaluate(m Scorer, rankings []policy.Ranking) Evaluation {
 	for _, r := range rankings {
 		compared = r.Comparisons(compared[:0])
 		for _, c := range compared {
+			if c.Tied {
+				continue
+			}
 			d := m.Score(r.Prompt, r.Responses[c.Chosen]) - m.Score(r.Prompt, r.Responses[c.Rejected])
 			e.N++
 			e.Loss -= num.LogSigmoid(d)
@@ -63,7 +66,7 @@ func Calibration(m Scorer, rankings []policy.Ranking, bins int) []Bin {
 		for _, c := range r.Comparisons(nil) {
 			a, b, actual := r.Responses[c.Chosen], r.Responses[c.Rejected], 1.0
 			order := slices.Compare(a, b)
-			if order == 0 {
+			if order == 0 || c.Tied {
 				continue
 			}
 			if order > 0 {

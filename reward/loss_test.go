@@ -16,7 +16,7 @@ func TestLossesOfTwoResponsesAreOne(t *testing.T) {
 	rankings := randomRankings(50, 2, 1, 3, m, 3)
 	var losses []float64
 	var gradients [][]float64
-	for _, kind := range LossTypes {
+	for _, kind := range LossTypes[:3] { // the others expect ties
 		tr := trainerAt(Config{LearningRate: 1e-3, BatchSize: 50, CenterRewardsCoefficient: 0.1, LossType: kind}, m, rankings)
 		losses = append(losses, tr.Step(rng.New(1)).Loss)
 		gradients = append(gradients, tr.grad)
@@ -93,6 +93,23 @@ func TestToldOrder(t *testing.T) {
 	}
 }
 
+// withTies calls comparisons of the judge's rankings ties as the loss's model has it.
+func withTies(rankings []policy.Ranking, judge *Linear, c Config) []policy.Ranking {
+	of := map[LossType]func(d, nu float64, tied bool) (float64, float64){RaoKupperLoss: RaoKupper, DavidsonLoss: Davidson}[c.LossType]
+	if of == nil {
+		return rankings
+	}
+	out, r := slices.Clone(rankings), rng.New(11, "ties")
+	for i, ranking := range out {
+		for _, pair := range ranking.Comparisons(nil) {
+			d := judge.Score(ranking.Prompt, ranking.Responses[pair.Chosen]) - judge.Score(ranking.Prompt, ranking.Responses[pair.Rejected])
+			clear, _ := of(d, c.TieNu, false)
+			out[i].Tied = append(out[i].Tied, r.Float64() >= num.Exp(-clear)/num.Sigmoid(d))
+		}
+	}
+	return out
+}
+
 // Fitted to rankings that a judge made by Plackett-Luce, every loss finds the judge.
 func TestEveryLossRecoversTheJudge(t *testing.T) {
 	judge := randomModelOf(Bigrams, 1, 3, 4)
@@ -102,7 +119,8 @@ func TestEveryLossRecoversTheJudge(t *testing.T) {
 	}
 	fresh := rng.New(9)
 	for _, loss := range LossTypes {
-		tr := fit(Config{Model: Bigrams, LossType: loss, LearningRate: 0.02, NumTrainEpochs: 10, BatchSize: 64}, 1, 3, rankings)
+		c := Config{Model: Bigrams, LossType: loss, TieNu: 1.5, LearningRate: 0.02, NumTrainEpochs: 10, BatchSize: 64}
+		tr := fit(c, 1, 3, withTies(rankings, judge, c))
 		r := rng.New(5)
 		for range tr.Steps() {
 			tr.Step(r)
@@ -116,5 +134,47 @@ func TestEveryLossRecoversTheJudge(t *testing.T) {
 		if off > 0.02 {
 			t.Errorf("%s: differences off by %v (mean square)", loss, off)
 		}
+	}
+}
+
+// The likelihoods of comparisons that may be ties: their verdicts add up to 1, and
+// the gradient of a ranking with ties is that of its loss.
+func TestLossesWithTies(t *testing.T) {
+	for _, d := range []float64{-800, -3, 0, 0.4, 90} {
+		for _, of := range []func(d, nu float64, tied bool) (float64, float64){RaoKupper, Davidson} {
+			win, _ := of(d, 1.6, false)
+			lose, _ := of(-d, 1.6, false)
+			tie, _ := of(d, 1.6, true)
+			if sum := num.Exp(-win) + num.Exp(-lose) + num.Exp(-tie); math.Abs(sum-1) > 1e-12 {
+				t.Errorf("at %v the verdicts have probability %v", d, sum)
+			}
+		}
+	}
+	for _, loss := range []LossType{RaoKupperLoss, DavidsonLoss, PairwiseLoss} {
+		rankings := randomRankings(4, 4, 2, 3, randomModelOf(Bigrams, 2, 3, 1), 1)
+		for i := range rankings {
+			rankings[i].Tied = []bool{false, true, false, true, false, i == 0}
+		}
+		checkGradient(t, string(loss), Config{Model: BagOfWords, LossType: loss, TieNu: 1.6, DropTies: loss == PairwiseLoss, LearningRate: 1e-3, NumTrainEpochs: 1, BatchSize: 4, CenterRewardsCoefficient: 0.05}, rankings)
+	}
+}
+
+// A ranking of ties alone teaches a loss that drops them nothing, and one that
+// uses them that all are equal.
+func TestRankingOfTies(t *testing.T) {
+	tied := []policy.Ranking{{Responses: []policy.Response{{0}, {1}}, Tied: []bool{true}}}
+	m := &Linear{Prompts: 1, Words: 2, Weight: []float64{2, -1}, Bias: []float64{0}}
+	dropped := trainerAt(Config{LearningRate: 0.1, BatchSize: 1, LossType: PairwiseLoss, DropTies: true}, m, tied)
+	if s := dropped.Step(rng.New(1)); s.Loss != 0 || s.GradNorm != 0 || s.Accuracy != 0.5 {
+		t.Errorf("dropped: %+v", s)
+	}
+	for _, loss := range []LossType{RaoKupperLoss, DavidsonLoss} {
+		tr := trainerAt(Config{LearningRate: 0.1, BatchSize: 1, LossType: loss, TieNu: 2}, m, tied)
+		if tr.Step(rng.New(1)); !(linear(tr).Weight[0] < 2 && linear(tr).Weight[1] > -1) {
+			t.Errorf("%s: a tie moved the weights to %v", loss, linear(tr).Weight)
+		}
+	}
+	if e := Evaluate(m, tied); e.N != 0 {
+		t.Errorf("a tie was evaluated: %+v", e)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	"rlhfsim/internal/field"
 	"rlhfsim/internal/rng"
@@ -30,7 +31,9 @@ import (
 type Config struct {
 	Model                    Kind     `toml:"model"`
 	LossType                 LossType `toml:"loss_type"`
-	Margin                   float64  `toml:"margin"` // of pairwise: how far the best must be above the worst; 0 = off
+	TieNu                    float64  `toml:"tie_nu"`    // ν of rao_kupper and davidson
+	DropTies                 bool     `toml:"drop_ties"` // leave out comparisons that raters called equal
+	Margin                   float64  `toml:"margin"`    // of pairwise: how far the best must be above the worst; 0 = off
 	LearningRate             float64  `toml:"learning_rate"`
 	NumTrainEpochs           int      `toml:"num_train_epochs"`
 	BatchSize                int      `toml:"batch_size"`                 // rankings a step
@@ -49,7 +52,7 @@ type Config struct {
 
 // Default suits some hundreds to thousands of rankings.
 func Default() Config {
-	return Config{Model: BagOfWords, LossType: PairwiseLoss, LearningRate: 0.05, NumTrainEpochs: 10, BatchSize: 16, WeightDecay: 0.01, MaxGradNorm: 1,
+	return Config{Model: BagOfWords, LossType: PairwiseLoss, TieNu: 2, LearningRate: 0.05, NumTrainEpochs: 10, BatchSize: 16, WeightDecay: 0.01, MaxGradNorm: 1,
 		HiddenSize: 8, CountCap: 3,
 		NumEnsemble: 1, Aggregate: MeanScore, UncertaintyCoef: 0.5}
 }
@@ -59,6 +62,7 @@ func (c Config) Validate() error {
 	var k field.Checker
 	field.OneOf(&k, "model", c.Model, Kinds)
 	field.OneOf(&k, "loss_type", c.LossType, LossTypes)
+	c.checkTies(&k)
 	k.NonNegative("margin", c.Margin)
 	k.Require(c.Margin == 0 || c.LossType == PairwiseLoss, "margin", c.Margin, "0 unless loss_type is \"pairwise\"")
 	k.Positive("learning_rate", c.LearningRate)
@@ -80,6 +84,25 @@ func (c Config) Validate() error {
 		k.Add(&field.Error{Field: "aggregate", Value: c.Aggregate, Allowed: "\"mean\" while num_ensemble is 1", Why: "one model has no disagreement to go by"})
 	}
 	return k.Err()
+}
+
+// UsesTies says whether the loss can learn from comparisons that were called equal.
+func (c Config) UsesTies() bool { return c.LossType == RaoKupperLoss || c.LossType == DavidsonLoss }
+
+// checkTies checks ν, and that ties are not to be dropped where they cannot be: a
+// ranking with a tie is no sequence of choices.
+func (c Config) checkTies(k *field.Checker) {
+	switch c.LossType {
+	case RaoKupperLoss:
+		k.Require(c.TieNu > 1 && c.TieNu <= 1e6, "tie_nu", c.TieNu, "above 1 and at most 1e+06 for rao_kupper")
+	case DavidsonLoss:
+		k.Require(c.TieNu > 0 && c.TieNu <= 1e6, "tie_nu", c.TieNu, "above 0 and at most 1e+06 for davidson")
+	default:
+		if standard := Default().TieNu; c.TieNu != standard {
+			k.Add(&field.Error{Field: "tie_nu", Value: c.TieNu, Allowed: fmt.Sprintf("left at %v", standard), Why: "only loss_type = \"rao_kupper\" and \"davidson\" use it"})
+		}
+	}
+	k.Require(!c.DropTies || c.LossType != PlackettLuceLoss && c.LossType != PickBestLoss, "drop_ties", c.DropTies, "false for "+string(c.LossType)+", which takes whole rankings")
 }
 
 // checkUnused reports fields of the network that differ from their default and
@@ -151,6 +174,9 @@ func New(cfg Config, m Model, rankings []policy.Ranking) *Trainer {
 	longest := 0
 	for _, r := range rankings {
 		compared := r.Comparisons(nil)
+		if cfg.DropTies {
+			compared = slices.DeleteFunc(compared, func(c policy.Comparison) bool { return c.Tied })
+		}
 		t.compared, t.order = append(t.compared, compared), append(t.order, told(len(r.Responses), compared))
 		longest = max(longest, len(r.Responses))
 	}
@@ -193,21 +219,58 @@ func (t *Trainer) rank(s *Stats, i int, weight float64) {
 		s.MinReward, s.MaxReward = min(s.MinReward, scores[k]), max(s.MaxReward, scores[k])
 		s.MeanReward += scores[k]
 	}
-	for _, c := range compared {
-		each := weight / float64(len(compared))
-		s.Margin += float64(each * (scores[c.Chosen] - scores[c.Rejected]))
-		if scores[c.Chosen] > scores[c.Rejected] {
-			s.Accuracy += each
-		}
-	}
+	t.agree(s, compared, scores, weight)
 	switch t.cfg.LossType {
 	case PlackettLuceLoss, PickBestLoss:
 		t.choose(s, i, scores, slope, weight)
+	case RaoKupperLoss, DavidsonLoss:
+		t.compareTied(s, compared, scores, slope, weight)
 	default:
 		t.compare(s, compared, scores, slope, weight)
 	}
 	for k, y := range ranking.Responses {
 		t.model.addGradient(t.grad, slope[k], ranking.Prompt, y)
+	}
+}
+
+// agree adds how far the model agrees with a ranking's clear comparisons; where
+// there is none, all was equal to the rater and the model counts as half right.
+func (t *Trainer) agree(s *Stats, compared []policy.Comparison, scores []float64, weight float64) {
+	clear := 0
+	for _, c := range compared {
+		if !c.Tied {
+			clear++
+		}
+	}
+	if clear == 0 {
+		s.Accuracy += weight / 2
+		return
+	}
+	each := weight / float64(clear)
+	for _, c := range compared {
+		if c.Tied {
+			continue
+		}
+		s.Margin += float64(each * (scores[c.Chosen] - scores[c.Rejected]))
+		if scores[c.Chosen] > scores[c.Rejected] {
+			s.Accuracy += each
+		}
+	}
+}
+
+// compareTied adds the loss of a ranking taken as comparisons of which some may
+// be ties.
+func (t *Trainer) compareTied(s *Stats, compared []policy.Comparison, scores, slope []float64, weight float64) {
+	of, each := RaoKupper, weight/float64(len(compared))
+	if t.cfg.LossType == DavidsonLoss {
+		of = Davidson
+	}
+	for _, c := range compared {
+		loss, d := of(scores[c.Chosen]-scores[c.Rejected], t.cfg.TieNu, c.Tied)
+		centring, pull := Centring(scores[c.Chosen], scores[c.Rejected], t.cfg.CenterRewardsCoefficient)
+		s.Loss += float64(each * (loss + centring))
+		slope[c.Chosen] += float64(each * (d + pull))
+		slope[c.Rejected] += float64(each * (pull - d))
 	}
 }
 

@@ -108,7 +108,7 @@ func TestGradientAgainstFiniteDifferences(t *testing.T) {
 	for _, kind := range Kinds {
 		for _, loss := range LossTypes {
 			for k := 2; k <= 9; k++ {
-				c := Config{LearningRate: 1e-3, NumTrainEpochs: 1, BatchSize: 5, CenterRewardsCoefficient: 0.05, LossType: loss}
+				c := Config{LearningRate: 1e-3, NumTrainEpochs: 1, BatchSize: 5, CenterRewardsCoefficient: 0.05, LossType: loss, TieNu: 2.5}
 				if loss == PairwiseLoss && k%2 == 1 {
 					c.Margin = 0.7
 				}
@@ -394,7 +394,7 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 	bad := Config{Model: "bag", LossType: "pairwize", Margin: -1, LearningRate: 0, NumTrainEpochs: -1, BatchSize: 0, WeightDecay: -1, CenterRewardsCoefficient: math.NaN(), MaxGradNorm: -1, Aggregate: "median", UncertaintyCoef: -1}
-	if n := len(field.All(bad.Validate())); n != 15 { // a margin also needs the pairwise loss, sizes of a network a network
+	if n := len(field.All(bad.Validate())); n != 16 { // a margin also needs the pairwise loss, ν one with ties, sizes of a network a network
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 	bad = Default()

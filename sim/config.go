@@ -87,6 +87,7 @@ type LabelsConfig struct {
 	ResponseSource      string  `toml:"response_source"`       // who wrote the ranked responses: "sft", "base" or "uniform"
 	RaterTemperature    float64 `toml:"rater_temperature"`     // T: P(a above b) = σ((gold_a − gold_b)/T)
 	LabelNoise          float64 `toml:"label_noise"`           // probability that a comparison is reversed
+	TieNu               float64 `toml:"tie_nu"`                // ν: raters call responses equal whose strengths differ by less, in the sense of Rao and Kupper; 1 = never
 }
 
 // ObjectiveConfig is the objective E[r] − β KL(π‖π_ref) that PPO and DPO share.
@@ -109,7 +110,7 @@ func Default() Config {
 		Policy:     policy.Default(),
 		Base:       BaseConfig{Lines: 4000, OnTopic: 0.2, Repeat: 0.15, Stop: 0.25, FitConfig: policy.DefaultFit()},
 		SFT:        SFTConfig{WriterTemperature: 1, FitConfig: policy.FitConfig{LearningRate: 0.02, NumTrainEpochs: 4, BatchSize: 8, MaxGradNorm: 1}},
-		Labels:     LabelsConfig{Rankings: 400, HeldOut: 400, ResponsesPerRanking: 4, ResponseSource: "sft", RaterTemperature: 1},
+		Labels:     LabelsConfig{Rankings: 400, HeldOut: 400, ResponsesPerRanking: 4, ResponseSource: "sft", RaterTemperature: 1, TieNu: 1},
 		Reward:     reward.Default(),
 		Objective:  ObjectiveConfig{Beta: 0.3},
 		PPO:        ppo.Default(),

@@ -98,7 +98,8 @@ func (s *Shared) diagnoseEstimate(estimateTo func([]float64, *rng.Stream), beta 
 
 // diagnoseDPO compares what DPO sees, the gradient over all its pairs, with that
 // of the population: endless pairs from the same writer and the same raters. It
-// needs every pair of responses, so it is there in small worlds only.
+// needs every pair of responses, so it is there in small worlds only, and for
+// raters who know no ties.
 //
 //	exact/population_loss       the sigmoid loss in expectation
 //	exact/gradient_norm         ‖∇L‖ of the population
@@ -110,7 +111,7 @@ func (s *Shared) diagnoseDPO(pi *policy.Softmax, c dpo.Config, pairs []policy.Pa
 		Prefers: func(x policy.Prompt, a, b policy.Response) float64 {
 			return rater.Prefers(s.World.Value(x, a), s.World.Value(x, b))
 		}}, maxPopulation)
-	if err != nil || len(pairs) == 0 {
+	if err != nil || len(pairs) == 0 || s.Config.Labels.TieNu > 1 {
 		return nil
 	}
 	truth, data := make([]float64, len(pi.LogP)), make([]float64, len(pi.LogP))

@@ -335,7 +335,7 @@ func (s *Shared) collect() {
 // their own, so that n rankings are the first n of any larger collection.
 func (s *Shared) rank(writer *policy.Chain, n int, purpose string) []policy.Ranking {
 	c := s.Config.Labels
-	rater := Rater{World: s.World, Temperature: c.RaterTemperature, LabelNoise: c.LabelNoise}
+	rater := Rater{World: s.World, Temperature: c.RaterTemperature, LabelNoise: c.LabelNoise, TieNu: c.TieNu}
 	prompts, responses, labels := s.stream("labels", purpose, "prompts"), s.stream("labels", purpose, "responses"), s.stream("labels", purpose, "judgements")
 	rankings := make([]policy.Ranking, n)
 	for i := range rankings {
@@ -353,7 +353,7 @@ func (s *Shared) rank(writer *policy.Chain, n int, purpose string) []policy.Rank
 func (s *Shared) fitReward(ctx context.Context) error {
 	c := s.Config
 	t := reward.NewEnsemble(c.Reward, s.view(), s.Rankings, s.stream("reward", "init"), s.stream("reward", "resamples"))
-	rater := Rater{World: s.World, Temperature: c.Labels.RaterTemperature, LabelNoise: c.Labels.LabelNoise}
+	rater := Rater{World: s.World, Temperature: c.Labels.RaterTemperature, LabelNoise: c.Labels.LabelNoise, TieNu: c.Labels.TieNu}
 	agreement := s.agreement(rater)
 	rows, err := train(ctx, "reward", newLearner(t.Steps(), t.Step), c.Evaluation.Every, s.stream("reward", "batches"),
 		func(row *Row, last bool) {

@@ -41,16 +41,18 @@ func (s *Shared) agreement(h Rater) []Metric {
 		return []Metric{{"exact/rater_agreement", a}, {"exact/accuracy_ceiling", c}}
 	}
 	r := s.stream("monte carlo", "agreement")
-	var agree, ceiling estimate
+	var agree, right, decided estimate
 	var a, b policy.Response
 	for range samples {
 		x := policy.Prompt(r.Categorical(s.World.Weights))
 		a, b = s.writer.Sample(a[:0], x, r), s.writer.Sample(b[:0], x, r)
-		p := h.Prefers(s.World.Value(x, a), s.World.Value(x, b))
-		agree.add(float64(p*p) + float64((1-p)*(1-p)))
-		ceiling.add(math.Max(p, 1-p))
+		var own verdicts
+		own.add(h, s.World.Value(x, a), s.World.Value(x, b), 1)
+		agree.add(own.agree)
+		right.add(own.right)
+		decided.add(own.clear)
 	}
-	return []Metric{{"mc/rater_agreement", agree.mean()}, {"mc/rater_agreement_se", agree.se()}, {"mc/accuracy_ceiling", ceiling.mean()}, {"mc/accuracy_ceiling_se", ceiling.se()}}
+	return []Metric{{"mc/rater_agreement", agree.mean()}, {"mc/rater_agreement_se", agree.se()}, {"mc/accuracy_ceiling", right.mean() / decided.mean()}, {"mc/accuracy_ceiling_se", right.se() / decided.mean()}}
 }
 
 // estimate is a running mean with its standard error.

@@ -1,10 +1,12 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"rlhfsim/dpo"
 	"rlhfsim/internal/field"
 	"rlhfsim/policy"
 	"rlhfsim/reward"
@@ -50,6 +52,7 @@ func (c Config) Validate() error {
 	c.Labels.validate(&k)
 	k.Under("reward", c.Reward.Validate())
 	c.validateCounts(&k)
+	c.validateTies(&k)
 	k.Positive("objective.beta", c.Objective.Beta)
 	k.Under("ppo", c.PPO.Validate())
 	k.Under("grpo", c.GRPO.Validate())
@@ -64,6 +67,27 @@ func (c Config) Validate() error {
 		c.validateBestOfN(&k)
 	}
 	return k.Err()
+}
+
+// ValidateFor is Validate and what the method of an arm asks for besides.
+func (c Config) ValidateFor(method string) error {
+	var k field.Checker
+	if ties, why := c.DPO.UsesTies(); method == "dpo" && c.Labels.TieNu > 1 && !ties && !c.DPO.DropTies {
+		k.Add(&field.Error{Field: "labels.tie_nu", Value: c.Labels.TieNu, Allowed: fmt.Sprintf("1 with dpo.loss_type = %q", c.DPO.LossType),
+			Why: why, Help: "dpo.loss_type = \"rao_kupper\" or \"davidson\" uses ties, and dpo.drop_ties = true leaves them out"})
+	}
+	if l, _ := dpo.Find(c.DPO.LossType); method == "dpo" && l.Needs&dpo.NeedRankings != 0 && c.DPO.DropTies {
+		k.Add(&field.Error{Field: "dpo.drop_ties", Value: true, Allowed: "false for " + l.Name + ", which takes whole rankings"})
+	}
+	return errors.Join(c.Validate(), k.Err())
+}
+
+// validateTies refuses ties that the reward model cannot use.
+func (c Config) validateTies(k *field.Checker) {
+	if c.Labels.TieNu > 1 && !c.Reward.UsesTies() && !c.Reward.DropTies {
+		k.Add(&field.Error{Field: "labels.tie_nu", Value: c.Labels.TieNu, Allowed: fmt.Sprintf("1 with reward.loss_type = %q", c.Reward.LossType),
+			Why: "it has no place for ties", Help: "reward.loss_type = \"rao_kupper\" or \"davidson\" uses ties, and with \"pairwise\" reward.drop_ties = true leaves them out"})
+	}
 }
 
 func (w WorldConfig) validate(k *field.Checker) {
@@ -172,6 +196,7 @@ func (l LabelsConfig) validate(k *field.Checker) {
 	k.Count("labels.responses_per_ranking", l.ResponsesPerRanking, 2, 9)
 	field.OneOf(k, "labels.response_source", l.ResponseSource, responseSources)
 	k.Positive("labels.rater_temperature", l.RaterTemperature)
+	k.Range("labels.tie_nu", l.TieNu, 1, 1e6)
 	if !(l.LabelNoise >= 0 && l.LabelNoise < 0.5) {
 		k.Add(&field.Error{Field: "labels.label_noise", Value: l.LabelNoise, Allowed: "at least 0 and below 0.5",
 			Why: "at 0.5 a label carries no information; above it the labels point the wrong way"})

@@ -188,6 +188,7 @@ type Rater struct {
 	World       *World
 	Temperature float64 // T: P(a above b) = σ((gold_a − gold_b)/T)
 	LabelNoise  float64 // probability that each implied comparison is reversed
+	TieNu       float64 // ν: above 1, comparisons may be ties
 }
 
 // Rank orders responses to x by Plackett-Luce: the best is chosen with
@@ -205,7 +206,22 @@ func (h Rater) Rank(x policy.Prompt, responses []policy.Response, r *rng.Stream)
 	for range n * (n - 1) / 2 {
 		out.Reversed = append(out.Reversed, r.Float64() < h.LabelNoise)
 	}
+	if h.TieNu > 1 {
+		out.Tied = h.ties(out, r)
+	}
 	return out
+}
+
+// ties draws which comparisons of a ranking its rater calls equal, so that each is
+// a Rao-Kupper comparison: what stands above is preferred all the same with
+// probability P_ν(a ≻ b)/P_1(a ≻ b).
+func (h Rater) ties(ranking policy.Ranking, r *rng.Stream) (tied []bool) {
+	for _, c := range (policy.Ranking{Responses: ranking.Responses}).Comparisons(nil) {
+		d := (h.World.Value(ranking.Prompt, ranking.Responses[c.Chosen]) - h.World.Value(ranking.Prompt, ranking.Responses[c.Rejected])) / h.Temperature
+		clear := num.Exp(num.LogSigmoid(d-num.Log(h.TieNu)) - num.LogSigmoid(d))
+		tied = append(tied, r.Float64() >= clear)
+	}
+	return tied
 }
 
 // choice is the probability that each of the responses is named best.
@@ -221,8 +237,21 @@ func (h Rater) choice(x policy.Prompt, responses []policy.Response) []float64 {
 	return scores
 }
 
-// Prefers is the probability that a rater's label puts value a above value b,
-// reversals included.
+// label is the probability that a rater's label puts value a above value b, that
+// it puts b above a, and that it is a tie, reversals included.
+func (h Rater) label(a, b float64) (win, lose, tie float64) {
+	if h.TieNu <= 1 {
+		p := h.Prefers(a, b)
+		return p, 1 - p, 0
+	}
+	d, threshold := (a-b)/h.Temperature, num.Log(h.TieNu)
+	p, q := num.Sigmoid(d-threshold), num.Sigmoid(-d-threshold)
+	win, lose = float64((1-h.LabelNoise)*p)+float64(h.LabelNoise*q), float64((1-h.LabelNoise)*q)+float64(h.LabelNoise*p)
+	return win, lose, max(0, 1-p-q)
+}
+
+// Prefers is the probability that the label of a rater who knows no ties puts
+// value a above value b, reversals included.
 func (h Rater) Prefers(a, b float64) float64 {
 	p := num.Sigmoid((a - b) / h.Temperature)
 	return float64((1-h.LabelNoise)*p) + float64(h.LabelNoise*(1-p))
@@ -230,20 +259,35 @@ func (h Rater) Prefers(a, b float64) float64 {
 
 // Agreement is exact: over two independent responses of a policy to the same
 // prompt, the probability that two raters give the same label,
-// E[p² + (1−p)²], and the accuracy of a perfect judge against one rater's
-// label, E[max(p, 1−p)]. Identical values are a coin toss for both.
+// E[p² + (1−p)²] and the same with ties, and the accuracy of a perfect judge
+// against one rater's clear label, E[max(p, 1−p)]. Identical values are a coin
+// toss for both.
 func (h Rater) Agreement(d policy.Distribution) (agreement, ceiling float64) {
+	clear := 0.0
 	for x, weight := range h.World.Weights {
-		a, c := 0.0, 0.0
+		var own verdicts
 		for i, pi := range d.Probs[x] {
 			for j, pj := range d.Probs[x] {
-				p := h.Prefers(d.Values[x][i], d.Values[x][j])
-				a += float64(float64(pi*pj) * (float64(p*p) + float64((1-p)*(1-p))))
-				c += float64(float64(pi*pj) * math.Max(p, 1-p))
+				own.add(h, d.Values[x][i], d.Values[x][j], float64(pi*pj))
 			}
 		}
-		agreement += float64(weight * a)
-		ceiling += float64(weight * c)
+		agreement += float64(weight * own.agree)
+		ceiling += float64(weight * own.right)
+		clear += float64(weight * own.clear)
+	}
+	if h.TieNu > 1 {
+		ceiling /= clear
 	}
 	return agreement, ceiling
+}
+
+// verdicts are sums over pairs of values: how likely two raters agree, that a
+// perfect judge is right about a clear label, and that the label is clear.
+type verdicts struct{ agree, right, clear float64 }
+
+func (v *verdicts) add(h Rater, a, b, mass float64) {
+	win, lose, tie := h.label(a, b)
+	v.agree += float64(mass * (float64(win*win) + float64(lose*lose) + float64(tie*tie)))
+	v.right += float64(mass * math.Max(win, lose))
+	v.clear += float64(mass * (win + lose))
 }

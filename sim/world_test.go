@@ -10,6 +10,7 @@ import (
 	"rlhfsim/internal/num"
 	"rlhfsim/internal/rng"
 	"rlhfsim/policy"
+	"rlhfsim/reward"
 )
 
 // smallConfig is a world of two prompts and seven words that trains in
@@ -283,5 +284,82 @@ func TestSaysIsTheProbabilityOfAnySuchWord(t *testing.T) {
 	none := 1.0/8 + 5.0/64 + 25.0/512 + 125.0/512
 	if got := w.Says(&p.Chain, "harm"); math.Abs(got-(1-none)) > 1e-12 {
 		t.Errorf("says harm with probability %v, want %v", got, 1-none)
+	}
+}
+
+// Raters who call ties: every comparison of a ranking is one of Rao and Kupper's,
+// and what is said of their agreement follows from that.
+func TestRatersCallTies(t *testing.T) {
+	s := mustShared(t, smallConfig(), 1)
+	h := Rater{World: s.World, Temperature: 1.5, TieNu: 3}
+	y := []policy.Response{s.Rankings[0].Responses[0], s.Rankings[1].Responses[1], nil}
+	r := s.stream("test", "ties")
+	var tied, above, agree estimate
+	win, lose, tie := h.label(s.World.Value(0, y[0]), s.World.Value(0, y[2]))
+	if math.Abs(win+lose+tie-1) > 1e-15 || tie <= 0 {
+		t.Fatalf("%v + %v + %v", win, lose, tie)
+	}
+	verdict := func() (first, equal float64) {
+		ranking := h.Rank(0, y, r)
+		for _, c := range ranking.Comparisons(nil) {
+			a, b := ranking.Responses[c.Chosen], ranking.Responses[c.Rejected]
+			if len(a) > 0 && len(b) > 0 || slices.Equal(a, y[1]) || slices.Equal(b, y[1]) { // not the pair asked about
+				continue
+			}
+			if c.Tied {
+				return 0, 1
+			}
+			if slices.Equal(a, y[0]) {
+				return 1, 0
+			}
+		}
+		return 0, 0
+	}
+	for range 20_000 {
+		a, equal := verdict()
+		b, again := verdict()
+		tied.add(equal)
+		above.add(a)
+		same := 0.0
+		if a == b && equal == again {
+			same = 1
+		}
+		agree.add(same)
+	}
+	var v verdicts
+	v.add(h, s.World.Value(0, y[0]), s.World.Value(0, y[2]), 1)
+	for name, c := range map[string]struct {
+		got  estimate
+		want float64
+	}{"ties": {tied, tie}, "first preferred": {above, win}, "agreement": {agree, v.agree}} {
+		if math.Abs(c.got.mean()-c.want) > 4.5*c.got.se() {
+			t.Errorf("%s: %v ± %v, exactly %v", name, c.got.mean(), c.got.se(), c.want)
+		}
+	}
+}
+
+// A loss that has no place for ties refuses raters who call them.
+func TestTiesAreRefusedWhereTheyCannotBeUsed(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Config)
+		method string
+		fields int
+	}{
+		"pairwise and sigmoid": {func(c *Config) {}, "dpo", 2},
+		"pairwise":             {func(c *Config) {}, "ppo", 1},
+		"dropped":              {func(c *Config) { c.Reward.DropTies, c.DPO.DropTies = true, true }, "dpo", 0},
+		"used": {func(c *Config) {
+			c.Reward.LossType, c.DPO.LossType = reward.RaoKupperLoss, "davidson"
+		}, "dpo", 0},
+		"rankings": {func(c *Config) {
+			c.Reward.LossType, c.Reward.DropTies, c.DPO.LossType, c.DPO.DropTies = reward.PickBestLoss, true, "plackett_luce", true
+		}, "dpo", 2},
+	} {
+		config := smallConfig()
+		config.Labels.TieNu = 2
+		c.change(&config)
+		if problems := field.All(config.ValidateFor(c.method)); len(problems) != c.fields {
+			t.Errorf("%s: %v", name, problems)
+		}
 	}
 }
