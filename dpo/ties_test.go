@@ -100,3 +100,22 @@ func TestUsesTies(t *testing.T) {
 		}
 	}
 }
+
+// Where raters call ties as the model says, the loss is least where the margin is
+// the difference of their rewards.
+func TestPopulationOptimumWithTies(t *testing.T) {
+	const beta, nu = 0.4, 2.5
+	type side func(h, beta, nu float64) (loss, slope float64)
+	for name, model := range map[string][2]side{"rao_kupper": {RaoKupper, RaoKupperTie}, "davidson": {Davidson, DavidsonTie}} {
+		clear, tie := model[0], model[1]
+		for _, reward := range []float64{-2, 0, 0.7, 3} {
+			h := reward / beta
+			win, up := clear(h, beta, nu)
+			lose, down := clear(-h, beta, nu)
+			draw, pull := tie(h, beta, nu)
+			if slope := float64(num.Exp(-win)*up) - float64(num.Exp(-lose)*down) + float64(num.Exp(-draw)*pull); math.Abs(slope) > 1e-15 {
+				t.Errorf("%s: the expected loss has slope %v at the reward difference %v", name, slope, reward)
+			}
+		}
+	}
+}
