@@ -82,12 +82,25 @@ func RunCommand(ctx context.Context, e *Experiment, o RunOptions) error {
 		return ErrCells
 	}
 	if err != nil {
-		return err
+		return goesOn(err, o.Dir)
 	}
-	if err := r.finish(o, started); err != nil {
-		return err
+	if err := r.finish(ctx, o, started); err != nil {
+		if errors.Is(err, ErrStopped) {
+			fmt.Fprintf(o.Stderr, "all %d cells are done and kept in %s, tables and figures are not all written; the same command writes them\n", bar.total, o.Dir)
+			return err
+		}
+		return goesOn(err, o.Dir)
 	}
 	return r.tell(o, time.Since(started))
+}
+
+// goesOn says what becomes of a run that the file system stopped.
+func goesOn(err error, dir string) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("%w; finished cells are kept in %s, and the same command goes on from there", err, dir)
+	}
+	return err
 }
 
 func dryRun(e *Experiment, o RunOptions) error {
@@ -167,9 +180,12 @@ func reason(err error) error {
 
 // finish writes everything but the cells, and removes what an earlier run left
 // behind that is no part of this one.
-func (r *Run) finish(o RunOptions, started time.Time) error {
+func (r *Run) finish(ctx context.Context, o RunOptions, started time.Time) error {
 	ours := map[string]bool{}
 	write := func(out output) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		ours[out.name] = true
 		path := filepath.Join(o.Dir, filepath.FromSlash(out.name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {

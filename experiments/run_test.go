@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rlhfsim/internal/safetensors"
 	"rlhfsim/policy"
@@ -332,5 +333,19 @@ func TestRewardModelsAreReadBack(t *testing.T) {
 				t.Error("a missing tensor was not noticed")
 			}
 		})
+	}
+}
+
+// Ctrl-C while tables and figures are written stops that too.
+func TestStoppingWhileWriting(t *testing.T) {
+	dir := t.TempDir()
+	r, _ := quickRun(t, dir, 2, "seeds=1")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(ErrStopped)
+	if err := r.finish(ctx, RunOptions{Dir: dir}, time.Now()); !errors.Is(err, ErrStopped) {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "run.json")); err == nil {
+		t.Error("a run that was stopped says that it is done")
 	}
 }
