@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -261,4 +262,14 @@ func FuzzLoad(f *testing.F) {
 			t.Fatal("the resolved file means something else")
 		}
 	})
+}
+
+// What every arm and every point of a grid meets again is said once, also where one
+// value has several things wrong with it.
+func TestProblemsAreToldOnce(t *testing.T) {
+	e, err := Load("chapter", []string{`reward.counts=["polit","length"]`})
+	var all Problems
+	if e != nil || !errors.As(err, &all) || len(all) != 2 {
+		t.Errorf("%v", err)
+	}
 }

@@ -155,5 +155,14 @@ func (r *reporter) err() error {
 	slices.SortStableFunc(sorted, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.at.file, b.at.file), cmp.Compare(a.at.line, b.at.line), cmp.Compare(a.at.col, b.at.col))
 	})
-	return Problems(slices.CompactFunc(sorted, func(a, b Problem) bool { return a.at == b.at && a.Message == b.Message }))
+	type same struct {
+		at      place
+		message string
+	}
+	seen := map[same]bool{} // a grid or several arms meet the same problem again
+	return Problems(slices.DeleteFunc(sorted, func(p Problem) bool {
+		again := seen[same{p.at, p.Message}]
+		seen[same{p.at, p.Message}] = true
+		return again
+	}))
 }

@@ -71,10 +71,11 @@ func (c Config) Validate() error {
 	k.NonNegative("weight_decay", c.WeightDecay)
 	k.NonNegative("center_rewards_coefficient", c.CenterRewardsCoefficient)
 	k.NonNegative("max_grad_norm", c.MaxGradNorm)
-	if c.Model == MLP {
+	switch c.Model {
+	case MLP:
 		k.Count("hidden_size", c.HiddenSize, 1, 1000)
 		k.Count("count_cap", c.CountCap, 1, 64)
-	} else {
+	case BagOfWords, Bigrams:
 		c.checkUnused(&k)
 	}
 	k.Count("num_ensemble", c.NumEnsemble, 1, 100)
@@ -97,7 +98,7 @@ func (c Config) checkTies(k *field.Checker) {
 		k.Require(c.TieNu > 1 && c.TieNu <= 1e6, "tie_nu", c.TieNu, "above 1 and at most 1e+06 for rao_kupper")
 	case DavidsonLoss:
 		k.Require(c.TieNu > 0 && c.TieNu <= 1e6, "tie_nu", c.TieNu, "above 0 and at most 1e+06 for davidson")
-	default:
+	case PairwiseLoss, PlackettLuceLoss, PickBestLoss:
 		if standard := Default().TieNu; c.TieNu != standard {
 			k.Add(&field.Error{Field: "tie_nu", Value: c.TieNu, Allowed: fmt.Sprintf("left at %v", standard), Why: "only loss_type = \"rao_kupper\" and \"davidson\" use it"})
 		}

@@ -394,7 +394,7 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 	bad := Config{Model: "bag", LossType: "pairwize", Margin: -1, LearningRate: 0, NumTrainEpochs: -1, BatchSize: 0, WeightDecay: -1, CenterRewardsCoefficient: math.NaN(), MaxGradNorm: -1, Aggregate: "median", UncertaintyCoef: -1}
-	if n := len(field.All(bad.Validate())); n != 16 { // a margin also needs the pairwise loss, ν one with ties, sizes of a network a network
+	if n := len(field.All(bad.Validate())); n != 13 { // a margin also needs the pairwise loss
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 	bad = Default()
