@@ -350,11 +350,29 @@ func TestValidateOnline(t *testing.T) {
 	}
 }
 
+// benchmarkOnline is a method on a world of the chapter's size.
+func benchmarkOnline(t testing.TB, m OnlineMethod, episodes int) *OnlineTrainer {
+	like, c := benchmarkTrainer(t, episodes), m.Defaults
+	c.BatchSize, c.SyncParamsEvery = episodes, max(1, c.SyncParamsEvery/10)
+	return NewOnline(c, like.policy.Policy, like.ref, like.reward, like.weights)
+}
+
+func BenchmarkOnlineStep(b *testing.B) {
+	for _, m := range OnlineMethods {
+		b.Run(m.Name, func(b *testing.B) {
+			tr, r := benchmarkOnline(b, m, 128), rng.New(2)
+			b.ReportAllocs()
+			for b.Loop() {
+				tr.Step(r)
+			}
+			b.ReportMetric(float64(b.N*128)/b.Elapsed().Seconds(), "episodes/s")
+		})
+	}
+}
+
 func TestOnlineStepAllocatesNothing(t *testing.T) {
 	for _, m := range OnlineMethods {
-		like, c := benchmarkTrainer(t, 32), m.Defaults
-		c.BatchSize, c.SyncParamsEvery = 32, max(1, c.SyncParamsEvery/10)
-		tr, r := NewOnline(c, like.policy.Policy, like.ref, like.reward, like.weights), rng.New(1)
+		tr, r := benchmarkOnline(t, m, 32), rng.New(1)
 		tr.Step(r)
 		if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
 			t.Errorf("%s: %v allocations a step", m.Name, n)

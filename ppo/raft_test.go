@@ -127,3 +127,32 @@ func TestRaftValidateAndStats(t *testing.T) {
 		t.Errorf("%v allocations a step", n)
 	}
 }
+
+func benchmarkRaft(t testing.TB, from string, episodes int) *Raft {
+	like, c := benchmarkTrainer(t, episodes), DefaultRaft()
+	c.BatchSize, c.SampleFrom = episodes, from
+	return NewRaft(c, like.policy.Policy, like.ref, like.reward, like.weights)
+}
+
+func BenchmarkRaftStep(b *testing.B) {
+	for _, from := range []string{"policy", "reference"} {
+		b.Run(from, func(b *testing.B) {
+			tr, r := benchmarkRaft(b, from, 128), rng.New(2)
+			b.ReportAllocs()
+			for b.Loop() {
+				tr.Step(r)
+			}
+			b.ReportMetric(float64(b.N*128)/b.Elapsed().Seconds(), "episodes/s")
+		})
+	}
+}
+
+func TestRaftStepAllocatesNothing(t *testing.T) {
+	for _, from := range []string{"policy", "reference"} {
+		tr, r := benchmarkRaft(t, from, 32), rng.New(1)
+		tr.Step(r)
+		if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
+			t.Errorf("%s: %v allocations a step", from, n)
+		}
+	}
+}

@@ -54,12 +54,16 @@ func (s ascentStats) All() iter.Seq2[string, float64] {
 }
 
 func buildExact(s *Shared, c Config, pi *policy.Softmax) learner {
+	return newLearner(c.Exact.NumSteps, newAscent(s, c, pi).step)
+}
+
+func newAscent(s *Shared, c Config, pi *policy.Softmax) *ascent {
 	a := &ascent{cfg: c.Exact, evaluator: s.evaluator, gradient: s.evaluator.NewGradient(), trainer: policy.NewTrainer(pi, c.Exact.MaxGradNorm),
 		objective: s.proxy.objective(&s.SFT.Chain, c.Objective.Beta)}
 	if c.Exact.Reward == "gold" {
 		a.objective.Additive, a.objective.Counts = nil, s.gold
 	}
-	return newLearner(c.Exact.NumSteps, a.step)
+	return a
 }
 
 func (a *ascent) step(*rng.Stream) ascentStats {

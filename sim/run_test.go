@@ -310,3 +310,16 @@ func TestVariantsRunThroughAllStages(t *testing.T) {
 		})
 	}
 }
+
+func TestAscentAllocatesNothing(t *testing.T) {
+	for _, reward := range []string{"proxy", "gold"} {
+		c := smallConfig()
+		c.Exact.Reward = reward
+		s := mustShared(t, c, 1)
+		a := newAscent(s, c, s.SFT.Clone())
+		a.step(nil)
+		if n := testing.AllocsPerRun(20, func() { a.step(nil) }); n != 0 {
+			t.Errorf("%s: %v allocations a step", reward, n)
+		}
+	}
+}
