@@ -333,55 +333,59 @@ func (d *Document) orpo(r *node) {
 	}
 }
 
-// fromLogits is get_batch_loss_metrics of CPOTrainer and ORPOTrainer: whole losses
-// from logits [2B][T][V], where position t predicts token t+1.
-func (d *Document) fromLogits(r *node) {
-	in, c := r.theCase(), Default()
-	labels := in.floats("labels", -1)
-	ids, mask, logits := in.floats("input_ids", len(labels)), in.floats("attention_mask", len(labels)), in.floats("logits", -1)
-	rows, ok := in.get("labels").([]any)
-	if d.err != nil || !ok || len(rows) == 0 || len(rows)%2 != 0 {
+// sequences are 2B tokenised responses with the logits of a language model, chosen
+// ones first: logits [2B][T][V], where position t predicts token t+1.
+type sequences struct {
+	n, width, words           int
+	logits, labels, ids, mask []float64
+}
+
+func (d *Document) sequences(in *node) (q sequences, ok bool) {
+	q.labels = in.floats("labels", -1)
+	q.ids, q.mask, q.logits = in.floats("input_ids", len(q.labels)), in.floats("attention_mask", len(q.labels)), in.floats("logits", -1)
+	rows, _ := in.get("labels").([]any)
+	if d.err != nil || len(rows) == 0 || len(rows)%2 != 0 || len(q.labels) < len(rows) {
 		d.fail(in.path, "not 2B rows of labels")
-		return
+		return q, false
 	}
-	n, width := len(rows)/2, len(labels)/len(rows)
-	words := len(logits) / len(labels)
-	if width*len(rows) != len(labels) || words*len(labels) != len(logits) {
+	q.n, q.width, q.words = len(rows)/2, len(q.labels)/len(rows), len(q.logits)/len(q.labels)
+	if q.width*len(rows) != len(q.labels) || q.words*len(q.labels) != len(q.logits) {
 		d.fail(in.path, "not logits [2B][T][V] and labels [2B][T]")
 	}
-	for i := range labels {
-		in.whole("labels", max(labels[i], 0), 0, words)
-		in.whole("input_ids", ids[i], 0, words)
+	for i := range q.labels {
+		in.whole("labels", max(q.labels[i], 0), 0, q.words)
+		in.whole("input_ids", q.ids[i], 0, q.words)
 	}
-	if d.err != nil {
-		return
-	}
-	c.Beta, c.CPOAlpha, c.SimPOGamma = r.number("beta", c.Beta), r.number("cpo_alpha", 1), r.number("simpo_gamma", c.SimPOGamma)
-	c.LabelSmoothing, c.Alpha = r.number("label_smoothing", 0), r.number("alpha", 0)
-	p, logp := make([]float64, len(logits)), make([]float64, len(logits))
-	num.SoftmaxRows(p, logp, logits, words)
+	return q, d.err == nil
+}
 
-	// A path for each response: the entries of logp that say its tokens. ORPO's
-	// likelihood term reads prompt and response.
-	paths, whole := make([][]int32, 2*n), make([][]int32, 2*n)
-	for i := range labels {
-		if i%width == 0 {
+// paths are, for each sequence, the entries of the log-probabilities that say the
+// tokens of its response, and those of prompt and response.
+func (q sequences) paths() (responses, whole [][]int32) {
+	responses, whole = make([][]int32, 2*q.n), make([][]int32, 2*q.n)
+	for i := range q.labels {
+		if i%q.width == 0 {
 			continue // nothing predicts the first token
 		}
-		entry := func(word float64) int32 { return int32((i-1)*words + int(word)) }
-		if labels[i] >= 0 {
-			paths[i/width] = append(paths[i/width], entry(labels[i]))
+		entry := func(word float64) int32 { return int32((i-1)*q.words + int(word)) }
+		if q.labels[i] >= 0 {
+			responses[i/q.width] = append(responses[i/q.width], entry(q.labels[i]))
 		}
-		if mask[i] != 0 {
-			whole[i/width] = append(whole[i/width], entry(ids[i]))
+		if q.mask[i] != 0 {
+			whole[i/q.width] = append(whole[i/q.width], entry(q.ids[i]))
 		}
 	}
-	g := make([]float64, len(logits))
-	name := r.text("name")
-	lossType := r.text("loss_type")
-	orpo := name == "orpo" || lossType == "orpo"
+	return responses, whole
+}
+
+// ofTrainer is the configuration of a result of CPOTrainer or ORPOTrainer.
+func (d *Document) ofTrainer(r *node) Config {
+	c := Default()
+	c.Beta, c.CPOAlpha, c.SimPOGamma = r.number("beta", c.Beta), r.number("cpo_alpha", 1), r.number("simpo_gamma", c.SimPOGamma)
+	c.LabelSmoothing, c.Alpha = r.number("label_smoothing", 0), r.number("alpha", 0)
+	name, lossType := r.text("name"), r.text("loss_type")
 	switch {
-	case orpo:
+	case name == "orpo" || lossType == "orpo":
 		c.LossType = "orpo"
 	case lossType == "simpo" && c.CPOAlpha == 0:
 		c.LossType = "simpo"
@@ -391,20 +395,32 @@ func (d *Document) fromLogits(r *node) {
 		c.LossType = "cpo"
 	default:
 		d.fail(r.path, "unknown loss %q", lossType)
+	}
+	return c
+}
+
+// fromLogits is get_batch_loss_metrics of CPOTrainer and ORPOTrainer: whole losses
+// from logits.
+func (d *Document) fromLogits(r *node) {
+	q, ok := d.sequences(r.theCase())
+	c := d.ofTrainer(r)
+	if !ok || d.err != nil {
 		return
 	}
-	b := sumsOf(logp, paths[:n], paths[n:])
-	nll := sumsOf(logp, paths[:n], paths[n:])
-	likelihood := paths[:n]
+	p, logp := make([]float64, len(q.logits)), make([]float64, len(q.logits))
+	num.SoftmaxRows(p, logp, q.logits, q.words)
+	paths, whole := q.paths()
+	n, orpo := q.n, c.LossType == "orpo"
+	b, likelihood := sumsOf(logp, paths[:n], paths[n:]), paths[:n]
 	if orpo { // the odds ratio on the responses, the likelihood on everything
 		likelihood = whole[:n]
-		nll = sumsOf(logp, likelihood, paths[n:])
 		oddsRatios(b, &c)
 	} else {
 		NewMixture(c, n).Of(b, &c)
 	}
+	nll := sumsOf(logp, likelihood, paths[n:])
 	nll.AddNLL(1)
-	total := mean(b.Loss)
+	total, g := mean(b.Loss), make([]float64, len(q.logits))
 	for i := range n {
 		spread(g, paths[i], len(paths[i]), 1, b.DChosen[i]/float64(n))
 		spread(g, paths[n+i], len(paths[n+i]), 1, b.DRejected[i]/float64(n))
@@ -415,8 +431,8 @@ func (d *Document) fromLogits(r *node) {
 	if orpo {
 		total += mean(nll.Loss)
 	}
-	for at := 0; at < len(g); at += words {
-		num.Axpy(g[at:at+words], -num.Sum(g[at:at+words]), p[at:at+words])
+	for at := 0; at < len(g); at += q.words {
+		num.Axpy(g[at:at+q.words], -num.Sum(g[at:at+q.words]), p[at:at+q.words])
 	}
 	r.put("loss", ofValues, total)
 	r.put("grad_logits", ofGradients, g...)
@@ -425,7 +441,7 @@ func (d *Document) fromLogits(r *node) {
 		if !orpo && c.CPOAlpha == 0 {
 			nllLoss = 0 // not computed
 		}
-		d.logitMetrics(r.object("metrics"), b, c, nllLoss, logits, labels, width, words)
+		d.logitMetrics(r.object("metrics"), b, c, nllLoss, q)
 	}
 }
 
@@ -440,7 +456,7 @@ func sumsOf(logp []float64, chosen, rejected [][]int32) *Batch {
 }
 
 // logitMetrics is what the two trainers log; implicit rewards are β log π.
-func (d *Document) logitMetrics(m *node, b *Batch, c Config, nll float64, logits, labels []float64, width, words int) {
+func (d *Document) logitMetrics(m *node, b *Batch, c Config, nll float64, q sequences) {
 	n := len(b.Loss)
 	chosen, rejected, margins, correct := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
 	ratio, logSigmoid := make([]float64, n), make([]float64, n)
@@ -467,12 +483,12 @@ func (d *Document) logitMetrics(m *node, b *Batch, c Config, nll float64, logits
 		m.put("log_odds_chosen", ofValues, mean(ratio))
 	}
 	var sides [2][]float64
-	for i := range labels {
-		if c.LossType == "orpo" && i%width == width-1 {
+	for i := range q.labels {
+		if c.LossType == "orpo" && i%q.width == q.width-1 {
 			continue // ORPOTrainer leaves out the last position, which predicts nothing
 		}
-		side := i / (n * width)
-		sides[side] = append(sides[side], logits[i*words:(i+1)*words]...)
+		side := i / (n * q.width)
+		sides[side] = append(sides[side], q.logits[i*q.words:(i+1)*q.words]...)
 	}
 	m.put("logits/chosen", ofValues, mean(sides[0]))
 	m.put("logits/rejected", ofValues, mean(sides[1]))

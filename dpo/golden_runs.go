@@ -77,6 +77,48 @@ func (d *Document) bigram(run *node) {
 // replay takes a run's steps of full-batch training with the Trainer. The rounding
 // noise of gradients that cancel is what Adam divides by its ε.
 func (d *Document) replay(run *node, s policy.Shape, pairs []policy.Pair, cells []int) {
+	t := d.start(run, s, pairs, cells)
+	if d.err != nil {
+		return
+	}
+	if run.has("ref_chosen_logps") {
+		chosen, rejected := make([]float64, len(pairs)), make([]float64, len(pairs))
+		for i, p := range t.pairs {
+			chosen[i], rejected[i] = p.refChosen, p.refRejected
+		}
+		run.put("ref_chosen_logps", ofValues, chosen...)
+		run.put("ref_rejected_logps", ofValues, rejected...)
+	}
+	inFileOrder := func(z []float64) []float64 {
+		out := make([]float64, len(cells))
+		for i, at := range cells {
+			out[i] = z[at]
+		}
+		return out
+	}
+	after, losses := run.object("logits_after_step"), []float64(nil)
+	step := d.stepper(run, t)
+	for k := range run.floats("loss_before_step", -1) {
+		if d.err != nil {
+			return
+		}
+		loss, g := t.fullGradient()
+		if k == 0 && run.has("grad_step1") {
+			run.put("grad_step1", ofGradients, inFileOrder(g)...)
+		}
+		losses = append(losses, loss)
+		step(g)
+		if k := strconv.Itoa(k + 1); after.has(k) {
+			after.put(k, ofValues, inFileOrder(t.trainer.Policy.Logits)...)
+		}
+	}
+	run.put("loss_before_step", ofValues, losses...)
+	after.done()
+}
+
+// start is the Trainer of a run, at its initial logits; cells says where each entry
+// of the document's tables lies in ours.
+func (d *Document) start(run *node, s policy.Shape, pairs []policy.Pair, cells []int) *Trainer {
 	c := Default()
 	c.LossType, c.Beta, c.LearningRate = run.text("loss_type"), run.number("beta", c.Beta), run.number("lr", c.LearningRate)
 	c.BatchSize, c.LRSchedulerType, c.MaxGradNorm = max(1, len(pairs)), "constant", 0
@@ -95,61 +137,44 @@ func (d *Document) replay(run *node, s policy.Shape, pairs []policy.Pair, cells 
 		return z
 	}
 	if d.err != nil {
-		return
+		return nil
 	}
 	_ = pi.SetLogits(table("initial_logits"))
 	ref := pi.Clone()
 	if run.has("reference_logits") {
 		_ = ref.SetLogits(table("reference_logits"))
 	}
-	t := New(c, pi, ref, pairs)
-	if run.has("ref_chosen_logps") {
-		chosen, rejected := make([]float64, len(pairs)), make([]float64, len(pairs))
-		for i, p := range t.pairs {
-			chosen[i], rejected[i] = p.refChosen, p.refRejected
-		}
-		run.put("ref_chosen_logps", ofValues, chosen...)
-		run.put("ref_rejected_logps", ofValues, rejected...)
-	}
-	inFileOrder := func(z []float64) []float64 {
-		out := make([]float64, len(cells))
-		for i, at := range cells {
-			out[i] = z[at]
-		}
-		return out
-	}
-	after, losses := run.object("logits_after_step"), []float64(nil)
-	decaying, r := policy.NewAdam(s.Cells()), rng.New(1)
-	decaying.WeightDecay = 0.01
-	steps := len(run.floats("loss_before_step", -1))
-	for k := range steps {
-		loss, g := t.fullGradient()
-		if k == 0 && run.has("grad_step1") {
-			run.put("grad_step1", ofGradients, inFileOrder(g)...)
-		}
-		z := slices.Clone(pi.Logits)
-		switch optimizer := run.text("optimizer"); optimizer {
-		case "adam":
-			loss = t.Step(r).Loss
-		case "adamw":
-			decaying.Step(z, g, c.LearningRate)
+	return New(c, pi, ref, pairs)
+}
+
+// stepper is one step of the run's optimizer, given the gradient: the Trainer's own
+// Adam, or AdamW and plain descent beside it.
+func (d *Document) stepper(run *node, t *Trainer) func(g []float64) {
+	pi, lr := t.trainer.Policy, t.cfg.LearningRate
+	switch optimizer := run.text("optimizer"); optimizer {
+	case "adam":
+		r := rng.New(1)
+		return func([]float64) { t.Step(r) }
+	case "adamw":
+		adam := policy.NewAdam(len(pi.Logits))
+		adam.WeightDecay = 0.01
+		return func(g []float64) {
+			z := slices.Clone(pi.Logits)
+			adam.Step(z, g, lr)
 			_ = pi.SetLogits(z)
-		case "sgd":
+		}
+	case "sgd":
+		return func(g []float64) {
+			z := slices.Clone(pi.Logits)
 			for i := range z {
-				z[i] -= float64(c.LearningRate * g[i])
+				z[i] -= float64(lr * g[i])
 			}
 			_ = pi.SetLogits(z)
-		default:
-			d.fail(run.at("optimizer"), "unknown optimizer %q", optimizer)
-			return
 		}
-		losses = append(losses, loss)
-		if step := strconv.Itoa(k + 1); after.has(step) {
-			after.put(step, ofValues, inFileOrder(pi.Logits)...)
-		}
+	default:
+		d.fail(run.at("optimizer"), "unknown optimizer %q", optimizer)
+		return func([]float64) {}
 	}
-	run.put("loss_before_step", ofValues, losses...)
-	after.done()
 }
 
 // fullGradient is the loss of all pairs and ∂L/∂z of the whole table.

@@ -143,23 +143,27 @@ func onPolicyNumbers(document []byte) ([]lossNumber, error) {
 	return out, nil
 }
 
+type rewardCase struct {
+	Chosen   []float64 `json:"rewards_chosen"`
+	Rejected []float64 `json:"rewards_rejected"`
+	Margin   []float64 `json:"margin"`
+}
+
+type rewardResult struct {
+	Case         int
+	UseMargin    bool     `json:"use_margin"`
+	Center       *float64 `json:"center_rewards_coefficient"`
+	Loss         *float64
+	Accuracy     *float64
+	GradChosen   []float64 `json:"grad_chosen"`
+	GradRejected []float64 `json:"grad_rejected"`
+}
+
 // rewardNumbers is TRL's RewardTrainer.compute_loss: the mean over the batch.
 func rewardNumbers(document []byte) ([]lossNumber, error) {
 	var d struct {
-		Cases []struct {
-			Chosen   []float64 `json:"rewards_chosen"`
-			Rejected []float64 `json:"rewards_rejected"`
-			Margin   []float64 `json:"margin"`
-		}
-		Results []struct {
-			Case         int
-			UseMargin    bool     `json:"use_margin"`
-			Center       *float64 `json:"center_rewards_coefficient"`
-			Loss         *float64
-			Accuracy     *float64
-			GradChosen   []float64 `json:"grad_chosen"`
-			GradRejected []float64 `json:"grad_rejected"`
-		}
+		Cases   []rewardCase
+		Results []rewardResult
 	}
 	if err := json.Unmarshal(document, &d); err != nil {
 		return nil, err
@@ -177,35 +181,40 @@ func rewardNumbers(document []byte) ([]lossNumber, error) {
 		if n == 0 || len(c.Rejected) != n || r.UseMargin && len(c.Margin) != n || len(r.GradChosen)%n != 0 || len(r.GradRejected)%n != 0 {
 			return nil, fmt.Errorf("results[%d]: rewards, margins and gradients differ in number", k)
 		}
-		center, loss, right := 0.0, 0.0, 0.0
-		if r.Center != nil {
-			center = *r.Center
-		}
-		at := fmt.Sprintf("results[%d].", k)
-		compare := func(name string, got, want, tolerance float64) {
-			out = append(out, lossNumber{at + name, got, want, math.Abs(got-want) / max(math.Abs(want), 100*tolerance), tolerance})
-		}
-		for i := range n {
-			margin := 0.0
-			if r.UseMargin {
-				margin = c.Margin[i]
-			}
-			l, dc, dr := reward.Pairwise(c.Chosen[i], c.Rejected[i], margin, center)
-			loss += l / float64(n)
-			if c.Chosen[i] > c.Rejected[i] {
-				right += 1 / float64(n)
-			}
-			if len(r.GradChosen) > 0 {
-				compare(fmt.Sprintf("grad_chosen[%d]", i), dc/float64(n), r.GradChosen[i], 1e-8)
-			}
-			if len(r.GradRejected) > 0 {
-				compare(fmt.Sprintf("grad_rejected[%d]", i), dr/float64(n), r.GradRejected[i], 1e-8)
-			}
-		}
-		compare("loss", loss, recorded(r.Loss), 1e-9)
-		compare("accuracy", right, recorded(r.Accuracy), 1e-6) // through float32
+		out = append(out, r.numbers(c, fmt.Sprintf("results[%d].", k))...)
 	}
 	return out, nil
+}
+
+// numbers are the loss, the accuracy and the gradients of a batch; at begins their names.
+func (r rewardResult) numbers(c rewardCase, at string) (out []lossNumber) {
+	n, center, loss, right := float64(len(c.Chosen)), 0.0, 0.0, 0.0
+	if r.Center != nil {
+		center = *r.Center
+	}
+	compare := func(name string, got, want, tolerance float64) {
+		out = append(out, lossNumber{at + name, got, want, math.Abs(got-want) / max(math.Abs(want), 100*tolerance), tolerance})
+	}
+	for i := range c.Chosen {
+		margin := 0.0
+		if r.UseMargin {
+			margin = c.Margin[i]
+		}
+		l, dc, dr := reward.Pairwise(c.Chosen[i], c.Rejected[i], margin, center)
+		loss += l / n
+		if c.Chosen[i] > c.Rejected[i] {
+			right += 1 / n
+		}
+		if len(r.GradChosen) > 0 {
+			compare(fmt.Sprintf("grad_chosen[%d]", i), dc/n, r.GradChosen[i], 1e-8)
+		}
+		if len(r.GradRejected) > 0 {
+			compare(fmt.Sprintf("grad_rejected[%d]", i), dr/n, r.GradRejected[i], 1e-8)
+		}
+	}
+	compare("loss", loss, recorded(r.Loss), 1e-9)
+	compare("accuracy", right, recorded(r.Accuracy), 1e-6) // through float32
+	return out
 }
 
 func recorded(v *float64) float64 {

@@ -37,48 +37,13 @@ func verify(ctx context.Context, e *Experiment, o RunOptions) error {
 	if err != nil {
 		return err
 	}
-	var differ []string
-	seen := map[string]bool{}
-	for _, key := range r.keys {
-		seen[key] = true
-	}
-	same := 0
-	for point, p := range e.Points {
-		for arm := -1; arm < len(p.Arms); arm++ {
-			for seed := range e.Seeds {
-				id := cellID{point, arm, seed}
-				if !seen[r.keys[id]] {
-					continue // told of already, under another of its places
-				}
-				delete(seen, r.keys[id])
-				equal, why := sameFile(cellPath(o.Dir, r.keys[id]), cellPath(temp, r.keys[id]))
-				if equal {
-					same++
-				} else {
-					differ = append(differ, r.name(id)+": "+why)
-				}
-			}
-		}
-	}
+	same, differ := r.differingCells(o.Dir, temp)
 	cells := same + len(differ)
-	for _, out := range r.outputs() {
-		if out.name == "experiment.toml" || out.name == "resolved.toml" || out.name == "summary.md" {
-			continue // words, not results
-		}
-		var fresh bytes.Buffer
-		if err := out.write(&fresh); err != nil {
-			return err
-		}
-		recorded, err := os.ReadFile(filepath.Join(o.Dir, filepath.FromSlash(out.name)))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			differ = append(differ, out.name+": not there")
-		case err != nil:
-			return err
-		case !bytes.Equal(recorded, fresh.Bytes()):
-			differ = append(differ, out.name+": other bytes")
-		}
+	files, err := r.differingFiles(o.Dir)
+	if err != nil {
+		return err
 	}
+	differ = append(differ, files...)
 	text := fmt.Sprintf("%d of %s byte-identical (recorded on %s, now %s/%s)\n", same, plural(cells, "cell"), recordedOn(o.Dir), runtime.GOOS, runtime.GOARCH)
 	for _, d := range differ {
 		text += "differs: " + d + "\n"
@@ -90,6 +55,53 @@ func verify(ctx context.Context, e *Experiment, o RunOptions) error {
 		return ErrDiffers
 	}
 	return nil
+}
+
+// differingCells compares the cells of two folders: how many are the same, and the
+// others with what differs. A cell that stands at several places is counted once.
+func (r *Run) differingCells(recorded, fresh string) (same int, differ []string) {
+	told := map[string]bool{}
+	for point, p := range r.Experiment.Points {
+		for arm := -1; arm < len(p.Arms); arm++ {
+			for seed := range r.Experiment.Seeds {
+				id := cellID{point, arm, seed}
+				key, there := r.keys[id]
+				if !there || told[key] {
+					continue
+				}
+				told[key] = true
+				if equal, why := sameFile(cellPath(recorded, key), cellPath(fresh, key)); equal {
+					same++
+				} else {
+					differ = append(differ, r.name(id)+": "+why)
+				}
+			}
+		}
+	}
+	return same, differ
+}
+
+// differingFiles compares tables and policies recorded in a folder with r's.
+func (r *Run) differingFiles(dir string) (differ []string, err error) {
+	for _, out := range r.outputs() {
+		if out.name == "experiment.toml" || out.name == "resolved.toml" || out.name == "summary.md" {
+			continue // words, not results
+		}
+		var fresh bytes.Buffer
+		if err := out.write(&fresh); err != nil {
+			return nil, err
+		}
+		recorded, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(out.name)))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			differ = append(differ, out.name+": not there")
+		case err != nil:
+			return nil, err
+		case !bytes.Equal(recorded, fresh.Bytes()):
+			differ = append(differ, out.name+": other bytes")
+		}
+	}
+	return differ, nil
 }
 
 func sameFile(recorded, fresh string) (equal bool, why string) {

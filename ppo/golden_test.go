@@ -103,6 +103,16 @@ func (run *goldenRun) features(s policy.Shape, state int, f func(i int, coef flo
 	f(s.Prompts+s.Contexts(), float64(t)/float64(s.MaxLength))
 }
 
+// replayed is a run in the middle of being trained again. θ is the logits z and then
+// the weights w of the linear value function, under one optimiser.
+type replayed struct {
+	run         *goldenRun
+	trainer     *Trainer
+	shape       policy.Shape
+	pi, ref     *policy.Softmax
+	theta, z, w []float64
+}
+
 func (run *goldenRun) check(t *testing.T) {
 	in := run.Config
 	s := policy.Shape{Prompts: in.P, Words: in.V, MaxLength: in.T, Order: 1}
@@ -111,28 +121,39 @@ func (run *goldenRun) check(t *testing.T) {
 	if in.VClip == 0 { // null
 		c.CliprangeValue = math.Inf(1)
 	}
-	pi, ref := randomPolicy(t, s, 1), randomPolicy(t, s, 1)
-	// θ is the logits and then w, under one optimiser.
-	theta := append(flat(run.InitialLogits), run.InitialWeights...)
-	z, w := theta[:s.Cells()], theta[s.Cells():]
-	if err := ref.SetLogits(flat(run.ReferenceLogits)); err != nil {
+	r := &replayed{run: run, shape: s, pi: randomPolicy(t, s, 1), ref: randomPolicy(t, s, 1)}
+	r.theta = append(flat(run.InitialLogits), run.InitialWeights...)
+	r.z, r.w = r.theta[:s.Cells()], r.theta[s.Cells():]
+	if err := r.ref.SetLogits(flat(run.ReferenceLogits)); err != nil {
 		t.Fatal(err)
 	}
-	tr := New(c, pi, ref, nil, nil)
-	load := func() {
-		if err := pi.SetLogits(z); err != nil {
-			t.Fatal(err)
-		}
-		for i := range tr.value.v {
-			v := 0.0
-			run.features(s, i, func(k int, coef float64) { v += coef * w[k] })
-			tr.value.v[i] = v
-		}
+	r.trainer = New(c, r.pi, r.ref, nil, nil)
+	r.load(t)
+	r.rollout(t)
+	r.checkRollout(t)
+	adam := policy.NewAdam(len(r.theta))
+	for k := range run.Steps {
+		r.checkStep(t, k, adam)
 	}
-	load()
+}
 
-	b := tr.rollout
-	for e, episode := range run.Episodes {
+// load puts θ into the policy and the table of values.
+func (r *replayed) load(t *testing.T) {
+	if err := r.pi.SetLogits(r.z); err != nil {
+		t.Fatal(err)
+	}
+	value := r.trainer.value
+	for i := range value.v {
+		v := 0.0
+		r.run.features(r.shape, i, func(k int, coef float64) { v += coef * r.w[k] })
+		value.v[i] = v
+	}
+}
+
+// rollout takes the document's episodes for those the policy said.
+func (r *replayed) rollout(t *testing.T) {
+	b, in := r.trainer.rollout, r.run.Config
+	for e, episode := range r.run.Episodes {
 		y := policy.Response{}
 		for _, token := range episode.Tokens {
 			if token < in.V {
@@ -140,13 +161,13 @@ func (run *goldenRun) check(t *testing.T) {
 			}
 		}
 		b.prompt[e], b.response[e], b.total[e], b.start[e] = policy.Prompt(episode.Prompt), y, episode.Score, int32(len(b.index))
-		b.index = pi.Path(b.index, b.prompt[e], y)
+		b.index = r.pi.Path(b.index, b.prompt[e], y)
 		if n := len(b.index) - int(b.start[e]); n != len(episode.Tokens) {
 			t.Fatalf("%d decisions for %v", n, episode.Tokens)
 		}
 		for k, i := range b.index[b.start[e]:] {
-			row := int(i) / s.Outcomes()
-			b.row, b.state = append(b.row, int32(row)), append(b.state, int32(k*s.Rows()+row))
+			row := int(i) / r.shape.Outcomes()
+			b.row, b.state = append(b.row, int32(row)), append(b.state, int32(k*r.shape.Rows()+row))
 		}
 	}
 	n := len(b.index)
@@ -155,12 +176,17 @@ func (run *goldenRun) check(t *testing.T) {
 		*f = (*f)[:n]
 	}
 	for j, i := range b.index {
-		b.old[j], b.ref[j] = pi.LogP[i], ref.LogP[i]
+		b.old[j], b.ref[j] = r.pi.LogP[i], r.ref.LogP[i]
 	}
+}
+
+// checkRollout compares everything that is worked out once, before the updates.
+func (r *replayed) checkRollout(t *testing.T) {
+	b, run, in := r.trainer.rollout, r.run, r.run.Config
 	var stats Stats
-	b.penalties(b.reward, pi, ref, "k1")
+	b.penalties(b.reward, r.pi, r.ref, "k1")
 	b.tokenRewards(in.KLCoef, &stats)
-	b.advantages(tr.value, in.Gamma, in.Lam, &stats)
+	b.advantages(r.trainer.value, in.Gamma, in.Lam, &stats)
 	run.compare(t, "old log π", b, b.old, run.Old)
 	run.compare(t, "ref log π", b, b.ref, run.Ref)
 	run.compare(t, "old value", b, b.value, run.Values)
@@ -171,55 +197,60 @@ func (run *goldenRun) check(t *testing.T) {
 		Whiten(b.advantage, true)
 	}
 	run.compare(t, "advantage", b, b.advantage, run.Advantages)
+}
 
-	adam := policy.NewAdam(len(theta))
-	grad := make([]float64, len(theta))
-	for k, want := range run.Steps {
-		order := run.Orders[k/2]
-		half := len(order) / 2
-		episodes := order[k%2*half : k%2*half+half]
-		if !slices.Equal(episodes, want.Indices) {
-			t.Fatalf("episodes %v, want %v", episodes, want.Indices)
-		}
-		var got Stats
-		tr.backward(episodes, &got)
-		near(t, "policy_loss", got.PolicyLoss, want.PolicyLoss, 1e-9)
-		near(t, "value_loss", got.ValueLoss, want.ValueLoss, 1e-9)
-		near(t, "entropy", got.PolicyEntropy, want.Entropy, 1e-9)
-		near(t, "total_loss", got.PolicyLoss+in.VFCoef*got.ValueLoss-in.EntCoef*got.PolicyEntropy, want.TotalLoss, 1e-9)
-		near(t, "policy_clipfrac", got.ClipFrac, want.PolicyClip, 1e-12)
-		near(t, "value_clipfrac", got.ValueClipFrac, want.ValueClip, 1e-12)
-		near(t, "approxkl", got.ApproxKL, want.ApproxKL, 1e-9)
+// checkStep compares the k-th minibatch's statistics and what its step leaves.
+func (r *replayed) checkStep(t *testing.T, k int, adam *policy.Adam) {
+	in, want, order := r.run.Config, r.run.Steps[k], r.run.Orders[k/2]
+	half := len(order) / 2
+	episodes := order[k%2*half : k%2*half+half]
+	if !slices.Equal(episodes, want.Indices) {
+		t.Fatalf("episodes %v, want %v", episodes, want.Indices)
+	}
+	var got Stats
+	r.trainer.backward(episodes, &got)
+	near(t, "policy_loss", got.PolicyLoss, want.PolicyLoss, 1e-9)
+	near(t, "value_loss", got.ValueLoss, want.ValueLoss, 1e-9)
+	near(t, "entropy", got.PolicyEntropy, want.Entropy, 1e-9)
+	near(t, "total_loss", got.PolicyLoss+in.VFCoef*got.ValueLoss-in.EntCoef*got.PolicyEntropy, want.TotalLoss, 1e-9)
+	near(t, "policy_clipfrac", got.ClipFrac, want.PolicyClip, 1e-12)
+	near(t, "value_clipfrac", got.ValueClipFrac, want.ValueClip, 1e-12)
+	near(t, "approxkl", got.ApproxKL, want.ApproxKL, 1e-9)
 
-		pi.LogitGradient(tr.policy.G)
-		clear(grad)
-		copy(grad, tr.policy.G)
-		for i, slope := range tr.value.g {
-			run.features(s, i, func(k int, coef float64) { grad[s.Cells()+k] += coef * slope })
+	grad := r.gradient()
+	near(t, "grad_norm", policy.ClipGradNorm(grad, in.MaxGradNorm), want.GradNorm, 1e-9)
+	switch in.Optimizer {
+	case "adam":
+		adam.Step(r.theta, grad, in.LR)
+	case "sgd":
+		for i := range r.theta {
+			r.theta[i] -= in.LR * grad[i]
 		}
-		clear(tr.policy.G)
-		clear(tr.value.g)
-		near(t, "grad_norm", policy.ClipGradNorm(grad, in.MaxGradNorm), want.GradNorm, 1e-9)
-		switch in.Optimizer {
-		case "adam":
-			adam.Step(theta, grad, in.LR)
-		case "sgd":
-			for i := range theta {
-				theta[i] -= in.LR * grad[i]
-			}
-		default:
-			t.Fatalf("optimizer %q", in.Optimizer)
-		}
-		load()
-		for i := range w {
-			near(t, "value weight", w[i], want.WeightsAfter[i], 1e-9)
-		}
-		if want.LogitsAfter != nil {
-			for i, v := range flat(want.LogitsAfter) {
-				near(t, "logit", z[i], v, 1e-9)
-			}
+	default:
+		t.Fatalf("optimizer %q", in.Optimizer)
+	}
+	r.load(t)
+	for i := range r.w {
+		near(t, "value weight", r.w[i], want.WeightsAfter[i], 1e-9)
+	}
+	if want.LogitsAfter != nil {
+		for i, v := range flat(want.LogitsAfter) {
+			near(t, "logit", r.z[i], v, 1e-9)
 		}
 	}
+}
+
+// gradient is the loss's with respect to θ; what the trainer gathered is cleared.
+func (r *replayed) gradient() []float64 {
+	policyG, valueG := r.trainer.policy.G, r.trainer.value.g
+	r.pi.LogitGradient(policyG)
+	grad := append(slices.Clone(policyG), make([]float64, len(r.w))...)
+	for i, slope := range valueG {
+		r.run.features(r.shape, i, func(k int, coef float64) { grad[r.shape.Cells()+k] += coef * slope })
+	}
+	clear(policyG)
+	clear(valueG)
+	return grad
 }
 
 func (run *goldenRun) compare(t *testing.T, what string, b *rollout, got []float64, want [][]float64) {
