@@ -142,6 +142,27 @@ var (
 	ipoOfMeans = ofMeanMargin(func(h float64, c *Config) (float64, float64) { return IPO(h, c.Beta) })
 )
 
+var sigmoidOfMargin = ofMargin(func(h float64, c *Config) (float64, float64) { return Sigmoid(h, c.Beta, c.LabelSmoothing) })
+
+// sigmoid is Sigmoid of every pair, the exponentials of a batch in one go: the loss
+// that is taken most often.
+func sigmoid(b *Batch, c *Config) {
+	if c.FDivergenceType != "reverse_kl" {
+		sigmoidOfMargin(b, c)
+		return
+	}
+	z := b.left
+	for i := range z {
+		chosen, rejected := b.LogRatios(i)
+		z[i] = float64(c.Beta * (chosen - rejected))
+	}
+	num.LogSigmoidSlopes(b.Loss, b.DChosen, z)
+	for i, win := range b.Loss {
+		slope := float64(-c.Beta * (b.DChosen[i] - c.LabelSmoothing))
+		b.Loss[i], b.DChosen[i], b.DRejected[i] = float64(c.LabelSmoothing*z[i])-win, slope, -slope
+	}
+}
+
 func ipo(b *Batch, c *Config) {
 	if c.AverageLogProb {
 		ipoOfMeans(b, c)

@@ -53,45 +53,70 @@ func byWins(rankings []policy.Ranking) []list {
 // pair is one row of a batch as paths through the table, with the reference's
 // log-probabilities.
 type pair struct {
-	chosen, rejected       []int32 // the first and the last response of the list
-	rows                   []int32 // the rows that all its responses visit
+	worst                  int     // the place of the rejected response in the list; the chosen is 0
+	chosenLen, rejectedLen float64 // in tokens
 	shared                 int     // tokens that both have: the shorter one's length (LD-DPO)
+	tokens                 int     // of all the list's responses
 	refChosen, refRejected float64 // changed by syncReference only
 	scores                 float64 // r(x,y_w) − r(x,y_l), where REBEL asks for it
 	tied                   bool
 }
 
-// paths is a whole ranking in the same form.
+// paths are the responses of all lists as paths through the table, each filled up to
+// the length of the longest with an index past its end, so that all loops over them
+// are alike (policy.PaddedLogP).
 type paths struct {
-	all [][]int32
-	ref []float64
+	entries   []int32 // [lists][responses][width], into LogP
+	rows      []int32 // the same, into the rows of the table
+	responses int     // of the longest list
+	width     int     // of the longest path
+}
+
+// of is the j-th response of list i.
+func (p *paths) of(i, j int) []int32 {
+	at := (i*p.responses + j) * p.width
+	return p.entries[at : at+p.width]
+}
+
+// rowsOf are the rows that the responses of list i visit.
+func (p *paths) rowsOf(i int) []int32 {
+	n := p.responses * p.width
+	return p.rows[i*n : (i+1)*n]
 }
 
 // layPaths lays all paths side by side, so that a batch stays in the cache.
 func (t *Trainer) layPaths() {
-	pi, responses := t.trainer.Policy, 0
+	pi, p := t.trainer.Policy, &t.paths
 	for _, l := range t.lists {
-		responses += len(l.responses)
-	}
-	flat, rows := make([]int32, 0, pi.MaxLength*responses), make([]int32, 0, pi.MaxLength*responses)
-	t.pairs = make([]pair, len(t.lists))
-	var all [][]int32
-	for i, l := range t.lists {
-		start := len(flat)
-		all = all[:0]
+		p.responses = max(p.responses, len(l.responses))
 		for _, y := range l.responses {
-			at := len(flat)
-			flat = pi.Path(flat, l.prompt, y)
-			all = append(all, flat[at:len(flat):len(flat)])
+			p.width = max(p.width, min(len(y)+1, pi.MaxLength))
 		}
-		for _, at := range flat[start:] {
-			rows = append(rows, at/int32(pi.Outcomes()))
+	}
+	n := len(t.lists) * p.responses * p.width
+	p.entries, p.rows, t.pairs = make([]int32, n), make([]int32, n), make([]pair, len(t.lists))
+	var path []int32
+	for i, l := range t.lists {
+		lengths := make([]int, p.responses)
+		for j := range p.responses {
+			path = path[:0]
+			if j < len(l.responses) {
+				path = pi.Path(path, l.prompt, l.responses[j])
+			}
+			lengths[j] = len(path)
+			for k := range p.width {
+				entry, row := int32(len(pi.LogP)+k%policy.Padding), int32(pi.Rows())
+				if k < len(path) {
+					entry, row = path[k], path[k]/int32(pi.Outcomes())
+				}
+				p.of(i, j)[k], p.rowsOf(i)[j*p.width+k] = entry, row
+			}
 		}
-		chosen, rejected := all[0], all[len(all)-1]
-		t.pairs[i] = pair{chosen: chosen, rejected: rejected, rows: rows[start:len(rows):len(rows)], shared: min(len(chosen), len(rejected)), tied: l.tied}
-		if t.needs&NeedRankings != 0 {
-			t.ranked = append(t.ranked, paths{slices.Clone(all), make([]float64, len(all))})
+		worst, tokens := len(l.responses)-1, 0
+		for _, n := range lengths {
+			tokens += n
 		}
+		t.pairs[i] = pair{worst: worst, chosenLen: float64(lengths[0]), rejectedLen: float64(lengths[worst]), shared: min(lengths[0], lengths[worst]), tokens: tokens, tied: l.tied}
 	}
 }
 
@@ -102,11 +127,11 @@ func (t *Trainer) lookUpReference() {
 	}
 	for i := range t.pairs {
 		p := &t.pairs[i]
-		p.refChosen, p.refRejected = sumLogP(t.ref.LogP, p.chosen, p.shared, t.cfg.LDAlpha), sumLogP(t.ref.LogP, p.rejected, p.shared, t.cfg.LDAlpha)
+		p.refChosen, p.refRejected = t.logProbs(t.ref, i)
 	}
-	for _, r := range t.ranked {
-		for k, path := range r.all {
-			r.ref[k] = t.ref.SumLogP(path)
+	for i, ref := range t.rankedRef {
+		for j := range ref {
+			ref[j] = sumLogP(t.ref.PaddedLogP(), t.paths.of(i, j), t.paths.width, 1)
 		}
 	}
 }
@@ -136,12 +161,8 @@ func (t *Trainer) scorePairs(scorer Scorer) {
 	}
 }
 
-// newLists has room for the n longest rankings.
-func newLists(ranked []paths, n int) []List {
-	longest := 0
-	for _, r := range ranked {
-		longest = max(longest, len(r.all))
-	}
+// newLists has room for n rankings of the longest length.
+func newLists(longest, n int) []List {
 	lists := make([]List, n)
 	for i := range lists {
 		lists[i] = List{LogP: make([]float64, longest), Ref: make([]float64, longest), D: make([]float64, longest)}
@@ -152,20 +173,19 @@ func newLists(ranked []paths, n int) []List {
 func (t *Trainer) gatherLists(pairs []int) {
 	t.batch.Lists = t.batch.Lists[:len(pairs)]
 	for k, i := range pairs {
-		r, l := t.ranked[i], &t.batch.Lists[k]
-		n := len(r.all)
+		l, n := &t.batch.Lists[k], len(t.rankedRef[i])
 		l.LogP, l.Ref, l.D = l.LogP[:n], l.Ref[:n], l.D[:n]
-		copy(l.Ref, r.ref)
-		for j, path := range r.all {
-			l.LogP[j] = t.trainer.Policy.SumLogP(path)
+		copy(l.Ref, t.rankedRef[i])
+		for j := range l.LogP {
+			l.LogP[j] = sumLogP(t.trainer.Policy.PaddedLogP(), t.paths.of(i, j), t.paths.width, 1)
 		}
 	}
 }
 
 func (t *Trainer) scatterLists(pairs []int, scale float64) {
 	for k, i := range pairs {
-		for j, path := range t.ranked[i].all {
-			spread(t.trainer.G, path, len(path), 1, float64(t.batch.Lists[k].D[j]*scale))
+		for j, d := range t.batch.Lists[k].D {
+			spread(t.trainer.PaddedG(), t.paths.of(i, j), t.paths.width, 1, float64(d*scale))
 		}
 	}
 }
@@ -190,7 +210,8 @@ func (t *Trainer) baselines(pairs []int) {
 		logSumSquares(t.logSq, pi.P, pi.Outcomes())
 		for k, i := range pairs {
 			p := &t.pairs[i]
-			b.Weight[k] = float64(wpoWeight(pi.LogP, t.logSq, p.chosen, pi.Outcomes()) * wpoWeight(pi.LogP, t.logSq, p.rejected, pi.Outcomes()))
+			b.Weight[k] = float64(wpoWeight(pi.LogP, t.logSq, t.paths.of(i, 0)[:int(p.chosenLen)], pi.Outcomes()) *
+				wpoWeight(pi.LogP, t.logSq, t.paths.of(i, p.worst)[:int(p.rejectedLen)], pi.Outcomes()))
 		}
 	}
 }

@@ -68,21 +68,22 @@ type Data struct {
 
 // Trainer runs a preference loss on a fixed set of pairs.
 type Trainer struct {
-	cfg     Config
-	loss    *Mixture
-	needs   Need
-	trainer *policy.Trainer
-	ref     *policy.Softmax
-	lists   []list // what the pairs are made of
-	pairs   []pair
-	ranked  []paths // of whole rankings
-	batches policy.Batches
-	step    int
-	batch   *Batch
-	delta   RunningMean
-	kl      referencePoint
-	logSq   []float64 // log Σ_w π(w|row)² of every row, for WPO
-	entropy []float64 // of every row of the table, before the step
+	cfg       Config
+	loss      *Mixture
+	needs     Need
+	trainer   *policy.Trainer
+	ref       *policy.Softmax
+	lists     []list // what the pairs are made of
+	pairs     []pair
+	paths     paths
+	rankedRef [][]float64 // log π_ref of every response of whole rankings
+	batches   policy.Batches
+	step      int
+	batch     *Batch
+	delta     RunningMean
+	kl        referencePoint
+	logSq     []float64 // log Σ_w π(w|row)² of every row, for WPO
+	entropy   []float64 // of every row of the table, before the step; then a 0
 }
 
 // New prepares the alignment of pi, which starts as a copy of ref, on the pairs.
@@ -93,7 +94,7 @@ func New(cfg Config, pi, ref *policy.Softmax, pairs []policy.Pair) *Trainer {
 // NewFrom prepares the alignment of pi, which starts as a copy of ref, with all
 // that a loss may need.
 func NewFrom(cfg Config, pi, ref *policy.Softmax, data Data) *Trainer {
-	t := &Trainer{cfg: cfg, trainer: policy.NewTrainer(pi, cfg.MaxGradNorm), ref: ref, entropy: make([]float64, pi.Rows())}
+	t := &Trainer{cfg: cfg, trainer: policy.NewTrainer(pi, cfg.MaxGradNorm), ref: ref, entropy: make([]float64, pi.Rows()+1)}
 	if cfg.SyncRefModel {
 		t.ref = ref.Clone() // it will move, and the caller's must not
 	}
@@ -108,7 +109,10 @@ func NewFrom(cfg Config, pi, ref *policy.Softmax, data Data) *Trainer {
 	t.lists = lists
 	t.layPaths()
 	if t.needs&NeedRankings != 0 {
-		t.batch.Lists = newLists(t.ranked, n)
+		t.batch.Lists = newLists(t.paths.responses, n)
+		for _, l := range lists {
+			t.rankedRef = append(t.rankedRef, make([]float64, len(l.responses)))
+		}
 	}
 	if t.needs&NeedScores != 0 {
 		t.scorePairs(data.Scorer)
@@ -148,14 +152,29 @@ func (t *Trainer) gather(pairs []int) {
 	b.resize(len(pairs)) // an epoch's last batch may be smaller
 	for k, i := range pairs {
 		p := &t.pairs[i]
-		b.Chosen[k], b.Rejected[k] = sumLogP(pi.LogP, p.chosen, p.shared, t.cfg.LDAlpha), sumLogP(pi.LogP, p.rejected, p.shared, t.cfg.LDAlpha)
+		b.Chosen[k], b.Rejected[k] = t.logProbs(pi, i)
 		b.RefChosen[k], b.RefRejected[k] = p.refChosen, p.refRejected
-		b.ChosenLen[k], b.RejectedLen[k] = float64(len(p.chosen)), float64(len(p.rejected))
+		b.ChosenLen[k], b.RejectedLen[k] = p.chosenLen, p.rejectedLen
 		b.Tied[k] = p.tied
 	}
 	if t.needs&NeedRankings != 0 {
 		t.gatherLists(pairs)
 	}
+}
+
+// logProbs are log π(y_w|x) and log π(y_l|x) of the i-th pair.
+func (t *Trainer) logProbs(pi *policy.Softmax, i int) (chosen, rejected float64) {
+	p, logp, alpha := &t.pairs[i], pi.PaddedLogP(), t.cfg.LDAlpha
+	if alpha == 1 { // both at once
+		w, l := t.paths.of(i, 0), t.paths.of(i, p.worst)
+		l = l[:len(w)]
+		for k, at := range w {
+			chosen += logp[at]
+			rejected += logp[l[k]]
+		}
+		return chosen, rejected
+	}
+	return sumLogP(logp, t.paths.of(i, 0), p.shared, alpha), sumLogP(logp, t.paths.of(i, p.worst), p.shared, alpha)
 }
 
 // sumLogP is the log-probability of a response, the sum over its path. In LD-DPO
@@ -195,15 +214,15 @@ func spread(g []float64, path []int32, shared int, alpha, d float64) {
 
 // scatter adds the gradient of the mean loss to G.
 func (t *Trainer) scatter(pairs []int) {
-	g, scale := t.trainer.G, 1/float64(len(pairs))
+	g, scale := t.trainer.PaddedG(), 1/float64(len(pairs))
 	if t.needs&NeedRankings != 0 {
 		t.scatterLists(pairs, scale)
 		return
 	}
 	for k, i := range pairs {
 		p := &t.pairs[i]
-		spread(g, p.chosen, p.shared, t.cfg.LDAlpha, float64(t.batch.DChosen[k]*scale))
-		spread(g, p.rejected, p.shared, t.cfg.LDAlpha, float64(t.batch.DRejected[k]*scale))
+		spread(g, t.paths.of(i, 0), p.shared, t.cfg.LDAlpha, float64(t.batch.DChosen[k]*scale))
+		spread(g, t.paths.of(i, p.worst), p.shared, t.cfg.LDAlpha, float64(t.batch.DRejected[k]*scale))
 	}
 }
 
@@ -211,8 +230,9 @@ func (t *Trainer) scatter(pairs []int) {
 // rows cost a small share of the step's softmax, so they need no shortcut.
 func (t *Trainer) measure(pairs []int) (s Stats) {
 	b, scale, tokens, decided := t.batch, 1/float64(len(pairs)), 0, len(pairs)
+	right := 0
 	rewards := t.loss.Parts[0].Reward
-	t.trainer.Policy.RowEntropies(t.entropy)
+	t.trainer.Policy.RowEntropies(t.entropy[:len(t.entropy)-1])
 	for k, i := range pairs {
 		chosen, rejected := b.LogRatios(k)
 		if rewards != nil {
@@ -223,24 +243,24 @@ func (t *Trainer) measure(pairs []int) (s Stats) {
 		case b.Tied[k]:
 			decided--
 		case rewardChosen > rewardRejected:
-			s.Accuracy++
+			right++
 		}
 		s.Loss += b.Loss[k]
 		s.RewardsChosen += rewardChosen
 		s.RewardsRejected += rewardRejected
 		s.LogpsChosen += b.Chosen[k]
 		s.LogpsRejected += b.Rejected[k]
-		rows, own := t.pairs[i].rows, 0.0
-		for _, row := range rows { // a sum of its own, so that the additions of several pairs overlap
+		own := 0.0
+		for _, row := range t.paths.rowsOf(i) { // a sum of its own, so that the additions of several pairs overlap
 			own += t.entropy[row]
 		}
 		s.Entropy += own
-		tokens += len(rows)
+		tokens += t.pairs[i].tokens
 	}
 	for _, sum := range []*float64{&s.Loss, &s.RewardsChosen, &s.RewardsRejected, &s.LogpsChosen, &s.LogpsRejected} {
 		*sum = float64(*sum * scale)
 	}
-	s.Accuracy = float64(s.Accuracy * (1 / float64(max(1, decided))))
+	s.Accuracy = float64(float64(right) * (1 / float64(max(1, decided))))
 	s.Margin = s.RewardsChosen - s.RewardsRejected
 	s.Entropy /= float64(tokens)
 	s.Delta, s.needs = b.Delta, t.needs

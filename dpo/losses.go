@@ -47,7 +47,7 @@ func with(shared []string, own ...string) []string { return append(own, shared..
 var Losses = []Loss{
 	{"sigmoid", "Direct Preference Optimization (Rafailov et al. 2023), with cDPO's label smoothing (Mitchell 2023)",
 		"−log σ(βh) + ε βh", with(usesMargin, "label_smoothing"), 0,
-		ofMargin(func(h float64, c *Config) (float64, float64) { return Sigmoid(h, c.Beta, c.LabelSmoothing) }), nil},
+		sigmoid, nil},
 	{"sigmoid_norm", "DPO on log-ratios per token (Lambert et al. 2024, Tülu 3)",
 		"−log σ(β(c/|y_w| − r/|y_l|)) + smoothing", with(usesMargin, "label_smoothing"), 0,
 		ofMeanMargin(func(h float64, c *Config) (float64, float64) { return Sigmoid(h, c.Beta, c.LabelSmoothing) }), nil},

@@ -17,7 +17,8 @@ import "rlhfsim/internal/num"
 // the exponentials and are what is computed.
 func Sigmoid(h, beta, epsilon float64) (loss, slope float64) {
 	z := float64(beta * h)
-	return float64(epsilon*z) - num.LogSigmoid(z), float64(-beta * (num.Sigmoid(-z) - epsilon))
+	win, rest := num.LogSigmoidSlope(z)
+	return float64(epsilon*z) - win, float64(-beta * (rest - epsilon))
 }
 
 // Robust is the loss of robust DPO (Ray Chowdhury et al. 2024, arXiv 2403.00409),
@@ -27,7 +28,8 @@ func Sigmoid(h, beta, epsilon float64) (loss, slope float64) {
 //	ℓ′(h) = −β [σ(−z) + ε/(1−2ε)]
 func Robust(h, beta, epsilon float64) (loss, slope float64) {
 	z, odds := float64(beta*h), epsilon/(1-float64(2*epsilon))
-	return -num.LogSigmoid(z) - float64(odds*z), float64(-beta * (num.Sigmoid(-z) + odds))
+	win, rest := num.LogSigmoidSlope(z)
+	return -win - float64(odds*z), float64(-beta * (rest + odds))
 }
 
 // Hinge is the loss of SLiC and RSO on the normalised likelihood (Liu et al. 2024,

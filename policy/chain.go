@@ -20,8 +20,17 @@ type Chain struct {
 
 func newChain(g *geometry, positions int) Chain {
 	n := positions * g.Cells()
-	return Chain{geometry: g, Positions: positions, P: make([]float64, n), LogP: make([]float64, n)}
+	return Chain{geometry: g, Positions: positions, P: make([]float64, n), LogP: make([]float64, n, n+Padding)}
 }
+
+// Padding is the number of entries that PaddedLogP and PaddedG have beyond the table.
+const Padding = 8
+
+// PaddedLogP is LogP with zeros after its end. Paths filled up with indices of these
+// are all as long as the longest one, and loops over them run equally often: on
+// lengths that change, the processor guesses wrongly, which costs more than the
+// additions of zero. There are several so that one need not wait for the other.
+func (c *Chain) PaddedLogP() []float64 { return c.LogP[:len(c.LogP)+Padding] }
 
 // Row is the index of the first entry of the row for prompt x in context c at
 // position t (0-based) in P and LogP.

@@ -60,12 +60,16 @@ type Trainer struct {
 
 // NewTrainer trains p with Adam.
 func NewTrainer(p *Softmax, maxGradNorm float64) *Trainer {
-	t := &Trainer{Policy: p, G: make([]float64, len(p.LogP)), MaxGradNorm: maxGradNorm, adam: NewAdam(len(p.params))}
+	t := &Trainer{Policy: p, G: make([]float64, len(p.LogP), len(p.LogP)+Padding), MaxGradNorm: maxGradNorm, adam: NewAdam(len(p.params))}
 	if p.kind != Table {
 		t.pull = make([]float64, len(p.params))
 	}
 	return t
 }
+
+// PaddedG is G with entries after its end that nothing reads: where the padding of
+// paths goes (PaddedLogP).
+func (t *Trainer) PaddedG() []float64 { return t.G[:len(t.G)+Padding] }
 
 // Update takes one Adam step against G, clears G, and returns the norm of the
 // gradient with respect to the parameters before clipping. (An entropy bonus

@@ -15,6 +15,19 @@ func ExpTo(dst, src []float64) {
 	}
 }
 
+// LogSigmoidSlopes is value[i], slope[i] = LogSigmoidSlope(x[i]); the three must not
+// overlap.
+func LogSigmoidSlopes(value, slope, x []float64) {
+	value, slope = value[:len(x)], slope[:len(x)]
+	for i, v := range x {
+		slope[i] = -math.Abs(v)
+	}
+	ExpTo(slope, slope)
+	for i, v := range x {
+		value[i], slope[i] = logSigmoidSlope(v, slope[i])
+	}
+}
+
 // Axpy is dst[i] += a·x[i].
 func Axpy(dst []float64, a float64, x []float64) {
 	dst = dst[:len(x)]

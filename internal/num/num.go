@@ -85,12 +85,8 @@ func Log(x float64) float64 {
 	case x == 0:
 		return math.Inf(-1)
 	}
-	f1, ki := math.Frexp(x)
-	if f1 < math.Sqrt2/2 {
-		f1 *= 2
-		ki--
-	}
-	f, k := f1-1, float64(ki)
+	m, n := split(x)
+	f, k := m-1, float64(n)
 	s := f / (2 + f)
 	s2 := float64(s * s)
 	s4 := float64(s2 * s2)
@@ -98,6 +94,18 @@ func Log(x float64) float64 {
 	t2 := float64(s4 * (l2 + float64(s4*(l4+float64(s4*l6)))))
 	hfsq := float64(float64(0.5*f) * f)
 	return float64(k*ln2Hi) - ((hfsq - (float64(s*(hfsq+(t1+t2))) + float64(k*ln2Lo))) - f)
+}
+
+// split is x = m·2^n with √½ ≤ m < √2, for a finite x above 0. Taking the bits of
+// √½ off before the exponent is read decides between two n without a branch.
+func split(x float64) (m float64, n int) {
+	const root = 0x3fe6a09e667f3bcd // the bits of √½
+	const one = 0x3ff0000000000000
+	if x < 0x1p-1022 { // subnormal
+		x, n = x*0x1p54, -54
+	}
+	bits := math.Float64bits(x) + (one - root)
+	return math.Float64frombits(bits&(1<<52-1) + root), n + int(bits>>52) - 1023
 }
 
 // Log1p is log(1+x), accurate near 0: what rounding 1+x lost is made up for by
@@ -146,6 +154,21 @@ func LogSigmoid(x float64) float64 {
 		return x
 	}
 	return min(x, 0) - Log1p(Exp(-math.Abs(x)))
+}
+
+// LogSigmoidSlope is log σ(x) and its derivative σ(−x), from one exponential: the
+// same bits as LogSigmoid(x) and Sigmoid(−x).
+func LogSigmoidSlope(x float64) (value, slope float64) {
+	return logSigmoidSlope(x, Exp(-math.Abs(x)))
+}
+
+// logSigmoidSlope is LogSigmoidSlope, given e = e^−|x|.
+func logSigmoidSlope(x, e float64) (value, slope float64) {
+	slope = 1
+	if x > 0 {
+		slope = e
+	}
+	return min(x, 0) - Log1p(e), slope / (1 + e)
 }
 
 // LogSumExp is log Σ e^x; −Inf for an empty sum.

@@ -154,6 +154,39 @@ func TestSigmoidsAgree(t *testing.T) {
 
 // The same bits on every processor: these were taken on amd64, and any other
 // architecture that runs the tests must arrive at them.
+func TestLogSigmoidSlopeIsBoth(t *testing.T) {
+	same := func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) || a != a && b != b }
+	for _, x := range append(inputs(20_000, -60, 60), 800, -800, math.Inf(1), math.Inf(-1), math.NaN()) {
+		if value, slope := LogSigmoidSlope(x); !same(value, LogSigmoid(x)) || !same(slope, Sigmoid(-x)) {
+			t.Fatalf("LogSigmoidSlope(%v) = %v, %v, not %v, %v", x, value, slope, LogSigmoid(x), Sigmoid(-x))
+		}
+	}
+}
+
+func TestLogSigmoidSlopesAreEach(t *testing.T) {
+	xs := append(inputs(2_001, -60, 60), 800, -800, math.Inf(1), math.Inf(-1), math.NaN())
+	value, slope := make([]float64, len(xs)), make([]float64, len(xs))
+	LogSigmoidSlopes(value, slope, xs)
+	for i, x := range xs {
+		v, s := LogSigmoidSlope(x)
+		if math.Float64bits(v) != math.Float64bits(value[i]) || math.Float64bits(s) != math.Float64bits(slope[i]) {
+			t.Fatalf("%v: %v, %v, not %v, %v", x, value[i], slope[i], v, s)
+		}
+	}
+}
+
+func TestSplitIsExact(t *testing.T) {
+	for _, x := range append(inputs(20_000, 0, 1e3), 0x1p-1022, 0x1p-1074, 3*0x1p-1074, math.MaxFloat64, math.Sqrt2/2, math.Nextafter(math.Sqrt2/2, 0), math.Sqrt2, math.Nextafter(math.Sqrt2, 0)) {
+		if x = math.Abs(x); x == 0 {
+			continue
+		}
+		m, n := split(x)
+		if m < math.Sqrt2/2 || m > math.Sqrt2 || math.Ldexp(m, n) != x {
+			t.Fatalf("split(%v) = %v, %d", x, m, n)
+		}
+	}
+}
+
 func TestSameBitsEverywhere(t *testing.T) {
 	for name, c := range map[string]struct {
 		f    func(float64) float64
