@@ -91,8 +91,8 @@ func DiscoPOP(h, beta, tau float64) (loss, slope float64) {
 //
 //	ℓ(h) = −log σ(βh + α(|y_w| − |y_l|)),  ℓ′(h) = −β σ(−βh − α(|y_w| − |y_l|))
 func RDPO(h, longer, beta, alpha float64) (loss, slope float64) {
-	z := float64(beta*h) + float64(alpha*longer)
-	return -num.LogSigmoid(z), float64(-beta * num.Sigmoid(-z))
+	win, rest := num.LogSigmoidSlope(float64(beta*h) + float64(alpha*longer))
+	return -win, float64(-beta * rest)
 }
 
 // REBEL is the regression to relative rewards (Gao et al. 2024, arXiv 2404.16767,

@@ -12,8 +12,9 @@ import "rlhfsim/internal/num"
 //	∂ℓ/∂w = −β σ(−o) / (1−e^w),  ∂ℓ/∂l = β σ(−o) / (1−e^l)
 func OddsRatio(w, l, beta float64) (loss, dw, dl float64) {
 	o := LogOddsRatio(w, l)
-	slope := float64(beta * num.Sigmoid(-o))
-	return -float64(beta * num.LogSigmoid(o)), slope / num.Expm1(w), -slope / num.Expm1(l)
+	win, rest := num.LogSigmoidSlope(o)
+	slope := float64(beta * rest)
+	return -float64(beta * win), slope / num.Expm1(w), -slope / num.Expm1(l)
 }
 
 // LogOddsRatio is log odds(y_w) − log odds(y_l) = (w − l) − (log(1−e^w) − log(1−e^l)).

@@ -13,8 +13,8 @@ import "rlhfsim/internal/num"
 //	P(y_w ≻ y_l) = e^{r_w} / (e^{r_w} + ν e^{r_l}) = σ(z − log ν),  ν ≥ 1
 //	ℓ(h) = −log σ(z − log ν),  ℓ′(h) = −β σ(log ν − z)
 func RaoKupper(h, beta, nu float64) (loss, slope float64) {
-	z := float64(beta*h) - num.Log(nu)
-	return -num.LogSigmoid(z), float64(-beta * num.Sigmoid(-z))
+	win, rest := num.LogSigmoidSlope(float64(beta*h) - num.Log(nu))
+	return -win, float64(-beta * rest)
 }
 
 // Davidson is the loss of a clear preference under Davidson's model, in which ties

@@ -37,9 +37,9 @@ var LossTypes = []LossType{PairwiseLoss, PlackettLuceLoss, PickBestLoss, RaoKupp
 // (Ouyang et al. 2022, eq. 1; the margin is Touvron et al. 2023, eq. 2).
 func Pairwise(chosen, rejected, margin, center float64) (loss, dChosen, dRejected float64) {
 	d := chosen - rejected - margin
-	pull := num.Sigmoid(-d)
+	win, pull := num.LogSigmoidSlope(d)
 	centring, tie := Centring(chosen, rejected, center)
-	return centring - num.LogSigmoid(d), tie - pull, tie + pull
+	return centring - win, tie - pull, tie + pull
 }
 
 // RaoKupper is the loss of one comparison, d = r_w − r_l, where two responses are

@@ -31,6 +31,9 @@ func scaleShiftAVX2(p, logp *float64, scale, shift float64, n int)
 //go:noescape
 func adamAVX2(param, m, v, grad *float64, c *adamConstants, n int)
 
+//go:noescape
+func logSigmoidAVX2(value, slope, x *float64, n int)
+
 // blocks is the part of n elements that the vector loops do.
 func blocks(n int) int {
 	if !useAVX2 {
@@ -92,6 +95,15 @@ func adamBlocks(param, m, v, grad []float64, c *adamConstants) int {
 	n := blocks(len(param))
 	if n > 0 {
 		adamAVX2(&param[0], &m[0], &v[0], &grad[0], c, n)
+	}
+	return n
+}
+
+// logSigmoidBlocks wants e^−|x| in slope.
+func logSigmoidBlocks(value, slope, x []float64) int {
+	n := blocks(len(x))
+	if n > 0 {
+		logSigmoidAVX2(&value[0], &slope[0], &x[0], n)
 	}
 	return n
 }

@@ -21,6 +21,17 @@ FOUR(p4, 0xBEBBBD41C5D26BF1)
 FOUR(p5, 0x3E66376972BEA4D0)
 FOUR(one, 0x3FF0000000000000)
 FOUR(two, 0x4000000000000000)
+FOUR(l1, 0x3FE5555555555593)
+FOUR(l2, 0x3FD999999997FA04)
+FOUR(l3, 0x3FD2492494229359)
+FOUR(l4, 0x3FCC71C51D8E78AF)
+FOUR(l5, 0x3FC7466496CB03DE)
+FOUR(l6, 0x3FC39A09D078C69F)
+FOUR(l7, 0x3FC2F112DF3E4431)
+FOUR(root, 0x3FE6A09E667F3BCD)     // the bits of √½
+FOUR(oneLessRoot, 0x95F619980C433)
+FOUR(mantissa, 0x000FFFFFFFFFFFFF)
+FOUR(half, 0x3FE0000000000000)
 
 // func expAVX2(dst, src *float64, n int) (done int)
 // The steps are those of Exp and expReduced in num.go, four at a time.
@@ -220,5 +231,76 @@ adamloop:
 	ADDQ $4, AX
 	CMPQ AX, CX
 	JL   adamloop
+	VZEROUPPER
+	RET
+
+// func logSigmoidAVX2(value, slope, x *float64, n int)
+// The steps are those of logSigmoidSlope, Log1p and Log in num.go, four at a time;
+// slope holds e = e^−|x|, and 1 ≤ 1 + e ≤ 2 makes the exponent k 0 or 1.
+TEXT ·logSigmoidAVX2(SB), NOSPLIT, $0-32
+	MOVQ value+0(FP), DI
+	MOVQ slope+8(FP), SI
+	MOVQ x+16(FP), DX
+	MOVQ n+24(FP), CX
+	XORQ AX, AX
+	VMOVUPD one<>(SB), Y15
+	VXORPD Y14, Y14, Y14
+	VMOVUPD half<>(SB), Y13
+	VMOVUPD l7<>(SB), Y12
+	VMOVUPD l6<>(SB), Y11
+	VMOVUPD l5<>(SB), Y10
+	VMOVUPD l4<>(SB), Y9
+lsloop:
+	VMOVUPD (SI)(AX*8), Y0           // e
+	VADDPD Y0, Y15, Y1               // u = 1 + e
+	VPADDQ oneLessRoot<>(SB), Y1, Y3
+	VPSRLQ $62, Y3, Y4
+	VPSUBQ Y4, Y14, Y4               // all ones where k = 1
+	VPAND mantissa<>(SB), Y3, Y3
+	VPADDQ root<>(SB), Y3, Y3        // m
+	VSUBPD Y15, Y3, Y3               // f = m − 1
+	VADDPD two<>(SB), Y3, Y5
+	VDIVPD Y5, Y3, Y5                // s = f/(2 + f)
+	VMULPD Y5, Y5, Y6                // s²
+	VMULPD Y6, Y6, Y7                // s⁴
+	VMULPD Y12, Y7, Y2
+	VADDPD Y10, Y2, Y2
+	VMULPD Y7, Y2, Y2
+	VADDPD l3<>(SB), Y2, Y2
+	VMULPD Y7, Y2, Y2
+	VADDPD l1<>(SB), Y2, Y2
+	VMULPD Y6, Y2, Y2                // t₁
+	VMULPD Y11, Y7, Y8
+	VADDPD Y9, Y8, Y8
+	VMULPD Y7, Y8, Y8
+	VADDPD l2<>(SB), Y8, Y8
+	VMULPD Y7, Y8, Y8                // t₂
+	VADDPD Y8, Y2, Y2
+	VMULPD Y13, Y3, Y6
+	VMULPD Y3, Y6, Y6                // f²/2
+	VADDPD Y6, Y2, Y2
+	VMULPD Y5, Y2, Y2                // s (f²/2 + (t₁ + t₂))
+	VANDPD ln2lo<>(SB), Y4, Y7       // k ln2lo
+	VADDPD Y7, Y2, Y2
+	VSUBPD Y2, Y6, Y6
+	VSUBPD Y3, Y6, Y6
+	VANDPD ln2hi<>(SB), Y4, Y7       // k ln2hi
+	VSUBPD Y6, Y7, Y6                // log u
+	VSUBPD Y15, Y1, Y2               // u − 1
+	VCMPPD $0, Y14, Y2, Y3           // = 0
+	VDIVPD Y2, Y0, Y2
+	VMULPD Y2, Y6, Y6                // log u · e/(u − 1)
+	VBLENDVPD Y3, Y0, Y6, Y6         // e where u = 1
+	VMOVUPD (DX)(AX*8), Y2           // x
+	VMINPD Y14, Y2, Y3
+	VSUBPD Y6, Y3, Y3                // min(x, 0) − log(1 + e)
+	VMOVUPD Y3, (DI)(AX*8)
+	VCMPPD $14, Y14, Y2, Y3          // x > 0
+	VBLENDVPD Y3, Y0, Y15, Y3        // e there, 1 elsewhere
+	VDIVPD Y1, Y3, Y3
+	VMOVUPD Y3, (SI)(AX*8)
+	ADDQ $4, AX
+	CMPQ AX, CX
+	JL   lsloop
 	VZEROUPPER
 	RET

@@ -9,5 +9,6 @@ func axpyBlocks(_ []float64, _ float64, _ []float64) int    { return 0 }
 func subBlocks(_, _ []float64, _ float64) int               { return 0 }
 func scaleShiftBlocks(_, _ []float64, _, _ float64) int     { return 0 }
 func adamBlocks(_, _, _, _ []float64, _ *adamConstants) int { return 0 }
+func logSigmoidBlocks(_, _, _ []float64) int                { return 0 }
 func dotBlocks(a, b []float64) (int, float64)               { return dotLanes(a, b) }
 func maxBlocks(z []float64) (int, float64)                  { return 1, z[0] }

@@ -23,8 +23,8 @@ func LogSigmoidSlopes(value, slope, x []float64) {
 		slope[i] = -math.Abs(v)
 	}
 	ExpTo(slope, slope)
-	for i, v := range x {
-		value[i], slope[i] = logSigmoidSlope(v, slope[i])
+	for i := logSigmoidBlocks(value, slope, x); i < len(x); i++ {
+		value[i], slope[i] = logSigmoidSlope(x[i], slope[i])
 	}
 }
 
