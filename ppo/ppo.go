@@ -308,10 +308,9 @@ func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 	}
 	each, ratio, clip := 1/float64(tokens), 0.0, t.cfg.clip()
 	clear(t.visits)
+	b.ratios(t.policy.Policy, episodes)
 	for _, e := range episodes {
-		from, to := b.start[e], b.start[e+1]
-		b.ratios(t.policy.Policy, from, to)
-		for j := from; j < to; j++ {
+		for j := b.start[e]; j < b.start[e+1]; j++ {
 			loss, slope, clipped := Clipped(b.ratio[j], b.advantage[j], clip)
 			t.policy.G[b.index[j]] += float64(each * slope)
 			t.visits[b.row[j]] += each

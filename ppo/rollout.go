@@ -183,8 +183,18 @@ func (b *rollout) advantages(v *value, gamma, lam float64, s *Stats) {
 	}
 }
 
-// ratios fills log ρ and ρ for a range of tokens.
-func (b *rollout) ratios(pi *policy.Softmax, from, to int32) {
+// ratios fills log ρ and ρ for the tokens of some episodes; of all of them in one go.
+func (b *rollout) ratios(pi *policy.Softmax, episodes []int) {
+	if all := len(b.response); len(episodes) == all {
+		b.ratiosOf(pi, 0, b.start[all])
+		return
+	}
+	for _, e := range episodes {
+		b.ratiosOf(pi, b.start[e], b.start[e+1])
+	}
+}
+
+func (b *rollout) ratiosOf(pi *policy.Softmax, from, to int32) {
 	for j := from; j < to; j++ {
 		b.logRatio[j] = pi.LogP[b.index[j]] - b.old[j]
 	}
