@@ -50,31 +50,30 @@ func textbook(policyLogits, referenceLogits [][]float64, beta float64, p [2][]fl
 func MeanLogProb(z []float64) float64 { return meanLogProb(z, nil) }
 
 // meanLogProb leaves softmax(z) in p, if there is a p. A vocabulary is taken in
-// blocks that stay in the processor's nearest cache: with L_b = log Σ_{v∈b} e^{z_v},
+// blocks that stay in the processor's nearest cache: with m_b = max_{v∈b} z_v,
 //
-//	log Σ_v e^{z_v} = log Σ_b e^{L_b},  softmax(z)_v = softmax over the block · e^{L_b − log Σ_b e^{L_b}}
+//	log Σ_v e^{z_v} = log Σ_b e^{m_b + log Σ_{v∈b} e^{z_v − m_b}},  softmax(z)_v = e^{z_v − m_b} · e^{m_b − log Σ_v e^{z_v}}
 func meanLogProb(z, p []float64) float64 {
 	const block = 1024
-	var own, logp [block]float64
-	blocks := make([]float64, 0, 64)
-	sum := 0.0
+	var own [block]float64
+	tops, logs, sum := make([]float64, 0, 64), make([]float64, 0, 64), 0.0
 	for at := 0; at < len(z); at += block {
 		part := z[at:min(at+block, len(z))]
 		to := own[:len(part)]
 		if p != nil {
 			to = p[at : at+len(part)]
 		}
-		num.SoftmaxRows(to, logp[:len(part)], part, len(part))
-		blocks = append(blocks, part[0]-logp[0])
+		top, total := num.ExpShifted(to, part)
+		tops, logs = append(tops, top), append(logs, top+num.Log(total))
 		sum += num.Sum(part)
 	}
-	total := num.LogSumExp(blocks)
-	for b, l := range blocks {
+	total := num.LogSumExp(logs)
+	for b, top := range tops {
 		if p == nil {
 			break
 		}
-		part, scale := p[b*block:min((b+1)*block, len(p))], num.Exp(l-total)
-		for v := range part {
+		scale := num.Exp(top - total)
+		for v, part := 0, p[b*block:min((b+1)*block, len(p))]; v < len(part); v++ {
 			part[v] *= scale
 		}
 	}

@@ -59,9 +59,17 @@ func SoftmaxRows(p, logp, logits []float64, width int) {
 	}
 }
 
-// shiftByMax is dst[i] = z[i] − max z. A maximum of −0 counts as +0, so that the
-// order in which zeros are met does not show.
-func shiftByMax(dst, z []float64) {
+// ExpShifted fills dst with e^(z−m), m = max z, and returns m and Σ e^(z−m); at
+// least one z.
+func ExpShifted(dst, z []float64) (top, sum float64) {
+	top = shiftByMax(dst, z)
+	ExpTo(dst, dst)
+	return top, Sum(dst)
+}
+
+// shiftByMax is dst[i] = z[i] − max z; it returns the maximum. A maximum of −0 counts
+// as +0, so that the order in which zeros are met does not show.
+func shiftByMax(dst, z []float64) float64 {
 	dst = dst[:len(z)]
 	done, top := maxBlocks(z)
 	for _, v := range z[done:] {
@@ -73,6 +81,7 @@ func shiftByMax(dst, z []float64) {
 	for i := subBlocks(dst, z, top); i < len(z); i++ {
 		dst[i] = z[i] - top
 	}
+	return top
 }
 
 // scaleAndShift is p[i] ·= scale, logp[i] −= shift.
