@@ -71,6 +71,9 @@ func (c *cli) lossesCommand() *cobra.Command {
 				}
 				return c.write(text)
 			}
+			if done.Compared() == 0 {
+				return fmt.Errorf("%s has no results to compare with; without --check it is printed with ours", args[0])
+			}
 			text, ok := done.Text(tolerance)
 			if err := c.print(asJSON, done, func() string { return text }); err != nil {
 				return err

@@ -19,6 +19,11 @@ type Batch struct {
 	Loss               []float64 // ℓ of each pair; L is their mean
 	DChosen, DRejected []float64 // ∂ℓ/∂Chosen, ∂ℓ/∂Rejected (n ∂L/∂Chosen where a loss couples the pairs)
 
+	// What the likelihood term (SFT, RPO, MPO) reads where LD-DPO weighs the tokens of
+	// Chosen: log π_θ(y_w|x) with every token counted in full, and its derivative.
+	Likelihood, DLikelihood []float64
+	separate                bool
+
 	left, right           []float64 // the two sides of an optimal transport
 	leftOrder, rightOrder []int
 }
@@ -32,9 +37,9 @@ func NewBatch(n int) *Batch {
 	return b
 }
 
-func (b *Batch) columns() [14]*[]float64 {
+func (b *Batch) columns() [16]*[]float64 {
 	return [...]*[]float64{&b.Chosen, &b.Rejected, &b.RefChosen, &b.RefRejected, &b.ChosenLen, &b.RejectedLen,
-		&b.Weight, &b.KL, &b.ScoreDifference, &b.Loss, &b.DChosen, &b.DRejected, &b.left, &b.right}
+		&b.Weight, &b.KL, &b.ScoreDifference, &b.Loss, &b.DChosen, &b.DRejected, &b.left, &b.right, &b.Likelihood, &b.DLikelihood}
 }
 
 // resize gives the batch n pairs, at most those it was made for.
@@ -43,6 +48,14 @@ func (b *Batch) resize(n int) {
 		*column = (*column)[:n]
 	}
 	b.leftOrder, b.rightOrder, b.Tied = b.leftOrder[:n], b.rightOrder[:n], b.Tied[:n]
+}
+
+// likelihood is what the likelihood term reads, and where its derivative goes.
+func (b *Batch) likelihood() (logp, d []float64) {
+	if b.separate {
+		return b.Likelihood, b.DLikelihood
+	}
+	return b.Chosen, b.DChosen
 }
 
 func (b *Batch) clear() {
@@ -63,8 +76,12 @@ func mean(v []float64) float64 { return num.Sum(v) / float64(len(v)) }
 func logProbs(b *Batch, i int) (chosen, rejected float64) { return b.Chosen[i], b.Rejected[i] }
 
 func meanLogProbs(b *Batch, i int) (chosen, rejected float64) {
-	return b.Chosen[i] / b.ChosenLen[i], b.Rejected[i] / b.RejectedLen[i]
+	return b.Chosen[i] / perToken(b.ChosenLen[i]), b.Rejected[i] / perToken(b.RejectedLen[i])
 }
+
+// perToken is what a sum over a response of n tokens is divided by: 1 for an empty
+// one, as in TRL.
+func perToken(n float64) float64 { return max(1, n) }
 
 // ofMargin makes a Loss of a function of h alone. Under another divergence than
 // the reverse KL, h is the difference of the f-scores.
@@ -88,11 +105,11 @@ func ofMargin(f func(h float64, c *Config) (loss, slope float64)) func(*Batch, *
 // length of its response.
 func ofMeanMargin(f func(h float64, c *Config) (loss, slope float64)) func(*Batch, *Config) {
 	return func(b *Batch, c *Config) {
-		for i, n := range b.ChosenLen {
+		for i := range b.ChosenLen {
+			n, m := perToken(b.ChosenLen[i]), perToken(b.RejectedLen[i])
 			chosen, rejected := b.LogRatios(i)
 			chosen, dc := FScore(chosen, c.FDivergenceType, c.FAlphaDivergenceCoef)
 			rejected, dr := FScore(rejected, c.FDivergenceType, c.FAlphaDivergenceCoef)
-			m := b.RejectedLen[i]
 			loss, slope := f(chosen/n-rejected/m, c)
 			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(slope*dc)/n, -float64(slope*dr)/m
 		}
@@ -129,7 +146,7 @@ func ofMeans(f func(w, l float64, c *Config) (loss, dw, dl float64)) func(*Batch
 		for i := range b.Chosen {
 			w, l := meanLogProbs(b, i)
 			loss, dw, dl := f(w, l, c)
-			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, dw/b.ChosenLen[i], dl/b.RejectedLen[i]
+			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, dw/perToken(b.ChosenLen[i]), dl/perToken(b.RejectedLen[i])
 		}
 	}
 }
@@ -247,8 +264,7 @@ const maxExponent = 80
 func FScore(u float64, divergence string, alpha float64) (score, slope float64) {
 	switch divergence {
 	case "forward_kl":
-		e := num.Expm1(-u)
-		return -e, 1 + e
+		return -num.Expm1(-u), num.Exp(-u)
 	case "js_divergence":
 		return ln2 + num.LogSigmoid(u), num.Sigmoid(-u)
 	case "alpha_divergence":
@@ -260,8 +276,7 @@ func FScore(u float64, divergence string, alpha float64) (score, slope float64) 
 		if x > maxExponent {
 			return num.Expm1(maxExponent) / k, 0
 		}
-		e := num.Expm1(x)
-		return e / k, 1 + e
+		return num.Expm1(x) / k, num.Exp(x)
 	}
 	return u, 1
 }

@@ -228,7 +228,7 @@ func wpoWeight(logp, logSq []float64, path []int32, outcomes int) float64 {
 	for _, i := range path {
 		sum += logp[i] - logSq[int(i)/outcomes]
 	}
-	return num.Exp(sum / float64(len(path)))
+	return num.Exp(sum / perToken(float64(len(path))))
 }
 
 // logSumSquares is dst[row] = log Σ_v p(v|row)².

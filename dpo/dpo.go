@@ -104,6 +104,9 @@ func NewFrom(cfg Config, pi, ref *policy.Softmax, data Data) *Trainer {
 	}
 	n := min(cfg.BatchSize, len(lists))
 	t.loss, t.batch = NewMixture(cfg, n), NewBatch(n)
+	if cfg.LDAlpha != 1 {
+		t.batch.separate = true
+	}
 	t.needs = t.loss.Needs(&t.cfg)
 	t.batches = policy.NewBatches(len(lists), cfg.BatchSize)
 	t.lists = lists
@@ -156,6 +159,11 @@ func (t *Trainer) gather(pairs []int) {
 		b.RefChosen[k], b.RefRejected[k] = p.refChosen, p.refRejected
 		b.ChosenLen[k], b.RejectedLen[k] = p.chosenLen, p.rejectedLen
 		b.Tied[k] = p.tied
+	}
+	if b.separate {
+		for k, i := range pairs {
+			b.Likelihood[k] = sumLogP(pi.PaddedLogP(), t.paths.of(i, 0), t.paths.width, 1)
+		}
 	}
 	if t.needs&NeedRankings != 0 {
 		t.gatherLists(pairs)
@@ -223,6 +231,9 @@ func (t *Trainer) scatter(pairs []int) {
 		p := &t.pairs[i]
 		spread(g, t.paths.of(i, 0), p.shared, t.cfg.LDAlpha, float64(t.batch.DChosen[k]*scale))
 		spread(g, t.paths.of(i, p.worst), p.shared, t.cfg.LDAlpha, float64(t.batch.DRejected[k]*scale))
+		if t.batch.separate {
+			spread(g, t.paths.of(i, 0), t.paths.width, 1, float64(t.batch.DLikelihood[k]*scale))
+		}
 	}
 }
 

@@ -41,8 +41,8 @@ const (
 func (n Number) Recorded() bool { return !math.IsNaN(n.Want) }
 
 // Deviation is |Got − Want| relative to the scale of the number's array. An array
-// of nothing but rounding noise has a scale of its own, 100 tolerances.
-func (n Number) Deviation() float64 { return math.Abs(n.Got-n.Want) / max(n.Scale, 100*n.Tolerance) }
+// of nothing but rounding noise has a scale of its own, 1000 tolerances.
+func (n Number) Deviation() float64 { return math.Abs(n.Got-n.Want) / max(n.Scale, 1000*n.Tolerance) }
 
 // OK says whether the number is what the document has, if it has one.
 func (n Number) OK() bool {
@@ -190,6 +190,22 @@ func (n *node) floats(key string, size int) []float64 {
 	return out
 }
 
+// anyFloats lists the numbers of an array that may be empty.
+func (n *node) anyFloats(key string) []float64 {
+	if list, ok := n.get(key).([]any); ok && len(list) == 0 {
+		return nil
+	}
+	return n.floats(key, -1)
+}
+
+// listOrNone lists the objects of an array that may be missing.
+func (n *node) listOrNone(key string) []*node {
+	if !n.has(key) {
+		return nil
+	}
+	return n.list(key)
+}
+
 func flatten(v any, f func(any)) {
 	if list, ok := v.([]any); ok {
 		for _, e := range list {
@@ -225,10 +241,14 @@ func (n *node) theCase() *node {
 // put records a computed number, or an array of them in the shape of the recorded
 // one.
 func (n *node) put(key string, tolerance float64, got ...float64) {
+	n.putAtScale(key, tolerance, 0, got...)
+}
+
+// putAtScale is put for numbers that are differences of larger ones: scale is theirs.
+func (n *node) putAtScale(key string, tolerance, scale float64, got ...float64) {
 	recorded, there := n.m[key]
 	n.seen[key] = true
 	var want []float64
-	scale := 0.0
 	flatten(recorded, func(v any) {
 		f, ok := v.(float64)
 		if there && !ok {
@@ -262,7 +282,7 @@ func (n *node) put(key string, tolerance float64, got ...float64) {
 	n.m[key] = replaced(recorded, got, &next)
 }
 
-// replaced is v with its numbers replaced in order.
+// replaced is v with its numbers replaced in order; JSON has none that are not finite.
 func replaced(v any, numbers []float64, next *int) any {
 	if list, ok := v.([]any); ok {
 		out := make([]any, len(list))
@@ -272,7 +292,10 @@ func replaced(v any, numbers []float64, next *int) any {
 		return out
 	}
 	*next++
-	return numbers[*next-1]
+	if got := numbers[*next-1]; !math.IsNaN(got) && !math.IsInf(got, 0) {
+		return got
+	}
+	return nil
 }
 
 // done fails on numbers that nobody read or computed.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -39,17 +40,27 @@ func scaled(v []float64, by float64) []float64 {
 	return out
 }
 
-// config reads the settings of a result, any field of Config under its name. TRL's
-// sigmoid knows no label smoothing, and TRL 0.24 differs in two losses.
+var trl024 = regexp.MustCompile(`(?i)trl\W*0\.24`)
+
+// mixture is the loss of a result. TRL's sigmoid knows no label smoothing.
+func (d *Document) mixture(c Config, n int) *Mixture {
+	m := NewMixture(c, n)
+	m.sharpSigmoid = strings.Contains(strings.ToLower(d.Source), "trl")
+	return m
+}
+
+// config reads the settings of a result, any field of Config under its name. TRL
+// 0.24 differs in two losses.
 func (d *Document) config(r *node) Config {
 	c, top := Default(), d.node("", d.tree)
 	c.LossType = top.text("loss_type")
-	if strings.Contains(strings.ToLower(d.Source), "trl 0.24") {
+	if trl024.MatchString(d.Source) {
 		c.AverageLogProb, c.RunningDelta = false, true
 	}
 	into := reflect.ValueOf(&c).Elem()
 	for i, name := range fieldNames() {
-		if !r.has(name) {
+		if r.m[name] == nil { // null is the default
+			r.seen[name] = true
 			continue
 		}
 		switch f := into.Field(i); f.Kind() {
@@ -71,9 +82,6 @@ func (d *Document) config(r *node) Config {
 	parts := strings.Split(c.LossType, "+")
 	if r.has("loss_weights") {
 		c.LossWeights = r.floats("loss_weights", len(parts))
-	}
-	if strings.Contains(strings.ToLower(d.Source), "trl") && strings.HasPrefix(c.LossType, "sigmoid") {
-		c.LabelSmoothing = 0
 	}
 	for _, name := range parts {
 		if l, known := Find(name); !known || l.Needs&^(NeedDelta|NeedTies) != 0 {
@@ -98,7 +106,7 @@ func (d *Document) pairwise(r *node) {
 		b.Delta = d.runningDelta(r, c)
 		r.put("delta", ofValues, b.Delta)
 	}
-	m := NewMixture(c, len(b.Loss))
+	m := d.mixture(c, len(b.Loss))
 	m.Of(b, &c)
 	r.put("loss", ofValues, mean(b.Loss))
 	if len(m.Parts) == 1 {
@@ -117,13 +125,14 @@ func (d *Document) pairwise(r *node) {
 	}
 }
 
-// runningDelta is the mean of the mean rewards of all cases up to this result's.
+// runningDelta is the mean of the mean rewards of all cases up to this result's, of
+// every batch equally, however large: so does TRL 0.24.
 func (d *Document) runningDelta(r *node, c Config) float64 {
 	var running RunningMean
 	cases := d.node("", d.tree).list("cases")
 	for _, other := range cases[:1+r.index("case", len(cases))] {
 		b := batchOf(other)
-		running.Add(b.MeanReward(c.Beta), 2*len(b.Chosen))
+		running.Add(b.MeanReward(c.Beta), 1)
 	}
 	return running.Mean
 }
@@ -139,15 +148,22 @@ func (d *Document) perToken(r *node) {
 	ref, logSq := in.floats("ref_token_logps", len(policy)), in.floats("log_sum_sq_probs", len(policy))
 	lengths := slices.Concat(chosenLen, rejectedLen)
 	for _, length := range lengths {
-		in.whole("chosen_len", length, 1, len(policy)/max(1, 2*n)+1)
+		in.whole("chosen_len", length, 0, len(policy)/max(1, 2*n)+1)
 	}
 	if d.err != nil || len(policy)%(2*n) != 0 {
 		d.fail(in.at("policy_token_logps"), "not %d rows", 2*n)
 		return
 	}
 	b, rows := NewBatch(n), tokenRows(len(policy), 2*n)
+	b.separate = true
 	b.ChosenLen, b.RejectedLen = chosenLen, rejectedLen
-	// The padding at a row's end has log-probability 0 and counts as its last token.
+	// The padding at a row's end has log-probability 0 and counts as its last token; in
+	// LD-DPO a row without tokens has none.
+	for i, length := range lengths {
+		if length == 0 && r.m["ld_alpha"] != nil {
+			rows[i] = nil
+		}
+	}
 	shared := func(i int) int {
 		if short := min(chosenLen[i%n], rejectedLen[i%n]); short < lengths[i] {
 			return int(short)
@@ -158,12 +174,16 @@ func (d *Document) perToken(r *node) {
 		w, l := rows[i], rows[n+i]
 		b.Chosen[i], b.Rejected[i] = sumLogP(policy, w, shared(i), c.LDAlpha), sumLogP(policy, l, shared(n+i), c.LDAlpha)
 		b.RefChosen[i], b.RefRejected[i] = sumLogP(ref, w, shared(i), c.LDAlpha), sumLogP(ref, l, shared(n+i), c.LDAlpha)
-		b.Weight[i] = float64(wpoWeight(policy, logSq, w[:int(chosenLen[i])], 1) * wpoWeight(policy, logSq, l[:int(rejectedLen[i])], 1))
+		b.Likelihood[i] = sumLogP(policy, w, len(w), 1)
+		if c.UseWeighting {
+			b.Weight[i] = float64(wpoWeight(policy, logSq, w[:int(chosenLen[i])], 1) * wpoWeight(policy, logSq, l[:int(rejectedLen[i])], 1))
+		}
 	}
-	NewMixture(c, n).Of(b, &c)
+	d.mixture(c, n).Of(b, &c)
 	g, scale := make([]float64, len(policy)), 1/float64(n)
 	for i := range n {
 		spread(g, rows[i], shared(i), c.LDAlpha, float64(b.DChosen[i]*scale))
+		spread(g, rows[i][:int(chosenLen[i])], int(chosenLen[i]), 1, float64(b.DLikelihood[i]*scale))
 		spread(g, rows[n+i], shared(n+i), c.LDAlpha, float64(b.DRejected[i]*scale))
 	}
 	r.put("loss", ofValues, mean(b.Loss))
@@ -219,22 +239,37 @@ func (d *Document) kto(r *node) {
 	r.put("grad_policy_logps", ofGradients, scaled(slope, 1/float64(n))...)
 }
 
-// bco is BCOTrainer.bco_loss on a sequence of batches, which share δ. TRL's own
-// running mean ("trl_verbatim") rounds the mean reward of each batch to float32.
+// float32Mean is TRL's RunningMoments, which rounds to float32 on the way.
+type float32Mean struct{ mean, n float64 }
+
+func (m *float32Mean) add(mean float64, n int) float64 {
+	m.n += float64(n)
+	step := float32(float32(mean)-float32(m.mean)) * float32(n)
+	m.mean += float64(step / float32(m.n))
+	return m.mean
+}
+
+// bco is BCOTrainer.bco_loss on a sequence of batches, which share δ, once with an
+// exact running mean and once with TRL's own ("trl_verbatim").
 func (d *Document) bco(sequence *node) {
 	beta := sequence.number("beta", Default().Beta)
-	var exact, rounded RunningMean
+	var exact RunningMean
+	var rounded float32Mean
 	for _, step := range sequence.list("steps") {
 		b := NewBatch(0)
-		b.Chosen, b.Rejected = step.floats("policy_chosen_logps", -1), step.floats("policy_rejected_logps", -1)
+		b.Chosen, b.Rejected = step.anyFloats("policy_chosen_logps"), step.anyFloats("policy_rejected_logps")
 		b.RefChosen, b.RefRejected = step.floats("ref_chosen_logps", len(b.Chosen)), step.floats("ref_rejected_logps", len(b.Rejected))
+		n := len(b.Chosen) + len(b.Rejected)
+		if n == 0 {
+			d.fail(step.path, "no responses")
+		}
 		if d.err != nil {
 			return
 		}
-		reward, n := b.MeanReward(beta), len(b.Chosen)+len(b.Rejected)
+		reward := b.MeanReward(beta)
 		putBCO(step.object("float64"), b, beta, exact.Add(reward, n), ofValues, ofGradients)
 		if step.has("trl_verbatim") {
-			putBCO(step.object("trl_verbatim"), b, beta, rounded.Add(float64(float32(reward)), n), ofSingle, ofSingle)
+			putBCO(step.object("trl_verbatim"), b, beta, rounded.add(reward, n), ofSingle, ofSingle)
 		}
 		step.done()
 	}
@@ -266,33 +301,18 @@ func putBCO(r *node, b *Batch, beta, delta, ofValues, ofGradients float64) {
 	r.done()
 }
 
-// cpo is CPOTrainer.cpo_loss without its NLL: a margin loss on log-probabilities,
-// or on AlphaPO's reward of them.
+// cpo is CPOTrainer.cpo_loss without its NLL.
 func (d *Document) cpo(r *node) {
-	in, input := r.theCase(), r.text("input")
+	in, input, c := r.theCase(), r.text("input"), d.ofTrainer(r)
 	w := in.floats("chosen_"+input+"_logps", -1)
 	n := len(w)
 	l := in.floats("rejected_"+input+"_logps", n)
-	name, beta, epsilon, alpha, gamma := r.text("loss_type"), r.number("beta", Default().Beta), r.number("label_smoothing", 0), r.number("alpha", 0), r.number("simpo_gamma", 0)
+	if d.err != nil {
+		return
+	}
 	loss, dw, dl := make([]float64, n), make([]float64, n), make([]float64, n)
 	for i := range w {
-		rw, sw := AlphaReward(w[i], alpha)
-		rl, sl := AlphaReward(l[i], alpha)
-		slope := 0.0
-		switch name {
-		case "sigmoid":
-			loss[i], slope = Sigmoid(rw-rl, beta, epsilon)
-		case "hinge":
-			loss[i], slope = Hinge(rw-rl, beta)
-		case "ipo":
-			loss[i], slope = IPO(rw-rl, beta)
-		case "simpo", "alphapo":
-			loss[i], dw[i], dl[i] = AlphaPO(w[i], l[i], beta, gamma, alpha, epsilon)
-			continue
-		default:
-			d.fail(r.path, "unknown loss %q", name)
-		}
-		dw[i], dl[i] = float64(slope*sw), -float64(slope*sl)
+		loss[i], dw[i], dl[i] = cpoPair(w[i], l[i], &c)
 	}
 	if r.has("loss") || !r.has("losses") {
 		r.put("loss", ofValues, mean(loss))
@@ -300,6 +320,25 @@ func (d *Document) cpo(r *node) {
 	r.put("losses", ofValues, loss...)
 	r.put("grad_chosen_logps", ofGradients, scaled(dw, 1/float64(n))...)
 	r.put("grad_rejected_logps", ofGradients, scaled(dl, 1/float64(n))...)
+}
+
+// cpoPair is a margin loss on log-probabilities, or on AlphaPO's reward of them.
+func cpoPair(w, l float64, c *Config) (loss, dw, dl float64) {
+	if c.LossType == "simpo" {
+		return AlphaPO(w, l, c.Beta, c.SimPOGamma, c.Alpha, c.LabelSmoothing)
+	}
+	rw, sw := AlphaReward(w, c.Alpha)
+	rl, sl := AlphaReward(l, c.Alpha)
+	var slope float64
+	switch h := rw - rl; c.LossType {
+	case "hinge":
+		loss, slope = Hinge(h, c.Beta)
+	case "ipo":
+		loss, slope = IPO(h, c.Beta)
+	default:
+		loss, slope = Sigmoid(h, c.Beta, c.LabelSmoothing)
+	}
+	return loss, float64(slope * sw), -float64(slope * sl)
 }
 
 // orpo is ORPOTrainer.odds_ratio_loss on mean log-probabilities.
@@ -326,7 +365,7 @@ func (d *Document) orpo(r *node) {
 		o.put("neg_losses", float64(ofValues*tolerance), loss...)
 		o.put("or_loss", float64(ofValues*tolerance), mean(loss))
 		o.put("log_odds_ratio_mean", float64(ofValues*tolerance), mean(logSigmoid))
-		o.put("log_odds_chosen_mean", float64(ofValues*tolerance), mean(ratio))
+		o.putAtScale("log_odds_chosen_mean", float64(ofValues*tolerance), 1, mean(ratio))
 		o.put("grad_chosen_logps", float64(ofGradients*tolerance), scaled(dw, 1/float64(n))...)
 		o.put("grad_rejected_logps", float64(ofGradients*tolerance), scaled(dl, 1/float64(n))...)
 		o.done()
@@ -378,29 +417,38 @@ func (q sequences) paths() (responses, whole [][]int32) {
 	return responses, whole
 }
 
-// ofTrainer is the configuration of a result of CPOTrainer or ORPOTrainer.
+// ofTrainer is the configuration of a result of CPOTrainer or ORPOTrainer, with the
+// trainer's own name of the loss.
 func (d *Document) ofTrainer(r *node) Config {
 	c := Default()
-	c.Beta, c.CPOAlpha, c.SimPOGamma = r.number("beta", c.Beta), r.number("cpo_alpha", 1), r.number("simpo_gamma", c.SimPOGamma)
+	c.Beta, c.CPOAlpha, c.SimPOGamma = r.number("beta", c.Beta), r.number("cpo_alpha", 1), r.number("simpo_gamma", 0)
 	c.LabelSmoothing, c.Alpha = r.number("label_smoothing", 0), r.number("alpha", 0)
-	name, lossType := r.text("name"), r.text("loss_type")
-	switch {
-	case name == "orpo" || lossType == "orpo":
+	c.LossType = r.text("loss_type")
+	if r.text("name") == "orpo" {
 		c.LossType = "orpo"
-	case lossType == "simpo" && c.CPOAlpha == 0:
+	}
+	if c.LossType == "alphapo" {
 		c.LossType = "simpo"
-	case lossType == "simpo":
-		c.LossType, c.LossWeights = "simpo+sft", []float64{1, c.CPOAlpha}
-	case lossType == "sigmoid":
-		c.LossType = "cpo"
-	default:
-		d.fail(r.path, "unknown loss %q", lossType)
+	}
+	if !slices.Contains([]string{"sigmoid", "hinge", "ipo", "simpo", "orpo"}, c.LossType) {
+		d.fail(r.path, "unknown loss %q", c.LossType)
 	}
 	return c
 }
 
+// logProbsOf are the log-probabilities that a loss of CPOTrainer or ORPOTrainer
+// reads, sums over the response or means, and what their derivatives are divided by.
+func logProbsOf(b *Batch, i int, lossType string) (w, l, nw, nl float64) {
+	if lossType == "sigmoid" || lossType == "hinge" {
+		return b.Chosen[i], b.Rejected[i], 1, 1
+	}
+	w, l = meanLogProbs(b, i)
+	return w, l, b.ChosenLen[i], b.RejectedLen[i]
+}
+
 // fromLogits is get_batch_loss_metrics of CPOTrainer and ORPOTrainer: whole losses
-// from logits.
+// from logits, the likelihood of the chosen responses included. ORPO's likelihood is
+// of prompt and response.
 func (d *Document) fromLogits(r *node) {
 	q, ok := d.sequences(r.theCase())
 	c := d.ofTrainer(r)
@@ -410,38 +458,34 @@ func (d *Document) fromLogits(r *node) {
 	p, logp := make([]float64, len(q.logits)), make([]float64, len(q.logits))
 	num.SoftmaxRows(p, logp, q.logits, q.words)
 	paths, whole := q.paths()
-	n, orpo := q.n, c.LossType == "orpo"
-	b, likelihood := sumsOf(logp, paths[:n], paths[n:]), paths[:n]
-	if orpo { // the odds ratio on the responses, the likelihood on everything
-		likelihood = whole[:n]
-		oddsRatios(b, &c)
-	} else {
-		NewMixture(c, n).Of(b, &c)
+	n, of := q.n, cpoPair
+	b, likelihood, weight := sumsOf(logp, paths[:n], paths[n:]), paths[:n], c.CPOAlpha
+	if c.LossType == "orpo" {
+		likelihood, weight = whole[:n], 1
+		of = func(w, l float64, c *Config) (float64, float64, float64) { return OddsRatio(w, l, c.Beta) }
 	}
 	nll := sumsOf(logp, likelihood, paths[n:])
 	nll.AddNLL(1)
-	total, g := mean(b.Loss), make([]float64, len(q.logits))
+	g, each := make([]float64, len(q.logits)), 1/float64(n)
 	for i := range n {
-		spread(g, paths[i], len(paths[i]), 1, b.DChosen[i]/float64(n))
-		spread(g, paths[n+i], len(paths[n+i]), 1, b.DRejected[i]/float64(n))
-		if orpo {
-			spread(g, likelihood[i], len(likelihood[i]), 1, nll.DChosen[i]/float64(n))
-		}
-	}
-	if orpo {
-		total += mean(nll.Loss)
+		w, l, nw, nl := logProbsOf(b, i, c.LossType)
+		loss, dw, dl := of(w, l, &c)
+		b.Loss[i] = loss
+		spread(g, paths[i], len(paths[i]), 1, float64(dw*each)/nw)
+		spread(g, paths[n+i], len(paths[n+i]), 1, float64(dl*each)/nl)
+		spread(g, likelihood[i], len(likelihood[i]), 1, float64(weight*float64(nll.DChosen[i]*each)))
 	}
 	for at := 0; at < len(g); at += q.words {
 		num.Axpy(g[at:at+q.words], -num.Sum(g[at:at+q.words]), p[at:at+q.words])
 	}
-	r.put("loss", ofValues, total)
+	likelihoodLoss := mean(nll.Loss)
+	if weight == 0 {
+		likelihoodLoss = 0 // not computed
+	}
+	r.put("loss", ofValues, mean(b.Loss)+float64(weight*likelihoodLoss))
 	r.put("grad_logits", ofGradients, g...)
 	if r.has("metrics") {
-		nllLoss := mean(nll.Loss)
-		if !orpo && c.CPOAlpha == 0 {
-			nllLoss = 0 // not computed
-		}
-		d.logitMetrics(r.object("metrics"), b, c, nllLoss, q)
+		d.logitMetrics(r.object("metrics"), b, c, likelihoodLoss, q)
 	}
 }
 
@@ -455,26 +499,29 @@ func sumsOf(logp []float64, chosen, rejected [][]int32) *Batch {
 	return b
 }
 
-// logitMetrics is what the two trainers log; implicit rewards are β log π.
+// logitMetrics is what the two trainers log; implicit rewards are β log π, or β times
+// AlphaPO's reward.
 func (d *Document) logitMetrics(m *node, b *Batch, c Config, nll float64, q sequences) {
 	n := len(b.Loss)
-	chosen, rejected, margins, correct := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+	chosen, rejected, up, down, margins, correct := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
 	ratio, logSigmoid := make([]float64, n), make([]float64, n)
 	for i := range n {
-		chosen[i], rejected[i] = NewMixture(c, 0).Parts[0].Reward(b, i)
+		chosen[i], rejected[i], _, _ = logProbsOf(b, i, c.LossType)
+		up[i], _ = AlphaReward(chosen[i], c.Alpha)
+		down[i], _ = AlphaReward(rejected[i], c.Alpha)
 		if c.LossType == "orpo" {
 			ratio[i] = LogOddsRatio(chosen[i], rejected[i])
 			logSigmoid[i] = num.LogSigmoid(ratio[i])
 		}
-		margins[i] = float64(c.Beta * (chosen[i] - rejected[i]))
+		margins[i] = float64(c.Beta * (up[i] - down[i]))
 		if margins[i] > 0 {
 			correct[i] = 1
 		}
 	}
 	m.put("logps/chosen", ofValues, mean(chosen))
 	m.put("logps/rejected", ofValues, mean(rejected))
-	m.put("rewards/chosen", ofValues, mean(scaled(chosen, c.Beta)))
-	m.put("rewards/rejected", ofValues, mean(scaled(rejected, c.Beta)))
+	m.put("rewards/chosen", ofValues, mean(scaled(up, c.Beta)))
+	m.put("rewards/rejected", ofValues, mean(scaled(down, c.Beta)))
 	m.put("rewards/margins", ofValues, mean(margins))
 	m.put("rewards/accuracies", ofSingle, mean(correct))
 	m.put("nll_loss", ofValues, nll)
@@ -498,12 +545,15 @@ func (d *Document) logitMetrics(m *node, b *Batch, c Config, nll float64, q sequ
 // textbook is the chapter's snippet, on logits in the document ("small") or made
 // by its formula ("large").
 func (d *Document) textbook(top *node) {
-	for _, in := range top.list("small") {
+	if !top.has("small") && !top.has("large") {
+		d.fail("", "neither \"small\" nor \"large\"")
+	}
+	for _, in := range top.listOrNone("small") {
 		words := in.index("V", 1<<22)
 		z, ref := in.floats("policy_logits", 2*words), in.floats("ref_logits", 2*words)
 		in.textbookResults(z, ref, words)
 	}
-	for _, in := range top.list("large") {
+	for _, in := range top.listOrNone("large") {
 		words := in.index("V", 1<<22)
 		z, ref := in.formulaLogits(words)
 		in.textbookResults(z, ref, words)

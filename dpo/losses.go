@@ -153,6 +153,9 @@ type Mixture struct {
 	Parts   []Loss
 	Weights []float64
 	sum     *Batch // of the parts' losses and derivatives so far
+	// As TRL since 0.29: no label smoothing in sigmoid and sigmoid_norm, also where
+	// another part of the mixture has it.
+	sharpSigmoid bool
 }
 
 // NewMixture is the loss that a valid Config names, for batches of up to n pairs.
@@ -192,6 +195,7 @@ func (m *Mixture) Of(b *Batch, c *Config) {
 		m.part(0, b, c)
 		return
 	}
+	m.sum.separate = b.separate
 	m.sum.resize(len(b.Loss))
 	m.sum.clear()
 	for k, weight := range m.Weights {
@@ -199,14 +203,28 @@ func (m *Mixture) Of(b *Batch, c *Config) {
 		num.Axpy(m.sum.Loss, weight, b.Loss)
 		num.Axpy(m.sum.DChosen, weight, b.DChosen)
 		num.Axpy(m.sum.DRejected, weight, b.DRejected)
+		if b.separate {
+			num.Axpy(m.sum.DLikelihood, weight, b.DLikelihood)
+		}
 	}
 	copy(b.Loss, m.sum.Loss)
 	copy(b.DChosen, m.sum.DChosen)
 	copy(b.DRejected, m.sum.DRejected)
+	if b.separate {
+		copy(b.DLikelihood, m.sum.DLikelihood)
+	}
 }
 
 func (m *Mixture) part(k int, b *Batch, c *Config) {
 	l := m.Parts[k]
+	if m.sharpSigmoid && strings.HasPrefix(l.Name, "sigmoid") {
+		sharp := *c
+		sharp.LabelSmoothing = 0
+		c = &sharp
+	}
+	if b.separate {
+		clear(b.DLikelihood)
+	}
 	l.Of(b, c)
 	if c.UseWeighting && l.uses("use_weighting") {
 		for i, w := range b.Weight {

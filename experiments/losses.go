@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"rlhfsim/dpo"
+	"rlhfsim/internal/field"
 	"rlhfsim/internal/rng"
 	"rlhfsim/ppo"
 	"rlhfsim/reward"
@@ -75,16 +77,15 @@ func Losses(document []byte) (*LossCheck, error) {
 	if err != nil {
 		return nil, Usage(err.Error())
 	}
-	c := &LossCheck{Kind: head.Kind, Source: head.Source, document: tree}
-	for i, n := range numbers {
+	c := &LossCheck{Kind: head.Kind, Source: head.Source}
+	for _, n := range numbers {
 		c.add(n)
 		if slices.Contains(dpo.Kinds(), head.Kind) {
 			continue // filled in already
 		}
-		if !set(tree, n.path, n.got) {
-			fill(tree, numbers, i)
-		}
+		tree = placed(tree, steps(n.path), n.got)
 	}
+	c.document = tree
 	return c, nil
 }
 
@@ -138,7 +139,7 @@ func onPolicyNumbers(document []byte) ([]lossNumber, error) {
 	}
 	var out []lossNumber
 	for _, v := range values {
-		out = append(out, lossNumber{fmt.Sprintf("results[%d].%s", v.Result, v.Field), v.Got, v.Want, math.Abs(v.Got-v.Want) / max(math.Abs(v.Want), 1e-3), v.Tolerance})
+		out = append(out, lossNumber{fmt.Sprintf("results[%d].%s", v.Result, v.Field), v.Got, v.Want, v.Deviation(), v.Tolerance})
 	}
 	return out, nil
 }
@@ -163,7 +164,11 @@ type rewardResult struct {
 func rewardNumbers(document []byte) ([]lossNumber, error) {
 	var d struct {
 		Cases   []rewardCase
-		Results []rewardResult
+		Results []json.RawMessage
+	}
+	document, err := field.WholeNumbers(document)
+	if err != nil {
+		return nil, err
 	}
 	if err := json.Unmarshal(document, &d); err != nil {
 		return nil, err
@@ -172,7 +177,14 @@ func rewardNumbers(document []byte) ([]lossNumber, error) {
 		return nil, errors.New("the document has no results")
 	}
 	var out []lossNumber
-	for k, r := range d.Results {
+	for k, raw := range d.Results {
+		var r rewardResult
+		if err := field.Known(raw, reflect.TypeFor[rewardResult]()); err != nil {
+			return nil, fmt.Errorf("results[%d]: %w", k, err)
+		}
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return nil, fmt.Errorf("results[%d]: %w", k, err)
+		}
 		if r.Case < 0 || r.Case >= len(d.Cases) {
 			return nil, fmt.Errorf("results[%d]: there is no case %d", k, r.Case)
 		}
@@ -241,84 +253,32 @@ func steps(path string) []any {
 	return out
 }
 
-// set writes a number into a tree of JSON; false where the tree has no such place.
-func set(tree any, path string, v float64) bool {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return true // JSON has none; the recorded number stays, and the comparison fails
-	}
-	all := steps(path)
-	at := tree
-	for k, s := range all {
-		last := k == len(all)-1
-		switch key := s.(type) {
-		case string:
-			object, ok := at.(map[string]any)
-			if !ok {
-				return false
-			}
-			if _, isList := object[key].([]any); last && isList {
-				return false
-			}
-			if last {
-				object[key] = v
-			}
-			at = object[key]
-		case int:
-			list, ok := at.([]any)
-			if !ok || key >= len(list) {
-				return false
-			}
-			if _, isList := list[key].([]any); last && isList {
-				return false
-			}
-			if last {
-				list[key] = v
-			}
-			at = list[key]
+// placed is a node of JSON with a number at a path; what is missing is made. JSON has
+// no numbers that are not finite.
+func placed(node any, path []any, v float64) any {
+	if len(path) == 0 {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil
 		}
+		return v
 	}
-	return true
-}
-
-// fill writes number i where its field is nested in another way than its path
-// says: as the field's leaf of the same rank, in order.
-func fill(tree any, numbers []lossNumber, i int) {
-	base := func(path string) string {
-		at := strings.LastIndex(path, ".")
-		return path[:at] + indices.ReplaceAllString(path[at:], "")
-	}
-	rank := 0
-	for j := i - 1; j >= 0 && base(numbers[j].path) == base(numbers[i].path); j-- {
-		rank++
-	}
-	at := tree
-	for _, s := range steps(base(numbers[i].path)) {
-		switch key := s.(type) {
-		case string:
-			object, _ := at.(map[string]any)
-			at = object[key]
-		case int:
-			if list, _ := at.([]any); key < len(list) {
-				at = list[key]
-			}
+	if key, ok := path[0].(string); ok {
+		object, _ := node.(map[string]any)
+		if object == nil {
+			object = map[string]any{}
 		}
+		object[key] = placed(object[key], path[1:], v)
+		return object
 	}
-	setLeaf(at, &rank, numbers[i].got)
-}
-
-// setLeaf sets the rank-th number of nested lists.
-func setLeaf(at any, rank *int, v float64) {
-	list, _ := at.([]any)
-	for k, item := range list {
-		if _, nested := item.([]any); nested {
-			setLeaf(item, rank, v)
-			continue
-		}
-		if *rank == 0 {
-			list[k] = v
-		}
-		*rank--
+	key, list := path[0].(int), []any(nil)
+	if node != nil {
+		list, _ = node.([]any)
 	}
+	for len(list) <= key {
+		list = append(list, nil)
+	}
+	list[key] = placed(list[key], path[1:], v)
+	return list
 }
 
 // JSON is the document with our numbers in place of the recorded ones.
@@ -327,18 +287,24 @@ func (c *LossCheck) JSON() (string, error) {
 	return string(data) + "\n", err
 }
 
+// Compared is how many numbers the document has to compare with.
+func (c *LossCheck) Compared() (n int) {
+	for _, f := range c.Fields {
+		n += f.Numbers
+	}
+	return n
+}
+
 // Text is the largest difference of each field, and whether all are within the
 // tolerance (relative; gradients ten times it, what went through float32 more).
 func (c *LossCheck) Text(tolerance float64) (text string, ok bool) {
 	t := plainTable()
 	t.AppendHeader([]any{"field", "numbers", "largest difference", "allowed", "at"})
 	ok = true
-	total := 0
 	for _, f := range c.Fields {
 		if f.Numbers == 0 {
 			continue
 		}
-		total += f.Numbers
 		allowed := tolerance * f.Of
 		verdict := f.At
 		if !(f.Largest <= allowed) {
@@ -348,11 +314,8 @@ func (c *LossCheck) Text(tolerance float64) (text string, ok bool) {
 		t.AppendRow([]any{f.Name, f.Numbers, fmt.Sprintf("%.1e", f.Largest), fmt.Sprintf("%.0e", allowed), verdict})
 	}
 	text = fmt.Sprintf("%s, by %s\n%s\n", c.Kind, c.Source, trimRight(t.Render()))
-	if total == 0 {
-		return text + "the document has no numbers to compare with\n", true
-	}
 	if ok {
-		return text + fmt.Sprintf("all %d numbers agree\n", total), true
+		return text + fmt.Sprintf("all %d numbers agree\n", c.Compared()), true
 	}
 	return text + "some numbers differ\n", false
 }

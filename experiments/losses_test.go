@@ -1,44 +1,34 @@
 package experiments
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"rlhfsim/internal/goldentest"
 )
 
-// trajectories are trained through, by tests of their own in the packages named.
+// trajectories are trained through, by tests in other packages, which name the kind.
 var trajectories = map[string]string{"traj_ppo_update": "ppo", "traj_reward_bt": "reward"}
 
 // Every document of the reference libraries agrees through the command that users
 // have; one that nothing reads is a failure.
 func TestGoldenDocuments(t *testing.T) {
-	files, err := filepath.Glob("../testdata/golden/*.json")
-	if err != nil || len(files) < 36 {
-		t.Fatalf("%d golden files, %v", len(files), err)
-	}
-	for _, path := range files {
-		t.Run(filepath.Base(path), func(t *testing.T) {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var head struct{ Kind string }
-			if err := json.Unmarshal(data, &head); err != nil {
-				t.Fatal(err)
-			}
-			if folder := trajectories[head.Kind]; folder != "" {
-				if !readBy(t, folder, filepath.Base(path)) {
+	for _, d := range goldentest.Documents(t) {
+		t.Run(d.Name, func(t *testing.T) {
+			if folder := trajectories[d.Kind]; folder != "" {
+				if !readBy(t, folder, d.Kind) {
 					t.Errorf("no test in %s reads it", folder)
 				}
 				return
 			}
+			data := d.Data
 			c, err := Losses(data)
 			if err != nil {
-				t.Fatalf("kind %q: %v", head.Kind, err)
+				t.Fatalf("kind %q: %v", d.Kind, err)
 			}
 			text, ok := c.Text(1e-9)
 			if !ok || !strings.Contains(text, "numbers agree") {

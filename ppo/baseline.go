@@ -66,9 +66,12 @@ func leaveOneOut(dst, reward, _ []float64) {
 		dst[0] = reward[0]
 		return
 	}
-	sum := num.Sum(reward)
+	base, sum := reward[0], 0.0
+	for _, r := range reward {
+		sum += r - base
+	}
 	for i, r := range reward {
-		dst[i] = (sum - r) / float64(len(reward)-1)
+		dst[i] = base + (sum-(r-base))/float64(len(reward)-1)
 	}
 }
 
@@ -78,7 +81,16 @@ func lengthWeighted(dst, reward, length []float64) {
 	fill(dst, num.Dot(length, reward)/num.Sum(length))
 }
 
-func mean(xs []float64) float64 { return num.Sum(xs) / float64(len(xs)) }
+// mean is taken of the differences from the first value, so that the mean of equal
+// values is that value to the last bit: where a group's rewards are equal, rounding
+// must not make advantages, which a division by σ + 1e−4 and Adam would blow up.
+func mean(xs []float64) float64 {
+	sum := 0.0
+	for _, x := range xs {
+		sum += x - xs[0]
+	}
+	return xs[0] + sum/float64(len(xs))
+}
 
 func fill(dst []float64, v float64) {
 	for i := range dst {
@@ -134,8 +146,14 @@ func NormalizeThenSum(dst []float64, rewards [][]float64, weights []float64, siz
 }
 
 func deviation(xs []float64) float64 {
-	_, variance := moments(xs)
-	return math.Sqrt(variance)
+	if len(xs) < 2 {
+		return 0
+	}
+	m, sum := mean(xs), 0.0
+	for _, x := range xs {
+		sum += float64((x - m) * (x - m))
+	}
+	return math.Sqrt(sum / float64(len(xs)-1))
 }
 
 func divide(xs []float64, by float64) {

@@ -17,8 +17,11 @@ type Clip struct {
 // two-sided clip (INTELLECT-2, arXiv 2505.07291): one formula, found twice.
 func Clipped(ratio, advantage float64, c Clip) (loss, slope, clipped float64) {
 	plain := -advantage * min(ratio, c.Delta)
-	bound := -advantage * min(max(ratio, 1-c.Low), 1+c.High)
+	near := min(max(ratio, 1-c.Low), 1+c.High)
+	bound := -advantage * near
 	switch {
+	case bound > plain && near == ratio: // only where δ lies inside the range
+		return bound, bound, 1
 	case bound > plain:
 		return bound, 0, 1
 	case ratio > c.Delta:

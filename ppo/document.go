@@ -5,25 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 
+	"rlhfsim/internal/field"
 	"rlhfsim/internal/num"
 )
 
 // Value is one number of a document of golden values, next to what the
 // functions of this package give for it.
 type Value struct {
-	Result    int    // index into the document's results
-	Field     string // "loss", "grad_per_token_logps[2][0]"
-	Want, Got float64
+	Result    int     // index into the document's results
+	Field     string  // "loss", "grad_per_token_logps[2][0]"
+	Want, Got float64 // Want is NaN where the document has none
 	Tolerance float64 // relative: 1e−9 for values, 1e−8 for gradients, 1e−6 for what went through float32
+	Noise     float64 // what rounding alone may make of it, absolute
 }
 
-// Agrees says whether the two are equal within the tolerance, relative to Want
-// or, for numbers below 1e−3, to 1e−3.
-func (v Value) Agrees() bool {
-	return math.Abs(v.Got-v.Want) <= v.Tolerance*max(math.Abs(v.Want), 1e-3)
+// Deviation is the difference of the two beyond the noise, relative to Want or, for
+// numbers below 1e−3, to 1e−3.
+func (v Value) Deviation() float64 {
+	return max(0, math.Abs(v.Got-v.Want)-v.Noise) / max(math.Abs(v.Want), 1e-3)
 }
+
+// Agrees says whether the two are equal within the tolerance.
+func (v Value) Agrees() bool { return math.IsNaN(v.Want) || v.Deviation() <= v.Tolerance }
 
 const (
 	exactTolerance    = 1e-9
@@ -38,6 +44,10 @@ var Kinds = []string{"ppo", "ppo_trl112", "grpo", "rloo", "group_advantages"}
 // testdata/golden/README.md) and computes every result again with the functions
 // that training uses.
 func Recompute(document []byte) ([]Value, error) {
+	document, err := field.WholeNumbers(document)
+	if err != nil {
+		return nil, err
+	}
 	var head struct{ Kind string }
 	if err := json.Unmarshal(document, &head); err != nil {
 		return nil, err
@@ -72,7 +82,7 @@ func recompute[R, C any](document []byte, f func(R, C, *comparison) error) ([]Va
 		var own R
 		var at struct{ Case int }
 		var in C
-		err := errors.Join(json.Unmarshal(raw, &own), json.Unmarshal(raw, &at))
+		err := firstError(field.Known(raw, reflect.TypeFor[R]()), json.Unmarshal(raw, &own), json.Unmarshal(raw, &at))
 		if err == nil && len(doc.Cases) > 0 {
 			if at.Case < 0 || at.Case >= len(doc.Cases) {
 				err = fmt.Errorf("case %d of %d", at.Case, len(doc.Cases))
@@ -91,6 +101,15 @@ func recompute[R, C any](document []byte, f func(R, C, *comparison) error) ([]Va
 	return c.values, nil
 }
 
+func firstError(all ...error) error {
+	for _, err := range all {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // comparison collects values.
 type comparison struct {
 	result int
@@ -98,7 +117,16 @@ type comparison struct {
 }
 
 func (c *comparison) add(field string, want, got, tolerance float64) {
-	c.values = append(c.values, Value{c.result, field, want, got, tolerance})
+	c.values = append(c.values, Value{c.result, field, want, got, tolerance, 0})
+}
+
+// value compares with a number, which the document may have left for us to fill in.
+func (c *comparison) value(field string, want *float64, got, tolerance float64) {
+	if want == nil {
+		nan := math.NaN()
+		want = &nan
+	}
+	c.add(field, *want, got, tolerance)
 }
 
 // optional compares with a number that the document may leave out.
@@ -108,8 +136,16 @@ func (c *comparison) optional(field string, want *float64, got, tolerance float6
 	}
 }
 
-// table compares two ragged tables, entry by entry.
+// table compares two ragged tables, entry by entry; the document may have none.
 func (c *comparison) table(field string, want, got [][]float64, tolerance float64) error {
+	for i := 0; want == nil && i < len(got); i++ {
+		for j, v := range got[i] {
+			c.add(fmt.Sprintf("%s[%d][%d]", field, i, j), math.NaN(), v, tolerance)
+		}
+	}
+	if want == nil {
+		return nil
+	}
 	if len(want) != len(got) {
 		return fmt.Errorf("%s has %d rows, want %d", field, len(want), len(got))
 	}
@@ -215,7 +251,7 @@ type groupResult struct {
 	Delta       float64 `json:"delta"`
 	Correct     bool    `json:"use_bias_correction_kl"`
 
-	Loss    float64
+	Loss    *float64
 	Grad    [][]float64 `json:"grad_per_token_logps"`
 	Clipped *float64    `json:"clip_ratio_region_mean"`
 	KL      *float64    `json:"kl_mean"`
@@ -224,8 +260,16 @@ type groupResult struct {
 func (r groupResult) config() (GroupConfig, error) {
 	c := DefaultGroup()
 	c.LossType, c.ImportanceSamplingLevel, c.Beta, c.UseBiasCorrectionKL = r.LossType, r.Level, r.Beta, r.Correct
-	c.Epsilon, c.EpsilonHigh, c.Delta = r.EpsilonLow, r.EpsilonHigh, r.Delta
-	return c, c.Validate()
+	c.Epsilon, c.EpsilonHigh = bounds(r.EpsilonLow, r.EpsilonHigh)
+	err := c.Validate()
+	c.Delta = r.Delta // TRL takes one inside the range too
+	return c, err
+}
+
+// bounds are a clip's as a document has them. In a configuration a high one of 0
+// means the low one; here it is 0, for which the smallest number stands: 1 + it is 1.
+func bounds(low, high float64) (float64, float64) {
+	return max(low, math.SmallestNonzeroFloat64), max(high, math.SmallestNonzeroFloat64)
 }
 
 // of computes the loss of GRPOTrainer on one case.
@@ -252,8 +296,8 @@ func (r groupResult) of(in groupCase, out *comparison) error {
 	for i := range grad {
 		grad[i] = spread(in.Mask[i], grad[i])
 	}
-	out.add("loss", r.Loss, loss, exactTolerance)
-	out.optional("clip_ratio_region_mean", r.Clipped, clipped/weights, float32Tolerance)
+	out.value("loss", r.Loss, loss, exactTolerance)
+	out.optional("clip_ratio_region_mean", r.Clipped, clipped/max(1, weights), float32Tolerance)
 	out.optional("kl_mean", r.KL, kl/float64(max(1, size.Tokens)), exactTolerance)
 	return out.table("grad_per_token_logps", r.Grad, grad, gradientTolerance)
 }
@@ -267,14 +311,15 @@ type rlooCase struct {
 type rlooResult struct {
 	EpsilonLow  float64 `json:"epsilon_low"`
 	EpsilonHigh float64 `json:"epsilon_high"`
-	Loss        float64
+	Loss        *float64
 	Grad        [][]float64 `json:"grad_per_token_logps"`
 }
 
 // of computes the loss of RLOOTrainer on one case: one clipped ratio a response.
 func (r rlooResult) of(in rlooCase, out *comparison) error {
 	c := DefaultGroup()
-	c.ImportanceSamplingLevel, c.Beta, c.Epsilon, c.EpsilonHigh = "response", 0, r.EpsilonLow, r.EpsilonHigh
+	c.ImportanceSamplingLevel, c.Beta = "response", 0
+	c.Epsilon, c.EpsilonHigh = bounds(r.EpsilonLow, r.EpsilonHigh)
 	if err := c.Validate(); err != nil {
 		return err
 	}
@@ -297,16 +342,16 @@ func (r rlooResult) of(in rlooCase, out *comparison) error {
 	for i := range grad {
 		grad[i] = spread(in.Mask[i], grad[i])
 	}
-	out.add("loss", r.Loss, loss, exactTolerance)
+	out.value("loss", r.Loss, loss, exactTolerance)
 	return out.table("grad_per_token_logps", r.Grad, grad, gradientTolerance)
 }
 
 type advantageResult struct {
 	Algo        string
-	Size        int         `json:"num_generations"`
-	PerFunction [][]float64 `json:"rewards_per_func"` // [responses][reward functions]
-	Weights     []float64   `json:"reward_weights"`
-	Scale       string      `json:"scale_rewards"`
+	Size        int          `json:"num_generations"`
+	PerFunction [][]*float64 `json:"rewards_per_func"` // [responses][reward functions]
+	Weights     []float64    `json:"reward_weights"`
+	Scale       string       `json:"scale_rewards"`
 	Aggregation string
 	Beta        float64
 	Normalize   bool `json:"normalize_advantages"`
@@ -338,13 +383,34 @@ func (r advantageResult) of(out *comparison) error {
 	default:
 		return fmt.Errorf("algo %q; known: grpo, rloo", r.Algo)
 	}
+	if r.Advantages == nil {
+		r.Advantages = make([]float64, len(got))
+		fill(r.Advantages, math.NaN())
+	}
 	if len(r.Advantages) != len(got) {
 		return fmt.Errorf("%d advantages for %d rewards", len(r.Advantages), len(got))
 	}
+	noise := r.noise(rewards, got)
 	for i := range got {
-		out.add(fmt.Sprintf("advantages[%d]", i), r.Advantages[i], got[i], exactTolerance)
+		out.values = append(out.values, Value{out.result, fmt.Sprintf("advantages[%d]", i), r.Advantages[i], got[i], exactTolerance, noise})
 	}
 	return nil
+}
+
+// noise is what a library makes of equal rewards, whose mean it may round: an ulp,
+// divided by 1e−4, and once more where the sum of such is normalised again.
+func (r advantageResult) noise(rewards, got []float64) float64 {
+	largest := func(xs []float64) (top float64) {
+		for _, x := range xs {
+			top = max(top, math.Abs(x))
+		}
+		return top
+	}
+	noise := 4 * 0x1p-52 * largest(rewards) / scaleEpsilon
+	if r.Aggregation == "normalize_then_sum" && largest(got) < 1e-6 {
+		noise /= scaleEpsilon
+	}
+	return noise
 }
 
 // rewards is the weighted sum of the reward functions for each response.
@@ -357,7 +423,12 @@ func (r advantageResult) rewards() ([]float64, error) {
 		if len(own) != len(r.Weights) {
 			return nil, fmt.Errorf("rewards_per_func[%d] has %d entries for %d weights", i, len(own), len(r.Weights))
 		}
-		out[i] = num.Dot(own, r.Weights)
+		for k, reward := range own {
+			if reward == nil {
+				return nil, fmt.Errorf("rewards_per_func[%d] has null for a reward: a response without one has no advantage to compare", i)
+			}
+			out[i] += float64(*reward * r.Weights[k])
+		}
 	}
 	return out, nil
 }
@@ -367,7 +438,7 @@ func (r advantageResult) byFunction() [][]float64 {
 	out := make([][]float64, len(r.Weights))
 	for _, own := range r.PerFunction {
 		for k, reward := range own {
-			out[k] = append(out[k], reward)
+			out[k] = append(out[k], *reward)
 		}
 	}
 	return out

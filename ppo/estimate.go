@@ -56,10 +56,13 @@ func Whiten(xs []float64, shift bool) {
 func ClippedValue(v, old, target, c float64) (loss, slope, clipped float64) {
 	near := min(max(v, old-c), old+c)
 	plain, bound := v-target, near-target
-	if float64(bound*bound) > float64(plain*plain) {
+	switch far, own := float64(bound*bound), float64(plain*plain); {
+	case far > own:
 		// The clipped term moves with V only inside the range, and there both
 		// terms are the same.
-		return float64(0.5 * float64(bound*bound)), 0, 1
+		return float64(0.5 * far), 0, 1
+	case far == own && near != v: // torch shares the derivative between two that are equal
+		return float64(0.5 * own), 0.5 * plain, 0
 	}
 	return float64(0.5 * float64(plain*plain)), plain, 0
 }

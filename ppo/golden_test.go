@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"rlhfsim/internal/goldentest"
 	"rlhfsim/policy"
 )
 
@@ -26,15 +27,12 @@ func readGolden(t *testing.T, file string, into any) {
 // prompt, a one-hot context and t/T: the table is filled from w and its
 // gradient pulled back to w. And there one optimiser and one norm serve both.
 func TestGoldenTrajectory(t *testing.T) {
-	t.Run("traj_ppo_update.json", func(t *testing.T) {
-		var g struct {
-			Runs []goldenRun
-		}
-		readGolden(t, "traj_ppo_update.json", &g)
-		if len(g.Runs) == 0 {
+	type document struct{ Runs []goldenRun }
+	goldentest.Each(t, "traj_ppo_update", func(t *testing.T, d document) {
+		if len(d.Runs) == 0 {
 			t.Fatal("no runs")
 		}
-		for _, run := range g.Runs {
+		for _, run := range d.Runs {
 			run.check(t)
 		}
 	})
@@ -202,8 +200,10 @@ func (r *replayed) checkRollout(t *testing.T) {
 // checkStep compares the k-th minibatch's statistics and what its step leaves.
 func (r *replayed) checkStep(t *testing.T, k int, adam *policy.Adam) {
 	in, want, order := r.run.Config, r.run.Steps[k], r.run.Orders[k/2]
-	half := len(order) / 2
-	episodes := order[k%2*half : k%2*half+half]
+	episodes := order[:len(order)/2]
+	if k%2 == 1 {
+		episodes = order[len(order)/2:]
+	}
 	if !slices.Equal(episodes, want.Indices) {
 		t.Fatalf("episodes %v, want %v", episodes, want.Indices)
 	}

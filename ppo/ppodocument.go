@@ -31,15 +31,18 @@ type ppoResult struct {
 		VFCoef                float64 `json:"vf_coef"`
 		WhitenRewards         bool    `json:"whiten_rewards"`
 	}
+	KL           [][]float64 `json:"kl"`
+	NonScore     [][]float64 `json:"non_score_rewards"`
 	TokenRewards [][]float64 `json:"token_rewards"`
 	GAE          [][]float64 `json:"gae_before_whitening"`
 	Returns      [][]float64
 	Advantages   [][]float64
-	PolicyLoss   float64     `json:"policy_loss"`
-	ValueLoss    float64     `json:"value_loss"`
-	TotalLoss    float64     `json:"total_loss"`
-	PolicyClip   float64     `json:"policy_clipfrac"`
-	ValueClip    float64     `json:"value_clipfrac"`
+	PolicyLoss   *float64    `json:"policy_loss"`
+	ValueLoss    *float64    `json:"value_loss"`
+	ValueTerm    *float64    `json:"value_loss_times_coef"`
+	TotalLoss    *float64    `json:"total_loss"`
+	PolicyClip   *float64    `json:"policy_clipfrac"`
+	ValueClip    *float64    `json:"value_clipfrac"`
 	ApproxKL     *float64    `json:"approxkl"`
 	ApproxKLAll  *float64    `json:"approxkl_over_all_positions"`
 	PolicyKL     *float64    `json:"policykl"`
@@ -54,7 +57,7 @@ type ppoUpdate struct {
 	tokens, places                                 []int
 	width                                          int
 	reward, whitened, gae, returns, values, newest []float64 // of places
-	advantage, logRatio                            []float64 // of tokens
+	kl, advantage, logRatio                        []float64 // of tokens
 }
 
 // layout reads tokens and places off a case and checks its shape.
@@ -103,7 +106,8 @@ func (r ppoResult) of(in ppoCase, out *comparison) error {
 	u.advantages(in, r)
 	got := u.losses(r)
 	got.TokenRewards, got.GAE, got.Returns = u.rows(u.places, u.whitened), u.rows(u.places, u.gae), u.rows(u.places, u.returns)
-	got.Advantages = u.rows(u.tokens, u.advantage)
+	got.Advantages, got.KL = u.rows(u.tokens, u.advantage), u.rows(u.tokens, u.kl)
+	got.NonScore = u.rows(u.tokens, scaled(u.kl, -r.Config.KLCoef))
 	if in.Last == nil { // 0.9.6 shows rewards before whitening
 		got.TokenRewards = u.rows(u.places, u.reward)
 	}
@@ -125,6 +129,7 @@ func (u *ppoUpdate) rewards(in ppoCase, r ppoResult) error {
 		for t := range n {
 			own[t], _ = k.Of(in.Old[e][t], in.Ref[e][t])
 		}
+		u.kl = append(u.kl, own[:n]...)
 		TokenRewards(own, own, r.Config.KLCoef, in.Scores[e])
 		u.reward = append(u.reward, own...)
 	}
@@ -150,11 +155,12 @@ func (u *ppoUpdate) advantages(in ppoCase, r ppoResult) {
 		if in.Last == nil {
 			width = u.width
 		}
-		own, reward := make([]float64, width), make([]float64, width)
+		own, reward, value := make([]float64, width), make([]float64, width), make([]float64, width)
+		copy(value, in.Values[e][:m]) // 0 in the padding
 		fill(reward, padding)
 		copy(reward, rest[:m])
 		rest = rest[m:]
-		GAE(own, reward, in.Values[e][:width], r.Config.Gamma, r.Config.Lam)
+		GAE(own, reward, value, r.Config.Gamma, r.Config.Lam)
 		u.gae = append(u.gae, own[:m]...)
 		u.advantage = append(u.advantage, own[:u.tokens[e]]...)
 		u.values = append(u.values, in.Values[e][:m]...)
@@ -172,29 +178,40 @@ func (u *ppoUpdate) advantages(in ppoCase, r ppoResult) {
 // losses are the clipped losses, their gradients and what TRL measures beside.
 func (u *ppoUpdate) losses(r ppoResult) ppoResult {
 	var got ppoResult
-	approx, moved := 0.0, 0.0
+	var policyLoss, policyClip, valueLoss, valueClip, approx, moved float64
 	each, place := 1/float64(len(u.advantage)), 1/float64(len(u.returns))
 	slopes, valueSlopes := make([]float64, len(u.advantage)), make([]float64, len(u.returns))
 	clip := Clip{Low: r.Config.Cliprange, High: r.Config.Cliprange, Delta: math.Inf(1)}
 	for j, a := range u.advantage {
 		loss, slope, clipped := Clipped(num.Exp(u.logRatio[j]), a, clip)
 		slopes[j] = float64(each * slope)
-		got.PolicyLoss += float64(each * loss)
-		got.PolicyClip += float64(each * clipped)
+		policyLoss += float64(each * loss)
+		policyClip += float64(each * clipped)
 		approx += float64(0.5 * float64(u.logRatio[j]*u.logRatio[j]))
 		moved -= float64(each * u.logRatio[j])
 	}
 	for j, target := range u.returns {
 		loss, slope, clipped := ClippedValue(u.newest[j], u.values[j], target, r.Config.CliprangeValue)
 		valueSlopes[j] = float64(float64(r.Config.VFCoef*place) * slope)
-		got.ValueLoss += float64(place * loss)
-		got.ValueClip += float64(place * clipped)
+		valueLoss += float64(place * loss)
+		valueClip += float64(place * clipped)
 	}
 	mean, all := approx*each, approx/float64(u.width*len(u.tokens))
 	got.ApproxKL, got.ApproxKLAll, got.PolicyKL = &mean, &all, &moved
-	got.TotalLoss = got.PolicyLoss + float64(r.Config.VFCoef*got.ValueLoss)
+	term := float64(r.Config.VFCoef * valueLoss)
+	total := policyLoss + term
+	got.ValueTerm = &term
+	got.PolicyLoss, got.PolicyClip, got.ValueLoss, got.ValueClip, got.TotalLoss = &policyLoss, &policyClip, &valueLoss, &valueClip, &total
 	got.GradLogprobs, got.GradValues = u.rows(u.tokens, slopes), u.rows(u.places, valueSlopes)
 	return got
+}
+
+func scaled(xs []float64, by float64) []float64 {
+	out := make([]float64, len(xs))
+	for i, x := range xs {
+		out[i] = float64(x * by)
+	}
+	return out
 }
 
 // rows cuts a flat column into one row a response.
@@ -212,7 +229,11 @@ func (r ppoResult) compare(got ppoResult, u *ppoUpdate, out *comparison) error {
 	for _, c := range []struct {
 		field     string
 		want, got [][]float64
-	}{{"token_rewards", r.TokenRewards, got.TokenRewards}, {"gae_before_whitening", r.GAE, got.GAE}, {"returns", r.Returns, got.Returns}, {"advantages", r.Advantages, got.Advantages}} {
+		optional  bool // in one of the two versions only
+	}{{"kl", r.KL, got.KL, true}, {"non_score_rewards", r.NonScore, got.NonScore, true}, {"token_rewards", r.TokenRewards, got.TokenRewards, false}, {"gae_before_whitening", r.GAE, got.GAE, false}, {"returns", r.Returns, got.Returns, false}, {"advantages", r.Advantages, got.Advantages, false}} {
+		if c.optional && c.want == nil {
+			continue
+		}
 		if err := out.table(c.field, clipRows(c.want, c.got), c.got, exactTolerance); err != nil {
 			return err
 		}
@@ -228,11 +249,12 @@ func (r ppoResult) compare(got ppoResult, u *ppoUpdate, out *comparison) error {
 			return err
 		}
 	}
-	out.add("policy_loss", r.PolicyLoss, got.PolicyLoss, exactTolerance)
-	out.add("value_loss", r.ValueLoss, got.ValueLoss, exactTolerance)
-	out.add("total_loss", r.TotalLoss, got.TotalLoss, exactTolerance)
-	out.add("policy_clipfrac", r.PolicyClip, got.PolicyClip, float32Tolerance)
-	out.add("value_clipfrac", r.ValueClip, got.ValueClip, float32Tolerance)
+	out.value("policy_loss", r.PolicyLoss, *got.PolicyLoss, exactTolerance)
+	out.value("value_loss", r.ValueLoss, *got.ValueLoss, exactTolerance)
+	out.optional("value_loss_times_coef", r.ValueTerm, *got.ValueTerm, exactTolerance)
+	out.value("total_loss", r.TotalLoss, *got.TotalLoss, exactTolerance)
+	out.value("policy_clipfrac", r.PolicyClip, *got.PolicyClip, float32Tolerance)
+	out.value("value_clipfrac", r.ValueClip, *got.ValueClip, float32Tolerance)
 	out.optional("approxkl", r.ApproxKL, *got.ApproxKL, exactTolerance)
 	out.optional("approxkl_over_all_positions", r.ApproxKLAll, *got.ApproxKLAll, exactTolerance)
 	out.optional("policykl", r.PolicyKL, *got.PolicyKL, exactTolerance)
@@ -241,6 +263,9 @@ func (r ppoResult) compare(got ppoResult, u *ppoUpdate, out *comparison) error {
 
 // clipRows cuts each row to the length of its counterpart, where it is longer.
 func clipRows(rows, like [][]float64) [][]float64 {
+	if rows == nil {
+		return nil
+	}
 	out := make([][]float64, len(rows))
 	for e, row := range rows {
 		out[e] = row
