@@ -181,6 +181,7 @@ func (l *loader) arm(n armNode, path string) armTree {
 		}
 	}
 	l.method(n.node, &a)
+	l.unread(&a)
 	if a.name == "" {
 		a.name = a.method
 	}
@@ -198,6 +199,43 @@ func (l *loader) arm(n armNode, path string) armTree {
 	a.own = without(a.own, l.command)
 	l.keys(merged(without(l.root, only("arm")), a.own))
 	return a
+}
+
+// unread reports sections of an arm that its method does not read.
+func (l *loader) unread(a *armTree) {
+	section := sectionOf(a.method)
+	for _, key := range a.own.keys {
+		if key != "objective" && key != section {
+			l.out.add(codePlace, a.own.under[key].keyAt, fmt.Sprintf("method %q does not read [%s]", a.method, key), fmt.Sprintf("it reads [%s] and [objective]", section))
+		}
+	}
+}
+
+// sectionOf is the section that a method reads.
+func sectionOf(method string) string {
+	for _, m := range sim.Methods {
+		if m.Name == method {
+			return m.Section
+		}
+	}
+	return ""
+}
+
+// unreadByAll are the sections of a tree that no arm's method reads, and the methods.
+func unreadByAll(n *node, arms []armTree) (unread []*node, names, methods []string) {
+	for _, a := range arms {
+		if !slices.Contains(methods, a.method) {
+			methods = append(methods, a.method)
+		}
+	}
+	for _, key := range n.keys {
+		section, _, _ := strings.Cut(key, ".")
+		read := !slices.Contains(armSections(), section) || section == "objective" || slices.ContainsFunc(methods, func(m string) bool { return sectionOf(m) == section })
+		if !read {
+			unread, names = append(unread, n.under[key]), append(names, section)
+		}
+	}
+	return unread, names, methods
 }
 
 func (l *loader) method(n *node, a *armTree) {

@@ -54,6 +54,9 @@ func RunCommand(ctx context.Context, e *Experiment, o RunOptions) error {
 	if o.CheckClaims && len(e.Claims) == 0 {
 		return Usage(fmt.Sprintf("--check-claims: %s makes no claims; add a [[claim]] to it", e.Name))
 	}
+	if e.Notice != "" && !o.Quiet {
+		fmt.Fprintln(o.Stderr, e.Notice)
+	}
 	if o.DryRun {
 		return dryRun(e, o)
 	}

@@ -20,6 +20,7 @@ type Experiment struct {
 	OutputDir             string
 	Changed               []Change
 	Figures               []FigureSpec // besides those that every run has
+	Notice                string       // what is no mistake, and yet worth a word; else ""
 }
 
 // Point is one combination of swept values.

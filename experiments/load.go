@@ -323,7 +323,16 @@ func (l *loader) experiment(ref string) (*Experiment, error) {
 	}
 	l.demonstrations()
 	arms := l.arms()
+	if _, names, methods := unreadByAll(l.command, arms); len(names) > 0 { // a loop over experiments may set more than each one needs
+		e.Notice = fmt.Sprintf("note: no arm reads [%s], which the command line sets; the arms' methods: %s", strings.Join(names, "], ["), strings.Join(methods, ", "))
+	}
 	l.points(e, arms)
+	if g := l.root.get("grid"); g != nil && len(l.out.all) == 0 {
+		unread, names, methods := unreadByAll(g, arms)
+		for i, n := range unread {
+			l.out.add(codeSweep, n.at, fmt.Sprintf("no arm reads [%s]: a sweep of it changes nothing", names[i]), "the arms' methods: "+strings.Join(methods, ", "))
+		}
+	}
 	if len(e.Points) > 0 && len(arms) > 0 && e.Points[0].Config.Validate() == nil {
 		e.Claims = l.claims(e)
 	}

@@ -1,5 +1,10 @@
 package ppo
 
+import (
+	"slices"
+	"strings"
+)
+
 // Size is what an aggregation may divide by.
 type Size struct {
 	Responses int     // B
@@ -31,22 +36,42 @@ func responseSum(_ int, b Size) float64 { return 1 / float64(b.Responses) }
 // GroupLoss is a policy loss: a surrogate of the tokens, and how they add up.
 type GroupLoss struct {
 	Name, Idea, Paper string
+	Uses              []string // which of lossFields
 	Surrogate         Surrogate
 	Aggregation       Aggregation
 }
 
+// lossFields are the fields of GroupConfig that only some losses use.
+var lossFields = []string{"importance_sampling_level", "epsilon", "epsilon_high", "delta", "sapo_temperature_pos", "sapo_temperature_neg",
+	"vespo_k_pos", "vespo_lambda_pos", "vespo_k_neg", "vespo_lambda_neg"}
+
+var clipFields = lossFields[:4]
+
+// Unused says why a field of the configuration changes nothing; "" when it does
+// change something.
+func (c GroupConfig) Unused(name string) string {
+	l := groupLoss(c.LossType)
+	if !slices.Contains(lossFields, name) || slices.Contains(l.Uses, name) {
+		return ""
+	}
+	if len(l.Uses) == 0 {
+		return "loss_type = \"" + l.Name + "\" has nothing to set"
+	}
+	return "loss_type = \"" + l.Name + "\" does not use it; it uses " + strings.Join(l.Uses, ", ")
+}
+
 // GroupLosses is the table of loss types; the names are TRL's where it has them.
 var GroupLosses = []GroupLoss{
-	{"grpo", "clipped, the mean over responses of their means", "Shao et al. 2024, arXiv 2402.03300, equation 3", ppoClip, responseMean},
-	{"bnpo", "clipped, the mean over the batch's tokens", "TRL", ppoClip, tokenMean},
-	{"dr_grpo", "clipped, the sum over tokens by a constant", "Liu et al. 2025, arXiv 2503.20783", ppoClip, maxLengthMean},
-	{"dapo", "clipped, the mean over the tokens of all updates", "Yu et al. 2025, arXiv 2503.14476, equation 8", ppoClip, itemMean},
-	{"luspo", "clipped, the mean over responses of their sums", "Liu et al. 2026, LUSPO, arXiv 2602.05261", ppoClip, responseSum},
-	{"cispo", "REINFORCE with a capped importance weight", "MiniMax-M1 2025, arXiv 2506.13585", cispo, itemMean},
-	{"sapo", "a soft gate in place of the clip", "Gao et al. 2025, arXiv 2511.20347", sapo, responseMean},
-	{"vespo", "REINFORCE with a gamma-shaped weight of the response", "VESPO, arXiv 2602.10693", vespo, itemMean},
-	{"gmpo", "the geometric mean of clipped ratios", "Zhao et al. 2025, arXiv 2507.20673", gmpo, responseMean},
-	{"reinforce", "the plain policy gradient of the samples", "Williams 1992", reinforce, responseSum},
+	{"grpo", "clipped, the mean over responses of their means", "Shao et al. 2024, arXiv 2402.03300, equation 3", clipFields, ppoClip, responseMean},
+	{"bnpo", "clipped, the mean over the batch's tokens", "TRL", clipFields, ppoClip, tokenMean},
+	{"dr_grpo", "clipped, the sum over tokens by a constant", "Liu et al. 2025, arXiv 2503.20783", clipFields, ppoClip, maxLengthMean},
+	{"dapo", "clipped, the mean over the tokens of all updates", "Yu et al. 2025, arXiv 2503.14476, equation 8", clipFields, ppoClip, itemMean},
+	{"luspo", "clipped, the mean over responses of their sums", "Liu et al. 2026, LUSPO, arXiv 2602.05261", clipFields, ppoClip, responseSum},
+	{"cispo", "REINFORCE with a capped importance weight", "MiniMax-M1 2025, arXiv 2506.13585", []string{"importance_sampling_level", "epsilon_high"}, cispo, itemMean},
+	{"sapo", "a soft gate in place of the clip", "Gao et al. 2025, arXiv 2511.20347", []string{"importance_sampling_level", "sapo_temperature_pos", "sapo_temperature_neg"}, sapo, responseMean},
+	{"vespo", "REINFORCE with a gamma-shaped weight of the response", "VESPO, arXiv 2602.10693", lossFields[6:], vespo, itemMean},
+	{"gmpo", "the geometric mean of clipped ratios", "Zhao et al. 2025, arXiv 2507.20673", []string{"epsilon", "epsilon_high"}, gmpo, responseMean},
+	{"reinforce", "the plain policy gradient of the samples", "Williams 1992", nil, reinforce, responseSum},
 }
 
 func groupLoss(name string) GroupLoss {

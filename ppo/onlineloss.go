@@ -1,6 +1,10 @@
 package ppo
 
-import "rlhfsim/internal/num"
+import (
+	"fmt"
+
+	"rlhfsim/internal/num"
+)
 
 // Duel is one comparison: two responses to a prompt, the first by the policy,
 // and P, the probability that the first is preferred.
@@ -16,17 +20,29 @@ func (d *Duel) LogRatio(i int) float64 { return d.LogP[i] - d.Ref[i] }
 // log-probabilities of the two responses.
 type OnlineLoss struct {
 	Name, Idea, Paper string
+	Uses              string // a field that no other loss uses
 	Rival             string // who writes the second response: "policy", "reference" or "mixture"
 	Of                func(d *Duel, c *OnlineConfig) (loss float64, slope [2]float64)
 }
 
 // OnlineLosses is the table of losses.
 var OnlineLosses = []OnlineLoss{
-	{"sigmoid", "DPO's loss on two fresh samples", "Guo et al. 2024, arXiv 2402.04792", "policy", onlineSigmoid},
-	{"ipo", "IPO's loss on two fresh samples", "Calandriello et al. 2024, arXiv 2403.08635", "policy", onlineIPO},
-	{"xpo", "DPO's loss, with a bonus for what the reference would not say", "Xie et al. 2024, arXiv 2405.21046, algorithm 1", "reference", xpo},
-	{"nash_md", "the policy gradient against a mixture with the reference", "Munos et al. 2023, arXiv 2312.00886", "mixture", nashMD},
-	{"sppo", "the square loss of self-play, against the policy that sampled", "Wu et al. 2024, arXiv 2405.00675", "policy", sppo},
+	{"sigmoid", "DPO's loss on two fresh samples", "Guo et al. 2024, arXiv 2402.04792", "", "policy", onlineSigmoid},
+	{"ipo", "IPO's loss on two fresh samples", "Calandriello et al. 2024, arXiv 2403.08635", "", "policy", onlineIPO},
+	{"xpo", "DPO's loss, with a bonus for what the reference would not say", "Xie et al. 2024, arXiv 2405.21046, algorithm 1", "alpha", "reference", xpo},
+	{"nash_md", "the policy gradient against a mixture with the reference", "Munos et al. 2023, arXiv 2312.00886", "mixture_coef", "mixture", nashMD},
+	{"sppo", "the square loss of self-play, against the policy that sampled", "Wu et al. 2024, arXiv 2405.00675", "", "policy", sppo},
+}
+
+// Unused says why a field of the configuration changes nothing; "" when it does
+// change something.
+func (c OnlineConfig) Unused(name string) string {
+	for _, l := range OnlineLosses {
+		if l.Uses == name && name != "" && l.Name != c.LossType {
+			return fmt.Sprintf("loss_type = %q does not use it; only %q does", c.LossType, l.Name)
+		}
+	}
+	return ""
 }
 
 func onlineLoss(name string) OnlineLoss {

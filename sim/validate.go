@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -79,7 +80,30 @@ func (c Config) ValidateFor(method string) error {
 	if l, _ := dpo.Find(c.DPO.LossType); method == "dpo" && l.Needs&dpo.NeedRankings != 0 && c.DPO.DropTies {
 		k.Add(&field.Error{Field: "dpo.drop_ties", Value: true, Allowed: "false for " + l.Name + ", which takes whole rankings"})
 	}
-	return errors.Join(c.Validate(), k.Err())
+	if err := c.Validate(); err != nil {
+		return errors.Join(err, k.Err())
+	}
+	defaults := DefaultFor(method)
+	switch m, _ := methodByName(method); m.Section {
+	case "grpo":
+		unused(&k, "grpo", c.GRPO, defaults.GRPO, c.GRPO.Unused)
+	case "online":
+		unused(&k, "online", c.Online, defaults.Online, c.Online.Unused)
+	}
+	return k.Err()
+}
+
+// unused reports the fields of a section that differ from the method's defaults and
+// change nothing.
+func unused(k *field.Checker, section string, of, defaults any, why func(field string) string) {
+	value, standard := reflect.ValueOf(of), reflect.ValueOf(defaults)
+	for i := range value.NumField() {
+		name := value.Type().Field(i).Tag.Get("toml")
+		set, left := value.Field(i).Interface(), standard.Field(i).Interface()
+		if reason := why(name); reason != "" && set != left {
+			k.Add(&field.Error{Field: section + "." + name, Value: set, Allowed: fmt.Sprintf("left at %v", left), Why: reason})
+		}
+	}
 }
 
 // validateTies refuses ties that the reward model cannot use.
