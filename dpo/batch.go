@@ -19,10 +19,11 @@ type Batch struct {
 	Loss               []float64 // ℓ of each pair; L is their mean
 	DChosen, DRejected []float64 // ∂ℓ/∂Chosen, ∂ℓ/∂Rejected (n ∂L/∂Chosen where a loss couples the pairs)
 
-	// What the likelihood term (SFT, RPO, MPO) reads where LD-DPO weighs the tokens of
-	// Chosen: log π_θ(y_w|x) with every token counted in full, and its derivative.
-	Likelihood, DLikelihood []float64
-	separate                bool
+	// What the likelihood term (SFT, RPO, MPO, ORPO) reads where it is not Chosen: under
+	// LD-DPO, which weighs the tokens of Chosen, log π_θ(y_w|x) with every token counted
+	// in full; its tokens; and its derivative.
+	Likelihood, LikelihoodLen, DLikelihood []float64
+	separate                               bool
 
 	left, right           []float64 // the two sides of an optimal transport
 	leftOrder, rightOrder []int
@@ -37,9 +38,9 @@ func NewBatch(n int) *Batch {
 	return b
 }
 
-func (b *Batch) columns() [16]*[]float64 {
+func (b *Batch) columns() [17]*[]float64 {
 	return [...]*[]float64{&b.Chosen, &b.Rejected, &b.RefChosen, &b.RefRejected, &b.ChosenLen, &b.RejectedLen,
-		&b.Weight, &b.KL, &b.ScoreDifference, &b.Loss, &b.DChosen, &b.DRejected, &b.left, &b.right, &b.Likelihood, &b.DLikelihood}
+		&b.Weight, &b.KL, &b.ScoreDifference, &b.Loss, &b.DChosen, &b.DRejected, &b.left, &b.right, &b.Likelihood, &b.LikelihoodLen, &b.DLikelihood}
 }
 
 // resize gives the batch n pairs, at most those it was made for.
@@ -51,11 +52,11 @@ func (b *Batch) resize(n int) {
 }
 
 // likelihood is what the likelihood term reads, and where its derivative goes.
-func (b *Batch) likelihood() (logp, d []float64) {
+func (b *Batch) likelihood() (logp, tokens, d []float64) {
 	if b.separate {
-		return b.Likelihood, b.DLikelihood
+		return b.Likelihood, b.LikelihoodLen, b.DLikelihood
 	}
-	return b.Chosen, b.DChosen
+	return b.Chosen, b.ChosenLen, b.DChosen
 }
 
 func (b *Batch) clear() {

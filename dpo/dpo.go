@@ -162,6 +162,7 @@ func (t *Trainer) gather(pairs []int) {
 	}
 	if b.separate {
 		for k, i := range pairs {
+			b.LikelihoodLen[k] = b.ChosenLen[k]
 			b.Likelihood[k] = sumLogP(pi.PaddedLogP(), t.paths.of(i, 0), t.paths.width, 1)
 		}
 	}

@@ -174,7 +174,7 @@ func (d *Document) perToken(r *node) {
 		w, l := rows[i], rows[n+i]
 		b.Chosen[i], b.Rejected[i] = sumLogP(policy, w, shared(i), c.LDAlpha), sumLogP(policy, l, shared(n+i), c.LDAlpha)
 		b.RefChosen[i], b.RefRejected[i] = sumLogP(ref, w, shared(i), c.LDAlpha), sumLogP(ref, l, shared(n+i), c.LDAlpha)
-		b.Likelihood[i] = sumLogP(policy, w, len(w), 1)
+		b.Likelihood[i], b.LikelihoodLen[i] = sumLogP(policy, w, len(w), 1), chosenLen[i]
 		if c.UseWeighting {
 			b.Weight[i] = float64(wpoWeight(policy, logSq, w[:int(chosenLen[i])], 1) * wpoWeight(policy, logSq, l[:int(rejectedLen[i])], 1))
 		}
@@ -436,19 +436,29 @@ func (d *Document) ofTrainer(r *node) Config {
 	return c
 }
 
-// logProbsOf are the log-probabilities that a loss of CPOTrainer or ORPOTrainer
-// reads, sums over the response or means, and what their derivatives are divided by.
-func logProbsOf(b *Batch, i int, lossType string) (w, l, nw, nl float64) {
-	if lossType == "sigmoid" || lossType == "hinge" {
-		return b.Chosen[i], b.Rejected[i], 1, 1
+// wholeLoss is the loss of CPOTrainer or ORPOTrainer as one of ours: hinge and ipo
+// are DPO's without a reference, simpo with another reward is alphapo, and the
+// likelihood is sft with a weight.
+func (c Config) wholeLoss(n int) *Mixture {
+	switch name := c.LossType; {
+	case name == "orpo":
+	case name == "sigmoid" && c.Alpha == 0:
+		c.LossType = "cpo"
+	case name == "simpo" && c.Alpha != 0:
+		c.LossType, c.LossWeights = "alphapo+sft", []float64{1, c.CPOAlpha}
+	default:
+		c.LossType, c.LossWeights = name+"+sft", []float64{1, c.CPOAlpha}
 	}
-	w, l = meanLogProbs(b, i)
-	return w, l, b.ChosenLen[i], b.RejectedLen[i]
+	return NewMixture(c, n)
 }
+
+// ofMeansInCPO says whether a trainer's loss is of mean log-probabilities.
+func ofMeansInCPO(lossType string) bool { return lossType != "sigmoid" && lossType != "hinge" }
 
 // fromLogits is get_batch_loss_metrics of CPOTrainer and ORPOTrainer: whole losses
 // from logits, the likelihood of the chosen responses included. ORPO's likelihood is
-// of prompt and response.
+// of prompt and response. AlphaPO's reward, which CPOTrainer has for every loss, is
+// put in place of the log-probabilities where our loss knows none.
 func (d *Document) fromLogits(r *node) {
 	q, ok := d.sequences(r.theCase())
 	c := d.ofTrainer(r)
@@ -458,35 +468,51 @@ func (d *Document) fromLogits(r *node) {
 	p, logp := make([]float64, len(q.logits)), make([]float64, len(q.logits))
 	num.SoftmaxRows(p, logp, q.logits, q.words)
 	paths, whole := q.paths()
-	n, of := q.n, cpoPair
-	b, likelihood, weight := sumsOf(logp, paths[:n], paths[n:]), paths[:n], c.CPOAlpha
+	n, b, likelihood := q.n, sumsOf(logp, paths[:q.n], paths[q.n:]), paths[:q.n]
 	if c.LossType == "orpo" {
-		likelihood, weight = whole[:n], 1
-		of = func(w, l float64, c *Config) (float64, float64, float64) { return OddsRatio(w, l, c.Beta) }
+		likelihood = whole[:n]
 	}
-	nll := sumsOf(logp, likelihood, paths[n:])
-	nll.AddNLL(1)
+	b.separate = true
+	for i, path := range likelihood {
+		b.Likelihood[i], b.LikelihoodLen[i] = sumLogP(logp, path, len(path), 1), float64(len(path))
+	}
+	metrics := d.logitMetrics(b, c, q)
+	slopes := b.bend(c)
+	c.wholeLoss(n).Of(b, &c)
 	g, each := make([]float64, len(q.logits)), 1/float64(n)
 	for i := range n {
-		w, l, nw, nl := logProbsOf(b, i, c.LossType)
-		loss, dw, dl := of(w, l, &c)
-		b.Loss[i] = loss
-		spread(g, paths[i], len(paths[i]), 1, float64(dw*each)/nw)
-		spread(g, paths[n+i], len(paths[n+i]), 1, float64(dl*each)/nl)
-		spread(g, likelihood[i], len(likelihood[i]), 1, float64(weight*float64(nll.DChosen[i]*each)))
+		spread(g, paths[i], len(paths[i]), 1, float64(float64(b.DChosen[i]*slopes[i])*each))
+		spread(g, paths[n+i], len(paths[n+i]), 1, float64(float64(b.DRejected[i]*slopes[n+i])*each))
+		spread(g, likelihood[i], len(likelihood[i]), 1, float64(b.DLikelihood[i]*each))
 	}
 	for at := 0; at < len(g); at += q.words {
 		num.Axpy(g[at:at+q.words], -num.Sum(g[at:at+q.words]), p[at:at+q.words])
 	}
-	likelihoodLoss := mean(nll.Loss)
-	if weight == 0 {
-		likelihoodLoss = 0 // not computed
-	}
-	r.put("loss", ofValues, mean(b.Loss)+float64(weight*likelihoodLoss))
+	r.put("loss", ofValues, mean(b.Loss))
 	r.put("grad_logits", ofGradients, g...)
 	if r.has("metrics") {
-		d.logitMetrics(r.object("metrics"), b, c, likelihoodLoss, q)
+		metrics(r.object("metrics"))
 	}
+}
+
+// bend puts AlphaPO's reward of each response in place of its log-probability, for
+// losses of CPOTrainer that are not simpo, and returns the slopes; 1 where α is 0.
+func (b *Batch) bend(c Config) []float64 {
+	slopes := append(ones(len(b.Chosen)), ones(len(b.Rejected))...)
+	if c.Alpha == 0 || c.LossType == "simpo" || c.LossType == "orpo" {
+		return slopes
+	}
+	for k, side := range [][]float64{b.Chosen, b.Rejected} {
+		for i, v := range side {
+			n := 1.0
+			if ofMeansInCPO(c.LossType) {
+				n = perToken([][]float64{b.ChosenLen, b.RejectedLen}[k][i])
+			}
+			reward, slope := AlphaReward(v/n, c.Alpha)
+			side[i], slopes[k*len(side)+i] = float64(reward*n), slope
+		}
+	}
+	return slopes
 }
 
 // sumsOf is a batch of responses given by their paths.
@@ -501,12 +527,15 @@ func sumsOf(logp []float64, chosen, rejected [][]int32) *Batch {
 
 // logitMetrics is what the two trainers log; implicit rewards are β log π, or β times
 // AlphaPO's reward.
-func (d *Document) logitMetrics(m *node, b *Batch, c Config, nll float64, q sequences) {
+func (d *Document) logitMetrics(b *Batch, c Config, q sequences) func(m *node) {
 	n := len(b.Loss)
 	chosen, rejected, up, down, margins, correct := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
 	ratio, logSigmoid := make([]float64, n), make([]float64, n)
 	for i := range n {
-		chosen[i], rejected[i], _, _ = logProbsOf(b, i, c.LossType)
+		chosen[i], rejected[i] = logProbs(b, i)
+		if ofMeansInCPO(c.LossType) {
+			chosen[i], rejected[i] = meanLogProbs(b, i)
+		}
 		up[i], _ = AlphaReward(chosen[i], c.Alpha)
 		down[i], _ = AlphaReward(rejected[i], c.Alpha)
 		if c.LossType == "orpo" {
@@ -518,28 +547,34 @@ func (d *Document) logitMetrics(m *node, b *Batch, c Config, nll float64, q sequ
 			correct[i] = 1
 		}
 	}
-	m.put("logps/chosen", ofValues, mean(chosen))
-	m.put("logps/rejected", ofValues, mean(rejected))
-	m.put("rewards/chosen", ofValues, mean(scaled(up, c.Beta)))
-	m.put("rewards/rejected", ofValues, mean(scaled(down, c.Beta)))
-	m.put("rewards/margins", ofValues, mean(margins))
-	m.put("rewards/accuracies", ofSingle, mean(correct))
-	m.put("nll_loss", ofValues, nll)
-	if c.LossType == "orpo" {
-		m.put("log_odds_ratio", ofValues, mean(logSigmoid))
-		m.put("log_odds_chosen", ofValues, mean(ratio))
+	nll := 0.0
+	if c.CPOAlpha != 0 || c.LossType == "orpo" { // else it is not computed
+		nll = -num.Sum(b.Likelihood) / num.Sum(b.LikelihoodLen)
 	}
-	var sides [2][]float64
-	for i := range q.labels {
-		if c.LossType == "orpo" && i%q.width == q.width-1 {
-			continue // ORPOTrainer leaves out the last position, which predicts nothing
+	return func(m *node) {
+		m.put("logps/chosen", ofValues, mean(chosen))
+		m.put("logps/rejected", ofValues, mean(rejected))
+		m.put("rewards/chosen", ofValues, mean(scaled(up, c.Beta)))
+		m.put("rewards/rejected", ofValues, mean(scaled(down, c.Beta)))
+		m.put("rewards/margins", ofValues, mean(margins))
+		m.put("rewards/accuracies", ofSingle, mean(correct))
+		m.put("nll_loss", ofValues, nll)
+		if c.LossType == "orpo" {
+			m.put("log_odds_ratio", ofValues, mean(logSigmoid))
+			m.put("log_odds_chosen", ofValues, mean(ratio))
 		}
-		side := i / (n * q.width)
-		sides[side] = append(sides[side], q.logits[i*q.words:(i+1)*q.words]...)
+		var sides [2][]float64
+		for i := range q.labels {
+			if c.LossType == "orpo" && i%q.width == q.width-1 {
+				continue // ORPOTrainer leaves out the last position, which predicts nothing
+			}
+			side := i / (n * q.width)
+			sides[side] = append(sides[side], q.logits[i*q.words:(i+1)*q.words]...)
+		}
+		m.put("logits/chosen", ofValues, mean(sides[0]))
+		m.put("logits/rejected", ofValues, mean(sides[1]))
+		m.done()
 	}
-	m.put("logits/chosen", ofValues, mean(sides[0]))
-	m.put("logits/rejected", ofValues, mean(sides[1]))
-	m.done()
 }
 
 // textbook is the chapter's snippet, on logits in the document ("small") or made

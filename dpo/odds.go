@@ -73,12 +73,12 @@ func SLiC(w, l, delta, lambda float64) (loss, dw, dl float64) {
 //
 //	L_NLL = −Σ_i log π(y_w,i) / Σ_i |y_w,i|,  n ∂L_NLL/∂log π(y_w,i) = −n / Σ_i |y_w,i|
 func (b *Batch) AddNLL(weight float64) {
-	logp, d := b.likelihood()
-	scale := weight / num.Sum(b.ChosenLen)
+	logp, tokens, d := b.likelihood()
+	scale := weight / num.Sum(tokens)
 	nll, slope := -float64(num.Sum(logp)*scale), -float64(float64(len(logp))*scale)
 	for i := range logp {
 		b.Loss[i] += nll
-		if b.ChosenLen[i] > 0 {
+		if tokens[i] > 0 {
 			d[i] += slope
 		}
 	}
