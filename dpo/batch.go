@@ -84,33 +84,36 @@ func meanLogProbs(b *Batch, i int) (chosen, rejected float64) {
 // one, as in TRL.
 func perToken(n float64) float64 { return max(1, n) }
 
-// ofMargin makes a Loss of a function of h alone. Under another divergence than
-// the reverse KL, h is the difference of the f-scores.
+// scores are what a loss under the leash D_f compares, f′(π/π_ref) of the chosen and
+// the rejected response of pair i, with their derivatives; under the reverse KL the
+// log-ratios themselves.
+func (b *Batch) scores(i int, c *Config) (chosen, rejected, dc, dr float64) {
+	chosen, rejected = b.LogRatios(i)
+	if c.FDivergenceType == reverseKL {
+		return chosen, rejected, 1, 1
+	}
+	chosen, dc = FScore(chosen, c.FDivergenceType, c.FAlphaDivergenceCoef)
+	rejected, dr = FScore(rejected, c.FDivergenceType, c.FAlphaDivergenceCoef)
+	return chosen, rejected, dc, dr
+}
+
+// ofMargin makes a Loss of a function of h alone, the difference of the scores.
 func ofMargin(f func(h float64, c *Config) (loss, slope float64)) func(*Batch, *Config) {
 	return func(b *Batch, c *Config) {
-		other := c.FDivergenceType != "reverse_kl"
 		for i := range b.Chosen {
-			chosen, rejected := b.LogRatios(i)
-			dc, dr := 1.0, 1.0
-			if other {
-				chosen, dc = FScore(chosen, c.FDivergenceType, c.FAlphaDivergenceCoef)
-				rejected, dr = FScore(rejected, c.FDivergenceType, c.FAlphaDivergenceCoef)
-			}
+			chosen, rejected, dc, dr := b.scores(i, c)
 			loss, slope := f(chosen-rejected, c)
 			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(slope*dc), -float64(slope*dr)
 		}
 	}
 }
 
-// ofMeanMargin is ofMargin with every log-ratio (or f-score) divided by the
-// length of its response.
+// ofMeanMargin is ofMargin with every score divided by the length of its response.
 func ofMeanMargin(f func(h float64, c *Config) (loss, slope float64)) func(*Batch, *Config) {
 	return func(b *Batch, c *Config) {
 		for i := range b.ChosenLen {
 			n, m := perToken(b.ChosenLen[i]), perToken(b.RejectedLen[i])
-			chosen, rejected := b.LogRatios(i)
-			chosen, dc := FScore(chosen, c.FDivergenceType, c.FAlphaDivergenceCoef)
-			rejected, dr := FScore(rejected, c.FDivergenceType, c.FAlphaDivergenceCoef)
+			chosen, rejected, dc, dr := b.scores(i, c)
 			loss, slope := f(chosen/n-rejected/m, c)
 			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(slope*dc)/n, -float64(slope*dr)/m
 		}
@@ -123,6 +126,17 @@ func ofPair(f func(chosen, rejected float64, c *Config) (loss, dc, dr float64)) 
 		for i := range b.Chosen {
 			chosen, rejected := b.LogRatios(i)
 			b.Loss[i], b.DChosen[i], b.DRejected[i] = f(chosen, rejected, c)
+		}
+	}
+}
+
+// ofScores makes a Loss of a function of the two scores.
+func ofScores(f func(chosen, rejected float64, c *Config) (loss, dc, dr float64)) func(*Batch, *Config) {
+	return func(b *Batch, c *Config) {
+		for i := range b.Chosen {
+			chosen, rejected, dc, dr := b.scores(i, c)
+			loss, sc, sr := f(chosen, rejected, c)
+			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(sc*dc), float64(sr*dr)
 		}
 	}
 }
@@ -165,7 +179,7 @@ var sigmoidOfMargin = ofMargin(func(h float64, c *Config) (float64, float64) { r
 // sigmoid is Sigmoid of every pair, the exponentials of a batch in one go: the loss
 // that is taken most often.
 func sigmoid(b *Batch, c *Config) {
-	if c.FDivergenceType != "reverse_kl" {
+	if c.FDivergenceType != reverseKL {
 		sigmoidOfMargin(b, c)
 		return
 	}
@@ -195,8 +209,19 @@ func bcoPair(b *Batch, c *Config) {
 		delta = b.Delta
 	}
 	for i := range b.Chosen {
-		chosen, rejected := b.LogRatios(i)
-		b.Loss[i], b.DChosen[i], b.DRejected[i] = BCOPair(chosen, rejected, c.Beta, delta)
+		chosen, rejected, dc, dr := b.scores(i, c)
+		loss, sc, sr := BCOPair(chosen, rejected, c.Beta, delta)
+		b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(sc*dc), float64(sr*dr)
+	}
+}
+
+// apoDown anchors the log-ratio itself and compares the scores, as TRL does.
+func apoDown(b *Batch, c *Config) {
+	for i := range b.Chosen {
+		own, _ := b.LogRatios(i)
+		chosen, rejected, dc, dr := b.scores(i, c)
+		loss, anchor, slope := APODown(own, chosen-rejected, c.Beta)
+		b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, anchor+float64(slope*dc), -float64(slope*dr)
 	}
 }
 

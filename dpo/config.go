@@ -59,7 +59,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Beta: 0.1, LossType: "sigmoid",
-		FDivergenceType: "reverse_kl", FAlphaDivergenceCoef: 0.5, LDAlpha: 1, RefModelSyncSteps: 512, RefModelMixupAlpha: 0.6,
+		FDivergenceType: reverseKL, FAlphaDivergenceCoef: 0.5, LDAlpha: 1, RefModelSyncSteps: 512, RefModelMixupAlpha: 0.6,
 		AverageLogProb: true, DiscoPOPTau: 0.05, KLEstimate: "mismatched", DesirableWeight: 1, UndesirableWeight: 1,
 		CPOAlpha: 1, SimPOGamma: 0.5, Alpha: 0.25, SLiCDelta: 1, SLiCLambda: 0.1, DPOPLambda: 50, RDPOAlpha: 0.01,
 		ChiPORMax: 10, RaoKupperNu: 3, DavidsonNu: 1,
@@ -67,9 +67,12 @@ func Default() Config {
 	}
 }
 
+// reverseKL is the leash of DPO itself.
+const reverseKL = "reverse_kl"
+
 var (
 	schedulers  = []string{"constant", "linear"}
-	divergences = []string{"reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"}
+	divergences = []string{reverseKL, "forward_kl", "js_divergence", "alpha_divergence"}
 	estimates   = []string{"mismatched", "exact"}
 )
 
@@ -142,11 +145,30 @@ func (c Config) checkLossType(k *field.Checker) {
 	}
 	for _, l := range parts {
 		k.Require(l.Needs&NeedRankings == 0 || len(parts) == 1, "loss_type", fmt.Sprintf("%q", c.LossType), l.Name+" on its own: it is a loss of rankings, not of pairs")
-		k.Require(l.Name != "kto" || c.KLEstimate == "exact" || c.BatchSize > 1, "batch_size", c.BatchSize, "at least 2 for kto, whose reference point comes from the other pairs of the batch")
-		k.Require(l.Name != "exo_pair" || c.LabelSmoothing > 0, "label_smoothing", c.LabelSmoothing, "above 0 for exo_pair, whose paper takes 1e-3")
+		if l.Check != nil {
+			if e := l.Check(&c); e != nil {
+				k.Add(e)
+			}
+		}
 		k.Require(c.LDAlpha == 1 || l.uses("ld_alpha"), "ld_alpha", c.LDAlpha, "1, because "+l.Name+" needs the log-probabilities of whole responses")
 	}
 	c.checkUnused(k, parts)
+}
+
+// mismatchable is the check of kto.
+func mismatchable(c *Config) *field.Error {
+	if c.KLEstimate == "exact" || c.BatchSize > 1 {
+		return nil
+	}
+	return &field.Error{Field: "batch_size", Value: c.BatchSize, Allowed: "at least 2 for kto, whose reference point comes from the other pairs of the batch"}
+}
+
+// smoothed is the check of exo_pair.
+func smoothed(c *Config) *field.Error {
+	if c.LabelSmoothing > 0 {
+		return nil
+	}
+	return &field.Error{Field: "label_smoothing", Value: c.LabelSmoothing, Allowed: "above 0 for exo_pair, whose paper takes 1e-3"}
 }
 
 // UsesTies says whether the loss can learn from comparisons that were called
@@ -156,12 +178,10 @@ func (c Config) UsesTies() (ok bool, why string) {
 		switch l, _ := Find(name); {
 		case l.Needs&NeedRankings != 0:
 			return false, name + " needs rankings without ties"
-		case l.Needs&NeedTies == 0:
+		case l.Ties == nil:
 			return false, name + " has no place for them"
-		case name == "rao_kupper" && c.RaoKupperNu == 1:
-			return false, "rao_kupper knows ties where rao_kupper_nu is above 1"
-		case name == "davidson" && c.DavidsonNu == 0:
-			return false, "davidson knows ties where davidson_nu is above 0"
+		case l.Ties(&c) != "":
+			return false, l.Ties(&c)
 		}
 	}
 	return true, ""

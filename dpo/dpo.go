@@ -18,9 +18,20 @@ package dpo
 import (
 	"iter"
 
+	"rlhfsim/internal/card"
 	"rlhfsim/internal/rng"
 	"rlhfsim/policy"
 )
+
+// Card describes the method "dpo", which takes any of the losses.
+var Card = card.Card{
+	Title:   "Direct Preference Optimization",
+	Idea:    "learn from the rankings' pairs, no reward model",
+	Formula: "−log σ(β log π(y_w)/π_SFT(y_w) − β log π(y_l)/π_SFT(y_l)), or another of the losses",
+	Paper:   "Rafailov et al. 2023, arXiv 2305.18290, equation 7; fields as in TRL's DPOConfig",
+	Differs: "TRL trains AdamW at 1e-6 on networks, here Adam at a table's rate; OpenRLHF has the losses sigmoid and ipo and nll_loss_coef; verl has no preference losses",
+	Exact:   "with endless data its optimum is π*, the optimum of PPO's objective at the same β; with few rankings it is the data's",
+}
 
 // Stats is what one step measured on its batch, before its update; means over
 // the batch's pairs (of a ranking, its best and its worst response).

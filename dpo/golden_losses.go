@@ -84,7 +84,7 @@ func (d *Document) config(r *node) Config {
 		c.LossWeights = r.floats("loss_weights", len(parts))
 	}
 	for _, name := range parts {
-		if l, known := Find(name); !known || l.Needs&^(NeedDelta|NeedTies) != 0 {
+		if l, known := Find(name); !known || l.Needs&^NeedDelta != 0 {
 			d.fail(r.path, "loss %q is unknown, or needs more than pairs", name)
 		}
 	}

@@ -50,15 +50,14 @@ func APOZero(c, r, beta float64) (loss, dc, dr float64) {
 }
 
 // APODown is its counterpart for chosen responses worse than the policy's own
-// (equation 8): both likelihoods fall, the rejected one's more.
+// (equation 8): both likelihoods fall, the rejected one's more. With h = c − r,
 //
-//	ℓ     = σ(βc) + 1 − σ(β(c−r))
-//	∂ℓ/∂c = β [σ(βc) σ(−βc) − s],  ∂ℓ/∂r = β s,  s = σ(β(c−r)) σ(−β(c−r))
-func APODown(c, r, beta float64) (loss, dc, dr float64) {
-	zc, z := float64(beta*c), float64(beta*(c-r))
+//	ℓ = σ(βc) + 1 − σ(βh)
+//	∂ℓ/∂c (the first term's) = β σ(βc) σ(−βc),  ∂ℓ/∂h = −β σ(βh) σ(−βh)
+func APODown(c, h, beta float64) (loss, anchor, slope float64) {
+	zc, z := float64(beta*c), float64(beta*h)
 	up, lose := num.Sigmoid(zc), num.Sigmoid(-z)
-	s := float64(lose * num.Sigmoid(z))
-	return up + lose, float64(beta * (float64(up*num.Sigmoid(-zc)) - s)), float64(beta * s)
+	return up + lose, float64(beta * float64(up*num.Sigmoid(-zc))), -float64(beta * float64(lose*num.Sigmoid(z)))
 }
 
 // DPOP is DPO-Positive (Pal et al. 2024, arXiv 2402.13228), which

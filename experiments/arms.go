@@ -213,12 +213,8 @@ func (l *loader) unread(a *armTree) {
 
 // sectionOf is the section that a method reads.
 func sectionOf(method string) string {
-	for _, m := range sim.Methods {
-		if m.Name == method {
-			return m.Section
-		}
-	}
-	return ""
+	m, _ := sim.MethodByName(method)
+	return m.Section
 }
 
 // unreadByAll are the sections of a tree that no arm's method reads, and the methods.
@@ -239,16 +235,20 @@ func unreadByAll(n *node, arms []armTree) (unread []*node, names, methods []stri
 }
 
 func (l *loader) method(n *node, a *armTree) {
-	var names []string
+	if _, known := sim.MethodByName(a.method); known {
+		return
+	}
+	var names, spellings []string
+	meant := map[string]string{} // what each spelling stands for
 	for _, m := range sim.Methods {
-		if m.Name == a.method {
-			return
-		}
 		names = append(names, m.Name)
+		for _, s := range append([]string{m.Name, m.Title}, m.Also...) {
+			spellings, meant[s] = append(spellings, s), m.Name
+		}
 	}
 	label := "methods: " + strings.Join(names, ", ")
-	if near := field.Nearest(strings.ToLower(a.method), names); near != "" {
-		label = "did you mean \"" + near + "\"? (" + label + ")"
+	if near := field.Nearest(a.method, spellings); near != "" {
+		label = "did you mean \"" + meant[near] + "\"? (" + label + ")"
 	}
 	if a.method == "" {
 		l.out.add(codeArm, n.at, "the arm does not say its method", label)

@@ -484,13 +484,11 @@ func differences(a, b side) (differ []Difference, same []string) {
 	if a.data().Method != b.data().Method {
 		differ = append(differ, Difference{"method", a.data().Method, b.data().Method})
 	}
-	used := map[string]bool{}
-	for _, m := range sim.Methods {
-		used[m.Section] = used[m.Section] || m.Name == a.data().Method || m.Name == b.data().Method
-	}
+	one, two := sectionOf(a.data().Method), sectionOf(b.data().Method)
 	ca, cb := reflect.ValueOf(a.config()), reflect.ValueOf(b.config())
 	for _, f := range fieldsOf(ca) {
-		if shown, isMethod := used[f.name]; isMethod && !shown {
+		read := f.name == one || f.name == two
+		if slices.Contains(armSections()[1:], f.name) && !read {
 			continue
 		}
 		other, _ := fieldsOf(cb).get(f.name)
@@ -499,7 +497,7 @@ func differences(a, b side) (differ []Difference, same []string) {
 			same = append(same, f.name)
 		}
 		// A method's section says nothing where only one of the arms reads it.
-		if used[f.name] && a.data().Method != b.data().Method {
+		if read && one != two {
 			continue
 		}
 		differ = append(differ, own...)

@@ -2,14 +2,10 @@ package experiments
 
 import (
 	"fmt"
-	"reflect"
 	"strings"
 	"testing"
 
-	"rlhfsim/dpo"
 	"rlhfsim/internal/generated"
-	"rlhfsim/ppo"
-	"rlhfsim/sim"
 )
 
 // The reference pages say what the tables say.
@@ -109,13 +105,8 @@ func metricPage() string {
 	table("Training: base, sft", false, trained("sft"))
 	table("Training: reward", false, trained("reward"))
 	for _, section := range armSections()[1:] {
-		var names []string
-		for _, m := range sim.Methods {
-			if m.Section == section {
-				names = append(names, m.Name)
-			}
-		}
-		table("Training: "+strings.Join(names, ", "), false, trained(names[0]))
+		methods := methodsOf(section)
+		table("Training: "+strings.Join(methods, ", "), false, trained(methods[0]))
 	}
 	return b.String()
 }
@@ -151,49 +142,51 @@ func glossaryPage() string {
 }
 
 // methodPage is every method and every preference loss, from the tables that
-// decide.
+// decide: first an index, then an entry each.
 func methodPage() string {
-	var rows [][]string
-	for _, m := range sim.Methods {
-		source, _, _ := strings.Cut(noteOf(m).Source, "; fields as")
-		rows = append(rows, []string{code(m.Name), prose(m.Title), code("[" + m.Section + "]"), source, changes(m.Name)})
+	var methods, losses []Topic
+	for _, t := range topics() {
+		switch t.Kind {
+		case kindMethod:
+			methods = append(methods, t)
+		case kindLoss:
+			losses = append(losses, t)
+		}
 	}
 	var b strings.Builder
-	b.WriteString("## Methods\n\n`method = \"…\"` of an arm.\n\n")
-	b.WriteString(markdown([]string{"method", "idea", "section", "source", "what it changes in the section's defaults"}, rows))
-	rows = nil
-	for _, l := range dpo.Losses {
-		var uses []string
-		for _, u := range l.Uses {
-			uses = append(uses, code(u))
+	part := func(title, about string, all []Topic) {
+		fmt.Fprintf(&b, "## %s\n\n%s\n\n", title, about)
+		var rows [][]string
+		for _, t := range all {
+			idea, _, _ := strings.Cut(t.Meaning, ". ")
+			rows = append(rows, []string{fmt.Sprintf("[`%s`](#%s)", t.Term, t.Term), prose(idea)})
 		}
-		rows = append(rows, []string{code(l.Name), prose(l.Title), code(l.Formula), strings.Join(uses, ", ")})
+		b.WriteString(markdown([]string{"name", "idea"}, rows) + "\n")
+		for _, t := range all {
+			b.WriteString(methodEntry(t))
+		}
 	}
-	b.WriteString("\n## Preference losses\n\n`dpo.loss_type = \"…\"`, several joined by `+` with `dpo.loss_weights`. c and r are log π/π_SFT of the chosen and the rejected response, h = c − r, " +
-		"w and l their log-probabilities, σ the logistic function, ls its logarithm, ε `dpo.label_smoothing`, L a length in tokens.\n\n")
-	b.WriteString(markdown([]string{"loss", "title", "loss of a pair", "fields of its own"}, rows))
+	part("Methods", "`method = \"…\"` of an arm.", methods)
+	part("Preference losses", "`method = \"…\"` of an arm too, or `dpo.loss_type = \"…\"` with `method = \"dpo\"`, several joined by `+` with `dpo.loss_weights`. c and r are log π/π_SFT of the chosen and the rejected response, h = c − r, "+
+		"w and l their log-probabilities, σ the logistic function, ε `dpo.label_smoothing`.", losses)
 	return b.String()
 }
 
-// changes lists the fields in which a preset differs from its section.
-func changes(method string) string {
-	var preset, base any
-	for _, m := range ppo.GroupMethods {
-		if m.Name == method {
-			preset, base = m.Defaults, ppo.DefaultGroup()
+// methodEntry is what `explain` says, as a part of a page.
+func methodEntry(t Topic) string {
+	var b strings.Builder
+	idea, rest, _ := strings.Cut(t.Meaning, ". ")
+	fmt.Fprintf(&b, "### %s\n\n%s.\n\n", t.Term, prose(idea))
+	if strings.HasPrefix(rest, "Its fields: ") {
+		b.WriteString(prose(rest) + "\n\n")
+	}
+	fmt.Fprintf(&b, "    %s\n\n", t.Formula)
+	for _, line := range []struct{ label, text string }{
+		{"Paper", t.Source}, {"Defaults", code(t.Default)}, {"Elsewhere", t.Differs}, {"Exact check", t.Exact}, {"Also called", strings.Join(t.also[1:], ", ")},
+	} {
+		if line.text != "" {
+			fmt.Fprintf(&b, "- %s: %s\n", line.label, line.text)
 		}
 	}
-	for _, m := range ppo.OnlineMethods {
-		if m.Name == method {
-			preset, base = m.Defaults, ppo.DefaultOnline()
-		}
-	}
-	if preset == nil {
-		return ""
-	}
-	var out []string
-	for _, d := range leafDifferences("", reflect.ValueOf(preset), reflect.ValueOf(base)) {
-		out = append(out, code(d.Field+" = "+d.A))
-	}
-	return strings.Join(out, ", ")
+	return b.String() + "\n"
 }

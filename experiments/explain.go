@@ -56,12 +56,12 @@ func Explain(term string) (Explanation, error) {
 
 // answers says how well the topic's names fit a term.
 func (t Topic) answers(term string) int {
-	same := func(name string) bool { return strings.EqualFold(name, term) }
+	same := func(name string) bool { return strings.EqualFold(name, term) || field.Alike(name, term) }
 	part := func(name string) bool { return name != t.Term && same(name) }
 	switch {
 	case same(t.Term) || t.Kind == kindMetric && metricDoc{Name: t.Term}.matches(term):
 		return byName
-	case t.Kind != kindField && slices.ContainsFunc(t.also, same):
+	case t.Kind != kindField && slices.ContainsFunc(t.also, same), slices.ContainsFunc(t.named, same):
 		return byAlias
 	case t.Kind == kindField && part(lastPart(t.Term, ".")) || t.Kind == kindMetric && part(lastPart(t.Term, "/")):
 		return byPart
@@ -83,7 +83,7 @@ func unknownTerm(term string, all []Topic) error {
 	var names []string
 	for _, t := range all {
 		names = append(names, t.Term)
-		names = append(names, t.also...)
+		names = append(append(names, t.also...), t.named...)
 		if t.Kind == kindMetric {
 			names = append(names, lastPart(t.Term, "/"))
 		}
@@ -148,7 +148,7 @@ func (t Topic) text(b *strings.Builder) {
 	for _, line := range []struct{ label, text string }{
 		{"formula", t.Formula}, {"unit", t.Unit}, {"stages", strings.Join(t.Stages, ", ")},
 		{"type", t.Type}, {"default", t.Default}, {"allowed", t.Allowed}, {"used by", t.UsedBy},
-		{"elsewhere", t.Elsewhere}, {"source", t.Source}, {"see also", strings.Join(t.See, ", ")},
+		{"elsewhere", t.Elsewhere}, {"differs", t.Differs}, {"exact", t.Exact}, {"source", t.Source}, {"see also", strings.Join(t.See, ", ")},
 	} {
 		if line.text != "" {
 			fmt.Fprintf(b, "  %-10s %s\n", line.label, wrapped(line.text, 13))

@@ -111,16 +111,13 @@ func TestEverythingIsExplained(t *testing.T) {
 	terms = append(terms, apart...)
 	terms = append(terms, "output.dir", "figure.kind", "arm.name", "arm.label", "arm.method", "variant.name")
 	for _, m := range sim.Methods {
-		if noteOf(m).Formula == "" || noteOf(m).Source == "" {
-			t.Errorf("method %s has no formula or source", m.Name)
+		if c := m.Card; c.Title == "" || c.Idea == "" || c.Formula == "" || c.Paper == "" || c.Differs == "" {
+			t.Errorf("the card of %s lacks a title, idea, formula, paper or what differs elsewhere", m.Name)
 		}
-		terms = append(terms, m.Name)
+		terms = append(append(terms, m.Name, m.Title), m.Also...)
 	}
 	for _, l := range dpo.Losses {
-		if l.Title == "" || l.Formula == "" {
-			t.Errorf("loss type %s is not explained", l.Name)
-		}
-		terms = append(terms, l.Name)
+		terms = append(append(terms, l.Name, l.Title), l.Also...)
 	}
 	for _, term := range terms {
 		e, err := Explain(term)

@@ -43,10 +43,8 @@ func (r *Run) lines(point int) []line {
 			continue
 		}
 		l := line{point: point, arm: a, group: g, label: a.Label, style: figure.Style(len(lines) % maxLines), scale: 1}
-		for _, m := range sim.Methods {
-			if m.Name == a.Method {
-				l.scale = float64(m.Updates(a.Config))
-			}
+		if m, known := sim.MethodByName(a.Method); known {
+			l.scale = float64(m.Updates(a.Config))
 		}
 		for seed := range r.Experiment.Seeds {
 			if c := r.cell(cellID{g.Point, g.Arm, seed}); c != nil {
@@ -390,7 +388,7 @@ func (r *Run) addArms(d *figure.Pipeline, point int, says map[string]string) {
 		if len(arms) > 3 { // lower boxes
 			box.Lines = []string{gold(g), fmt.Sprintf("%s, KL %.2f", percent("wins", g, "win_rate"), g.Interval("exact/kl").Mean), says[a.Name]}
 		}
-		if a.Method == "dpo" {
+		if m, _ := sim.MethodByName(a.Method); m.Offline {
 			box.Col, box.Row, box.Style = 3, lower, figure.Vermillion
 			lower++
 			d.Arrows = append(d.Arrows, figure.Arrow{From: "rankings", To: box.ID, Label: "pairs"})

@@ -229,8 +229,8 @@ func (d metricDoc) in(stage string) bool {
 	if d.Stages == nil || slices.Contains(d.Stages, stage) {
 		return true
 	}
-	i := slices.IndexFunc(sim.Methods, func(m sim.Method) bool { return m.Name == stage })
-	return i >= 0 && (slices.Contains(d.Stages, "arms") || slices.Contains(d.Stages, sim.Methods[i].Section))
+	m, known := sim.MethodByName(stage)
+	return known && (slices.Contains(d.Stages, "arms") || slices.Contains(d.Stages, m.Section))
 }
 
 // metricFor is what the metric of that name means in a stage.

@@ -99,7 +99,7 @@ func (l *loader) resolved(e *Experiment, arms []armTree) []byte {
 			derived[path] = float(c.Objective.Beta) + ", as objective.beta"
 		}
 	}
-	l.presets(derived, reflect.ValueOf(c.Config))
+	l.presets(derived)
 	writeStruct(&b, "", reflect.ValueOf(c.Config), derived)
 	if axes := l.grid(); len(axes) > 0 {
 		fmt.Fprintf(&b, "\n[grid]\n")
@@ -135,22 +135,17 @@ func (l *loader) resolved(e *Experiment, arms []armTree) []byte {
 	return b.Bytes()
 }
 
-// presetSections hold defaults that depend on the arm's method. What nobody wrote
-// there is resolved in the arms, where the method is known.
-var presetSections = []string{"grpo", "raft", "online"}
-
 const omitted = "\x00"
 
-// presets leaves the fields of those sections that nobody wrote to the arms.
-func (l *loader) presets(derived map[string]string, c reflect.Value) {
-	for _, section := range fieldsOf(c) {
-		if !slices.Contains(presetSections, section.name) {
-			continue
-		}
-		for _, f := range fieldsOf(section.value) {
-			path := join(section.name, f.name)
-			if l.root.get(section.name, f.name) == nil && derived[path] == "" {
-				derived[path] = omitted
+// presets leaves the fields whose defaults depend on the arm's method, and that
+// nobody wrote, to the arms, where the method is known.
+func (l *loader) presets(derived map[string]string) {
+	standard := sim.Default()
+	for _, m := range sim.Methods {
+		own := m.Defaults()
+		for _, d := range leafDifferences("", reflect.ValueOf(&own).Elem(), reflect.ValueOf(&standard).Elem()) {
+			if l.root.get(strings.Split(d.Field, ".")...) == nil && derived[d.Field] == "" {
+				derived[d.Field] = omitted
 			}
 		}
 	}
@@ -166,10 +161,9 @@ func (l *loader) writePreset(b *bytes.Buffer, a armTree, derived map[string]stri
 	for _, v := range l.variants() {
 		v.own.leaves("", func(path string, _ *node) { swept[path] = true })
 	}
-	i := slices.IndexFunc(sim.Methods, func(m sim.Method) bool { return m.Name == a.method })
 	own := sim.DefaultFor(a.method)
 	for _, section := range fieldsOf(reflect.ValueOf(&own).Elem()) {
-		if section.name != sim.Methods[i].Section || !slices.Contains(presetSections, section.name) {
+		if section.name != sectionOf(a.method) {
 			continue
 		}
 		for _, f := range fieldsOf(section.value) {

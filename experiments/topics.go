@@ -2,11 +2,13 @@ package experiments
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"rlhfsim/dpo"
-	"rlhfsim/ppo"
+	"rlhfsim/internal/card"
 	"rlhfsim/sim"
 )
 
@@ -23,12 +25,15 @@ type Topic struct {
 	Allowed   string   `json:"allowed,omitempty"`
 	UsedBy    string   `json:"used_by,omitempty"`
 	Elsewhere string   `json:"elsewhere,omitempty"`
+	Differs   string   `json:"differs,omitempty"` // where TRL, OpenRLHF and verl have a method otherwise
+	Exact     string   `json:"exact,omitempty"`   // what an exact check says of it
 	Source    string   `json:"source,omitempty"`
 	Example   string   `json:"example,omitempty"`
 	Fixed     string   `json:"fixed,omitempty"`
 	See       []string `json:"see_also,omitempty"`
 
-	also    []string // other names for it here
+	also    []string // other names for it here; of a field its last part
+	named   []string // what a field is called where people talk of it: "PPO-ptx"
 	foreign []string // what other systems call it
 }
 
@@ -49,26 +54,21 @@ const (
 
 var topicKinds = []string{kindConcept, kindMethod, kindLoss, kindChoice, kindSection, kindField, kindMetric, kindColumn, kindCount, kindFigure, kindCode}
 
-// topicNote is what some fields, methods and losses have to say besides.
+// topicNote is what some fields and figures have to say besides.
 type topicNote struct {
 	Meaning, Formula, Source string
 	See                      []string
+	Also                     []string // what the field calls it
 }
 
-// methodNotes has an entry for every section that configures methods, and for
-// methods that differ from the first of their section.
-var methodNotes = map[string]topicNote{
-	"ppo": {Formula: "max E[min(ρ_t Â_t, clip(ρ_t, 1−ε, 1+ε) Â_t)], ρ_t = π/π_old, reward r − β KL", Source: "Schulman et al. 2017 (arXiv 1707.06347), equation 7; with the KL penalty Ziegler et al. 2019 (arXiv 1909.08593); fields as in TRL's PPOConfig",
-		See: []string{"reward model", "GAE", "ppo.cliprange", "ppo.kl_coef"}},
-	"dpo": {Formula: "min −E[log σ(β log π(y_w)/π_SFT(y_w) − β log π(y_l)/π_SFT(y_l))]", Source: "Rafailov et al. 2023 (arXiv 2305.18290), equation 7; fields as in TRL's DPOConfig",
-		See: []string{"implicit reward", "dpo.beta", "dpo.loss_type", "likelihood displacement"}},
-	"grpo": {Formula: "min Σ_i a_i Σ_t [ℓ(w_t, Â_i) + β k(t)], Â_i = (R_i − b_i)/σ: baseline b, surrogate ℓ, weights a and place of the KL are the method's", Source: "fields as in TRL's GRPOConfig",
-		See: []string{"grpo.advantage", "grpo.loss_type", "grpo.kl_in"}},
-	"raft": {Formula: "y* = argmax_i r(x, y_i) of n samples, min −E[log π(y*|x)]", Source: "Dong et al. 2023 (arXiv 2304.06767), algorithm 1",
-		See: []string{"raft.num_generations", "raft.sample_from", "reward/kept"}},
-	"online": {Formula: "min E[ℓ(log π/π_SFT of y_1, of y_2, P(y_1 is better))] on two fresh responses", Source: "fields as in TRL's OnlineDPOConfig",
-		See: []string{"online.loss_type", "online.judge", "online.sync_params_every"}},
-	"exact": {Formula: "θ ← θ + α ∇_θ J(θ), J = E[r] − β KL(π_θ‖π_SFT), by Adam", Source: ours, See: []string{"exact.reward", "objective/exact"}},
+// methodSee are the terms to read on with, by section.
+var methodSee = map[string][]string{
+	"ppo":    {"reward model", "GAE", "ppo.cliprange", "ppo.kl_coef"},
+	"dpo":    {"implicit reward", "dpo.beta", "dpo.loss_type", "likelihood displacement"},
+	"grpo":   {"grpo.advantage", "grpo.loss_type", "grpo.kl_in", "grpo.scale_rewards"},
+	"raft":   {"raft.num_generations", "raft.sample_from", "reward/kept"},
+	"online": {"online.loss_type", "online.judge", "online.labeler", "online.sync_params_every"},
+	"exact":  {"exact.reward", "objective/exact"},
 }
 
 // figureDocs has an entry for every figure that a run draws.
@@ -106,7 +106,7 @@ var fieldNotes = map[string]topicNote{
 	"labels.tie_nu":                     {Formula: "P(a ≻ b) = σ(d − log ν), P(a ~ b) = 1 − P(a ≻ b) − P(b ≻ a), d = (gold_a − gold_b)/T", Source: "Rao and Kupper 1967; Chen et al. 2024 (arXiv 2409.17431)", See: []string{"rao_kupper", "davidson", "dpo.drop_ties", "reward.drop_ties"}},
 	"labels.label_noise":                {Formula: "P(label says a) = (1−ε) p + ε (1−p)", Source: "AlpacaFarm: Dubois et al. 2023 (arXiv 2305.14387)", See: []string{"dpo.label_smoothing", "exact/rater_agreement"}},
 	"labels.responses_per_ranking":      {Formula: "K(K−1)/2 comparisons in a ranking", Source: "Ouyang et al. 2022 (arXiv 2203.02155), section 3.5", See: []string{"ranking", "Plackett-Luce"}},
-	"reward.center_rewards_coefficient": {Formula: "L = −log σ(r_w − r_l) + c (r_w + r_l)²", Source: "TRL RewardConfig", See: []string{"reward model"}},
+	"reward.center_rewards_coefficient": {Formula: "L = −log σ(r_w − r_l) + c (r_w + r_l)²", Source: "TRL RewardConfig", See: []string{"reward model"}, Also: []string{"centering", "centring"}},
 	"reward.weight_decay":               {Formula: "w ← w − α λ w", Source: "AdamW: Loshchilov and Hutter 2019 (arXiv 1711.05101)", See: []string{"reward model"}},
 	"objective":                         {Formula: "J(π) = E[r] − β KL(π‖π_SFT)", Source: "Ziegler et al. 2019 (arXiv 1909.08593), equation 2", See: []string{"beta", "J*"}},
 	"objective.beta":                    {Formula: "J(π) = E[r] − β KL(π‖π_SFT)", Source: "Ziegler et al. 2019 (arXiv 1909.08593), equation 2", See: []string{"beta", "pi*", "ppo.kl_coef", "dpo.beta"}},
@@ -136,6 +136,19 @@ var fieldNotes = map[string]topicNote{
 	"dpo.loss_type":                     {Source: "TRL DPOConfig", See: []string{"loss"}},
 	"dpo.label_smoothing":               {Formula: "−(1−ε) log σ(βh) − ε log σ(−βh)", Source: "Mitchell 2023, \"A note on DPO with noisy preferences and relationship to IPO\"", See: []string{"labels.label_noise"}},
 	"exact.reward":                      {Source: ours, See: []string{"gold", "proxy"}},
+	"dpo.ld_alpha":                      {Formula: "log π(y) = Σ_{t ≤ shared} log π_t + α Σ_{t > shared} log π_t", Source: "LD-DPO: Liu et al. 2024 (arXiv 2409.06411); TRL DPOConfig", Also: []string{"LD-DPO", "length-desensitized DPO"}},
+	"dpo.use_weighting":                 {Formula: "w(y) = exp(1/|y| Σ_t [log π(y_t) − log Σ_v π(v)²])", Source: "WPO: Zhou et al. 2024 (arXiv 2406.11827), equation 2; TRL DPOConfig", Also: []string{"WPO"}},
+	"dpo.sync_ref_model":                {Formula: "z_ref ← α z_θ + (1−α) z_ref", Source: "TR-DPO: Gorbatovski et al. 2024 (arXiv 2404.09656); TRL DPOConfig", Also: []string{"TR-DPO", "reference sync"}},
+	"dpo.reference_free":                {Formula: "log π_ref := 0", Source: "the DPO authors' code", Also: []string{"reference-free DPO"}},
+	"dpo.f_divergence_type":             {Formula: "f′(t): reverse_kl u, forward_kl 1 − e^−u, js_divergence log 2 + log σ(u), alpha_divergence (e^{(α−1)u} − 1)/(α−1), u = log t", Source: "Wang et al. 2024 (arXiv 2309.16240); TRL DPOConfig", Also: []string{"f-DPO", "f-divergence", "f-divergences"}},
+	"dpo.loss_weights":                  {Formula: "ℓ = Σ_k w_k ℓ_k", Source: "RPO: Pang et al. 2024 (arXiv 2404.19733); MPO: Wang et al. 2024 (arXiv 2411.10442); TRL DPOConfig", Also: []string{"mixture of losses", "multi-loss"}, See: []string{"sft"}},
+	"ppo.ptx_coef":                      {Formula: "L − γ E_pretrain[log π]", Source: "Ouyang et al. 2022 (arXiv 2203.02155), equation 2", Also: []string{"PPO-ptx", "ptx", "pre-training mix"}, See: []string{"ppo.ptx_batch_size", "loss/ptx_avg"}},
+	"ppo.cliprange_high":                {Formula: "clip(ρ, 1−ε, 1+ε_high)", Source: "DAPO: Yu et al. 2025 (arXiv 2503.14476), equation 10", Also: []string{"clip-higher"}},
+	"ppo.dual_clip":                     {Formula: "max(−Â min(ρ, δ), −Â clip(ρ)) at Â < 0", Source: "Ye et al. 2020 (arXiv 1912.09729)", Also: []string{"dual-clip PPO"}},
+	"grpo.epsilon_high":                 {Formula: "clip(ρ, 1−ε, 1+ε_high)", Source: "DAPO: Yu et al. 2025 (arXiv 2503.14476), equation 10", Also: []string{"clip-higher"}},
+	"grpo.delta":                        {Formula: "max(−Â min(ρ, δ), −Â clip(ρ)) at Â < 0", Source: "INTELLECT-2 2025 (arXiv 2505.07291); Ye et al. 2020 (arXiv 1912.09729)", Also: []string{"two-sided clip"}},
+	"grpo.overlong_penalty":             {Formula: "0 up to L − cache, ((L − cache) − n)/cache up to L, −1 beyond", Source: "DAPO: Yu et al. 2025 (arXiv 2503.14476), equation 13", Also: []string{"overlong", "soft overlong punishment", "overlong reward shaping"}, See: []string{"grpo.soft_max_length", "grpo.soft_punish_cache"}},
+	"reward.num_ensemble":               {Source: "Coste et al. 2023 (arXiv 2310.02743)", Also: []string{"ensemble", "ensembles", "reward ensemble"}, See: []string{"reward.aggregate", "worst_case", "uncertainty_weighted"}},
 }
 
 // trainingNames are the fields of every training section that are named as in
@@ -143,17 +156,20 @@ var fieldNotes = map[string]topicNote{
 var trainingNames = []string{"learning_rate", "num_train_epochs", "max_grad_norm", "lr_scheduler_type", "weight_decay"}
 
 // topics lists everything that can be explained, in the order of topicKinds.
-func topics() []Topic {
+var topics = sync.OnceValue(listTopics)
+
+func listTopics() []Topic {
 	var out []Topic
 	for _, c := range glossary {
 		out = append(out, Topic{Term: c.Name, Kind: kindConcept, Meaning: c.Meaning, Formula: c.Formula, Source: c.Source, See: c.See, also: c.Also})
 	}
 	for _, m := range sim.Methods {
-		n := noteOf(m)
-		out = append(out, Topic{Term: m.Name, Kind: kindMethod, Meaning: m.Title + ". Its fields: [" + m.Section + "].", Formula: n.Formula, Source: n.Source, See: n.See})
+		if _, isLoss := dpo.Find(m.Name); !isLoss {
+			out = append(out, methodTopic(m))
+		}
 	}
 	for _, l := range dpo.Losses {
-		out = append(out, Topic{Term: l.Name, Kind: kindLoss, Meaning: l.Title + ". A value of dpo.loss_type; c, r = log π/π_SFT of the chosen and the rejected response, h = c − r.", Formula: l.Formula, See: lossFields(l)})
+		out = append(out, lossTopic(l))
 	}
 	for _, t := range choiceDocs {
 		t.Kind = kindChoice
@@ -187,23 +203,46 @@ func topics() []Topic {
 	return out
 }
 
-// noteOf is the method's own note, or its section's with the method's paper.
-func noteOf(m sim.Method) topicNote {
-	n, own := methodNotes[m.Name]
-	if !own {
-		n = methodNotes[m.Section]
+// cardTopic is a topic made of a card.
+func cardTopic(term, kind, how string, c card.Card) Topic {
+	return Topic{Term: term, Kind: kind, Meaning: c.Title + ": " + c.Idea + ". " + how, Formula: c.Formula, Source: c.Paper, Differs: c.Differs, Exact: c.Exact,
+		also: append([]string{c.Title}, c.Also...)}
+}
+
+func methodTopic(m sim.Method) Topic {
+	t := cardTopic(m.Name, kindMethod, "Its fields: ["+m.Section+"].", m.Card)
+	t.Default, t.See = strings.Join(presetOf(m), ", "), methodSee[m.Section]
+	return t
+}
+
+// presetOf lists what a method changes in the defaults of its section.
+func presetOf(m sim.Method) []string {
+	own, standard := m.Defaults(), sim.Default()
+	var out []string
+	for _, d := range leafDifferences("", reflect.ValueOf(&own).Elem(), reflect.ValueOf(&standard).Elem()) {
+		out = append(out, d.Field+"="+d.A)
 	}
-	for _, g := range ppo.GroupMethods {
-		if g.Name == m.Name {
-			n.Source = g.Paper + "; " + n.Source
+	return out
+}
+
+func lossTopic(l dpo.Loss) Topic {
+	how := "A value of dpo.loss_type"
+	if _, isMethod := sim.MethodByName(l.Name); isMethod {
+		how += ", and a method of its own"
+	}
+	t := cardTopic(l.Name, kindLoss, how+"; c, r = log π/π_SFT of the chosen and the rejected response, h = c − r, w, l = log π.", l.Card)
+	t.See = lossFields(l)
+	standard := dpo.Default()
+	if l.Preset != nil {
+		l.Preset(&standard)
+	}
+	for _, f := range fieldsOf(reflect.ValueOf(&standard).Elem()) {
+		if slices.Contains(l.Uses, f.name) {
+			t.Default += ", dpo." + f.name + "=" + goLiteral(f.value)
 		}
 	}
-	for _, o := range ppo.OnlineMethods {
-		if o.Name == m.Name {
-			n.Source = o.Paper + "; " + n.Source
-		}
-	}
-	return n
+	t.Default = strings.TrimPrefix(t.Default, ", ")
+	return t
 }
 
 // lossFields are the fields that matter to a loss.
@@ -241,7 +280,7 @@ func fieldTopics() []Topic {
 	for _, f := range fields() {
 		doc, note := fieldDocs[f.Path], fieldNotes[f.Path]
 		t := Topic{Term: f.Path, Kind: kindField, Meaning: doc.Doc, Type: f.Kind, Default: f.Default, Allowed: f.Allowed,
-			Formula: note.Formula, Source: note.Source, See: note.See, UsedBy: usedBy(f.Path), Elsewhere: elsewhereText(f.Path), foreign: foreignNames(f.Path)}
+			Formula: note.Formula, Source: note.Source, See: note.See, UsedBy: usedBy(f.Path), Elsewhere: elsewhereText(f.Path), foreign: foreignNames(f.Path), named: note.Also}
 		_, name, dotted := cutLast(f.Path)
 		switch {
 		case !dotted:
@@ -295,11 +334,23 @@ func usedBy(path string) string {
 	if !slices.Contains(armSections(), section) {
 		return "all arms share it"
 	}
+	if section == "objective" {
+		return "every arm"
+	}
+	return strings.Join(methodsOf(section), ", ")
+}
+
+// methodsOf names the methods that read a section; those named after a preference
+// loss are one entry.
+func methodsOf(section string) []string {
 	var names []string
 	for _, m := range sim.Methods {
-		if section == "objective" || m.Section == section {
+		if _, isLoss := dpo.Find(m.Name); m.Section == section && !isLoss {
 			names = append(names, m.Name)
 		}
 	}
-	return strings.Join(names, ", ")
+	if section == "dpo" {
+		names = append(names, "and the methods named after its losses")
+	}
+	return names
 }

@@ -1,9 +1,12 @@
 package ppo
 
+import "rlhfsim/internal/card"
+
 // GroupMethod is a published method, as what it changes in DefaultGroup.
 type GroupMethod struct {
-	Name, Idea, Paper string
-	Defaults          GroupConfig
+	Name string
+	card.Card
+	Defaults GroupConfig
 }
 
 func preset(change func(c *GroupConfig)) GroupConfig {
@@ -12,58 +15,236 @@ func preset(change func(c *GroupConfig)) GroupConfig {
 	return c
 }
 
-// GroupMethods is the table of critic-free methods. What their authors leave
-// open, and sizes that only make sense for networks (GSPO's ε of 3e−4, learning
-// rates), are DefaultGroup's. Methods
-// about ratios away from 1 take four updates on each batch, as their papers do.
+// GroupMethods is the table of critic-free methods. What their authors leave open,
+// sizes that only make sense for networks (GSPO's ε of 3e−4, learning rates) and the
+// KL are DefaultGroup's: all methods share objective.beta, so that they climb the
+// same J (as published, DAPO and Dr. GRPO have none: beta = 0). Methods about ratios
+// away from 1 take four updates on each batch, as their papers do.
 var GroupMethods = []GroupMethod{
-	{"reinforce", "the policy gradient with the batch's mean reward as baseline", "Williams 1992", preset(func(c *GroupConfig) {
-		c.NumGenerations, c.Advantage, c.ScaleRewards, c.LossType = 1, "batch_mean", "none", "reinforce"
-		c.KLIn, c.KLEstimator = "reward", "k1"
-	})},
-	{"rloo", "REINFORCE Leave-One-Out: the other responses to the same prompt are the baseline", "Ahmadian et al. 2024, arXiv 2402.14740", preset(func(c *GroupConfig) {
-		c.NumGenerations, c.Advantage, c.ScaleRewards, c.ImportanceSamplingLevel = 4, "leave_one_out", "none", "response"
-		c.KLIn, c.KLEstimator = "reward", "k1"
-	})},
-	{"grpo", "Group Relative Policy Optimization: rewards standardised within the group", "Shao et al. 2024, DeepSeekMath, arXiv 2402.03300", DefaultGroup()},
-	{"dr_grpo", "GRPO Done Right: no division by the group's deviation, nor by a response's length", "Liu et al. 2025, arXiv 2503.20783", preset(func(c *GroupConfig) {
-		c.ScaleRewards, c.LossType = "none", "dr_grpo"
-	})},
-	{"bnpo", "GRPO with the loss averaged over the batch's tokens", "TRL", preset(func(c *GroupConfig) { c.LossType = "bnpo" })},
-	{"dapo", "Decoupled clip and dynamic sampling: clip-higher, token mean, no group without a signal, overlong responses punished", "Yu et al. 2025, arXiv 2503.14476", preset(func(c *GroupConfig) {
-		c.LossType, c.EpsilonHigh, c.DynamicSampling, c.OverlongPenalty, c.NumIterations = "dapo", 0.28, true, 1, 4
-	})},
-	{"gspo", "Group Sequence Policy Optimization: one ratio, the geometric mean, for a whole response", "Zheng et al. 2025, arXiv 2507.18071", preset(func(c *GroupConfig) {
-		c.ImportanceSamplingLevel, c.NumIterations = "sequence", 4
-	})},
-	{"cispo", "Clipped importance-sampling weights: every token keeps a gradient", "MiniMax-M1 2025, arXiv 2506.13585", preset(func(c *GroupConfig) {
-		c.LossType, c.EpsilonHigh, c.NumIterations = "cispo", 5, 4
-	})},
-	{"sapo", "Soft Adaptive Policy Optimization: a sigmoid gate in place of the clip", "Gao et al. 2025, arXiv 2511.20347", preset(func(c *GroupConfig) {
-		c.LossType, c.NumIterations = "sapo", 4
-	})},
-	{"gmpo", "Geometric-Mean Policy Optimization", "Zhao et al. 2025, arXiv 2507.20673", preset(func(c *GroupConfig) {
-		c.LossType, c.Epsilon, c.NumIterations = "gmpo", 0.4, 4
-	})},
-	{"luspo", "GSPO without its preference for short responses: a response counts by its length", "LUSPO, arXiv 2602.05261", preset(func(c *GroupConfig) {
-		c.LossType, c.ImportanceSamplingLevel, c.NumIterations = "luspo", "sequence", 4
-	})},
-	{"vespo", "REINFORCE with a smooth weight that fades far from the sampling policy", "VESPO, arXiv 2602.10693", preset(func(c *GroupConfig) {
-		c.LossType, c.NumIterations = "vespo", 4
-	})},
-	{"reinforce_pp", "REINFORCE++: PPO's loss and token-level KL, advantages whitened over the batch, no critic", "Hu et al. 2025, arXiv 2501.03262", preset(func(c *GroupConfig) {
-		c.NumGenerations, c.Advantage, c.ScaleRewards, c.WhitenAdvantages, c.LossType = 1, "none", "none", true, "bnpo"
-		c.KLIn, c.KLEstimator = "token_reward", "k1"
-	})},
-	{"reinforce_pp_baseline", "REINFORCE++ with the group's mean taken off first, KL (k2) in the loss", "Hu et al. 2025, arXiv 2501.03262", preset(func(c *GroupConfig) {
-		c.ScaleRewards, c.WhitenAdvantages, c.LossType, c.KLEstimator = "none", true, "bnpo", "k2"
-	})},
-	{"remax", "the reward of the greedy response is the baseline", "Li et al. 2023, arXiv 2310.10505", preset(func(c *GroupConfig) {
-		c.NumGenerations, c.Advantage, c.ScaleRewards, c.LossType = 1, "greedy", "none", "reinforce"
-		c.KLIn, c.KLEstimator = "token_reward", "k1"
-	})},
-	{"opo", "On-Policy with the Optimal baseline: the group's rewards weighted by length", "Hao et al. 2025, arXiv 2505.23585", preset(func(c *GroupConfig) {
-		c.Advantage, c.ScaleRewards, c.LossType = "length_weighted", "none", "reinforce"
-		c.KLIn, c.KLEstimator = "reward", "k1"
-	})},
+	{
+		Name: "reinforce",
+		Card: card.Card{
+			Title:   "REINFORCE with a baseline",
+			Idea:    "the policy gradient with the batch's mean reward as baseline",
+			Formula: "−1/B Σ_i (R_i − R̄) log π(y_i|x_i), R = r − β Σ_t k1(t)",
+			Paper:   "Williams 1992",
+			Differs: "verl has the loss without a baseline of its own; OpenRLHF's \"reinforce\" is REINFORCE++; TRL's RLOO is nearest",
+			Exact:   "its expected gradient is (n−1)/n of ∇J; with advantage = \"none\" it is ∇J",
+			Also:    []string{"vanilla policy gradient", "policy gradient"},
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.NumGenerations, c.Advantage, c.ScaleRewards, c.LossType = 1, "batch_mean", "none", "reinforce"
+			c.KLIn, c.KLEstimator = "reward", "k1"
+		}),
+	},
+	{
+		Name: "rloo",
+		Card: card.Card{
+			Title:   "REINFORCE Leave-One-Out",
+			Idea:    "the other responses to the same prompt are the baseline",
+			Formula: "−1/B Σ_i min(ρ_i Â_i, clip(ρ_i) Â_i), Â_i = R_i − 1/(n−1) Σ_{j≠i} R_j, ρ of the whole response",
+			Paper:   "Kool et al. 2019; Ahmadian et al. 2024, arXiv 2402.14740",
+			Differs: "TRL: n = 2, else as here. OpenRLHF takes k1 off after the baseline, token by token; verl's is n/(n−1)(R − R̄); both have a ratio a token: kl_in = \"token_reward\", importance_sampling_level = \"token\" are theirs. In verl n = 1 is no error",
+			Exact:   "its expected gradient is ∇J, to the last digit",
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.NumGenerations, c.Advantage, c.ScaleRewards, c.ImportanceSamplingLevel = 4, "leave_one_out", "none", "response"
+			c.KLIn, c.KLEstimator = "reward", "k1"
+		}),
+	},
+	{
+		Name: "grpo",
+		Card: card.Card{
+			Title:   "Group Relative Policy Optimization",
+			Idea:    "rewards standardised within the group",
+			Formula: "1/B Σ_i 1/|y_i| Σ_t [−min(ρ_t Â_i, clip(ρ_t) Â_i) + β k3(t)], Â_i = (R_i − R̄)/(σ + 1e−4)",
+			Paper:   "Shao et al. 2024, DeepSeekMath, arXiv 2402.03300, equation 3",
+			Differs: "σ has 1e−4 beside it in TRL, 1e−6 in verl, 1e−9 in OpenRLHF (scale_epsilon); TRL's loss_type is \"dapo\" and its β 0 by default, OpenRLHF and verl average over tokens (loss_type = \"bnpo\"); verl clips dually at 3 (delta = 3), clamps k3 at ±10 (kl_clamp = 10) and lets n = 1 pass",
+			Exact:   "the division by σ, the means over lengths and k3 in the loss each turn its expected gradient away from ∇J",
+		},
+		Defaults: DefaultGroup(),
+	},
+	{
+		Name: "dr_grpo",
+		Card: card.Card{
+			Title:   "GRPO Done Right",
+			Idea:    "no division by the group's deviation, nor by a response's length",
+			Formula: "1/(B L) Σ_i Σ_t [−min(ρ_t Â_i, clip(ρ_t) Â_i) + β k3(t)], Â_i = R_i − R̄, L the longest length",
+			Paper:   "Liu et al. 2025, arXiv 2503.20783",
+			Differs: "TRL as here. OpenRLHF's dr_grpo only leaves out σ and averages over tokens; verl's seq-mean-token-sum-norm is a sum over L, not divided by B",
+			Exact:   "with β = 0 its expected gradient is ∇J times (n−1)/(nL); with k3 in the loss it is not",
+			Also:    []string{"Dr. GRPO"},
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.ScaleRewards, c.LossType = "none", "dr_grpo"
+		}),
+	},
+	{
+		Name: "bnpo",
+		Card: card.Card{
+			Title:   "GRPO with a batch-normalised loss",
+			Idea:    "GRPO with the loss averaged over the batch's tokens",
+			Formula: "1/N Σ_i Σ_t [−min(ρ_t Â_i, clip(ρ_t) Â_i) + β k3(t)], N the tokens of the batch",
+			Paper:   "TRL's loss_type \"bnpo\"",
+			Differs: "it is the default aggregation of OpenRLHF and verl. Beta Normalization Policy Optimization (arXiv 2506.02864) is another method of that name",
+		},
+		Defaults: preset(func(c *GroupConfig) { c.LossType = "bnpo" }),
+	},
+	{
+		Name: "dapo",
+		Card: card.Card{
+			Title:   "Decoupled Clip and Dynamic Sampling Policy Optimization",
+			Idea:    "clip-higher, token mean, no group without a signal, overlong responses punished",
+			Formula: "1/N Σ_i Σ_t [−min(ρ_t Â_i, clip(ρ_t, 1−ε_low, 1+ε_high) Â_i) + β k3(t)], R = r + soft overlong punishment",
+			Paper:   "Yu et al. 2025, arXiv 2503.14476, equations 8 to 13",
+			Differs: "the paper and TRL's recipe have no KL (beta = 0); here all methods climb the same objective. TRL has no dynamic sampling, OpenRLHF filters by the group's mean, verl by any metric and without a limit of draws (its recipe: 10 batches; here 10 draws a group); verl's punishment goes on beyond −1",
+			Exact:   "dynamic sampling shifts weight to prompts whose rewards vary, the token mean to long responses: J is not what it climbs",
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.LossType, c.EpsilonHigh, c.DynamicSampling, c.OverlongPenalty, c.NumIterations = "dapo", 0.28, true, 1, 4
+		}),
+	},
+	{
+		Name: "gspo",
+		Card: card.Card{
+			Title:   "Group Sequence Policy Optimization",
+			Idea:    "one ratio, the geometric mean, for a whole response",
+			Formula: "1/B Σ_i [−min(s_i Â_i, clip(s_i) Â_i) + β k̄3], s_i = (π(y_i)/π_old(y_i))^{1/|y_i|}",
+			Paper:   "Zheng et al. 2025, arXiv 2507.18071, equations 5 to 7",
+			Differs: "OpenRLHF takes the mean of responses as here, TRL the aggregation of its loss_type, verl its form for tokens, whose gradient is the same; the paper's ε is 3e−4 and 4e−4",
+			Exact:   "on its first update it is GRPO",
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.ImportanceSamplingLevel, c.NumIterations = "sequence", 4
+		}),
+	},
+	{
+		Name: "cispo",
+		Card: card.Card{
+			Title:   "Clipped Importance Sampling Policy Optimization",
+			Idea:    "a capped weight, so that every token keeps a gradient",
+			Formula: "1/N Σ_i Σ_t [−sg[min(ρ_t, ε_high)] Â_i log π(y_t) + β k3(t)]",
+			Paper:   "MiniMax-M1 2025, arXiv 2506.13585, equation 4",
+			Differs: "TRL as here: a cap, no lower bound. verl clips to (1 − ε_low, 1 + ε_high): loss_type = \"cispo_two_sided\"; OpenRLHF does not have it",
+			Exact:   "on its first update it is bnpo",
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.LossType, c.EpsilonHigh, c.NumIterations = "cispo", 5, 4
+		}),
+	},
+	{
+		Name: "sapo",
+		Card: card.Card{
+			Title:   "Soft Adaptive Policy Optimization",
+			Idea:    "a sigmoid gate in place of the clip",
+			Formula: "1/B Σ_i 1/|y_i| Σ_t [−(4/τ) σ(τ(ρ_t − 1)) Â_i + β k3(t)], τ by the sign of Â",
+			Paper:   "Gao et al. 2025, arXiv 2511.20347",
+			Differs: "TRL as here; verl the same with log ρ clamped at ±20; OpenRLHF does not have it",
+			Exact:   "on its first update it is GRPO",
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.LossType, c.NumIterations = "sapo", 4
+		}),
+	},
+	{
+		Name: "gmpo",
+		Card: card.Card{
+			Title:   "Geometric-Mean Policy Optimization",
+			Idea:    "the geometric mean of ratios clipped one by one",
+			Formula: "1/B Σ_i [−Â_i exp(1/|y_i| Σ_t clip(log ρ_t, ±ε)) + β k̄3], the clip one-sided by the sign of Â",
+			Paper:   "Zhao et al. 2025, arXiv 2507.20673",
+			Differs: "TRL as here; verl's geo_mean has ε = 0.2; OpenRLHF does not have it",
+			Exact:   "on its first update it is GRPO",
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.LossType, c.Epsilon, c.NumIterations = "gmpo", 0.4, 4
+		}),
+	},
+	{
+		Name: "luspo",
+		Card: card.Card{
+			Title:   "Length-Unbiased Sequence Policy Optimization",
+			Idea:    "GSPO without its preference for short responses: a response counts by its length",
+			Formula: "1/B Σ_i |y_i| [−min(s_i Â_i, clip(s_i) Â_i) + β k̄3]",
+			Paper:   "LUSPO 2026, arXiv 2602.05261",
+			Differs: "TRL as here where importance_sampling_level = \"sequence\" and β = 0, else its mean counts padding; OpenRLHF and verl do not have it",
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.LossType, c.ImportanceSamplingLevel, c.NumIterations = "luspo", "sequence", 4
+		}),
+	},
+	{
+		Name: "vespo",
+		Card: card.Card{
+			Title:   "Variational Sequence-Level Soft Policy Optimization",
+			Idea:    "REINFORCE with a smooth weight that fades far from the sampling policy",
+			Formula: "1/N Σ_i Σ_t [−sg[φ(w_i)] Â_i log π(y_t) + β k3(t)], φ(w) = e^λ w^k e^{−λw}, w of the whole response",
+			Paper:   "VESPO 2026, arXiv 2602.10693",
+			Differs: "TRL as here; OpenRLHF and verl do not have it",
+			Exact:   "on its first update it is bnpo",
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.LossType, c.NumIterations = "vespo", 4
+		}),
+	},
+	{
+		Name: "reinforce_pp",
+		Card: card.Card{
+			Title:   "REINFORCE++",
+			Idea:    "PPO's loss and token-level KL, advantages whitened over the batch, no critic",
+			Formula: "1/N Σ_i Σ_t −min(ρ_t Â_t, clip(ρ_t) Â_t), Â_t = whiten(r − β Σ_{s≥t} k1(s))",
+			Paper:   "Hu et al. 2025, arXiv 2501.03262",
+			Differs: "OpenRLHF (\"reinforce\") whitens with the biased variance, verl with the unbiased one and a γ; TRL's docs come near it by RLOO with normalize_advantages",
+			Exact:   "whitening only scales and shifts, but the shift is per token: long responses get more of it",
+			Also:    []string{"reinforce++", "reinforce_plus_plus"},
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.NumGenerations, c.Advantage, c.ScaleRewards, c.WhitenAdvantages, c.LossType = 1, "none", "none", true, "bnpo"
+			c.KLIn, c.KLEstimator = "token_reward", "k1"
+		}),
+	},
+	{
+		Name: "reinforce_pp_baseline",
+		Card: card.Card{
+			Title:   "REINFORCE++ with a group baseline",
+			Idea:    "REINFORCE++ with the group's mean taken off first, KL (k2) in the loss",
+			Formula: "1/N Σ_i Σ_t [−min(ρ_t Â_i, clip(ρ_t) Â_i) + β k2(t)], Â = whiten(R_i − R̄)",
+			Paper:   "Hu et al. 2025, arXiv 2501.03262",
+			Differs: "OpenRLHF has the KL in the reward by default (kl_in = \"token_reward\", kl_estimator = \"k1\"), and the biased variance; verl as here but for the KL, which is off; TRL does not have it",
+			Also:    []string{"reinforce++-baseline", "reinforce++ baseline", "reinforce_plus_plus_baseline"},
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.ScaleRewards, c.WhitenAdvantages, c.LossType, c.KLEstimator = "none", true, "bnpo", "k2"
+		}),
+	},
+	{
+		Name: "remax",
+		Card: card.Card{
+			Title:   "ReMax",
+			Idea:    "the reward of the greedy response is the baseline",
+			Formula: "−1/B Σ_i Σ_t (r(y_i) − r(greedy) − β Σ_{s≥t} k1(s)) log π(y_t)",
+			Paper:   "Li et al. 2023, arXiv 2310.10505, algorithm 1",
+			Differs: "verl as here with use_kl_in_reward; TRL and OpenRLHF do not have it",
+			Exact:   "its expected gradient is ∇J, to the last digit",
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.NumGenerations, c.Advantage, c.ScaleRewards, c.LossType = 1, "greedy", "none", "reinforce"
+			c.KLIn, c.KLEstimator = "token_reward", "k1"
+		}),
+	},
+	{
+		Name: "opo",
+		Card: card.Card{
+			Title:   "On-Policy RL with the Optimal baseline",
+			Idea:    "the group's rewards weighted by length are the baseline",
+			Formula: "−1/B Σ_i (R_i − Σ_j |y_j| R_j / Σ_j |y_j|) log π(y_i)",
+			Paper:   "Hao et al. 2025, arXiv 2505.23585",
+			Differs: "verl as here, and with n = 1 it has no baseline; TRL and OpenRLHF do not have it",
+			Exact:   "the baseline holds the response's own reward, by its length: almost ∇J, not quite",
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.Advantage, c.ScaleRewards, c.LossType = "length_weighted", "none", "reinforce"
+			c.KLIn, c.KLEstimator = "reward", "k1"
+		}),
+	},
 }

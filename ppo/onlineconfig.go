@@ -1,6 +1,7 @@
 package ppo
 
 import (
+	"rlhfsim/internal/card"
 	"rlhfsim/internal/field"
 	"rlhfsim/internal/num"
 )
@@ -78,8 +79,9 @@ func (c OnlineConfig) Validate() error {
 
 // OnlineMethod is a published method as what it changes in DefaultOnline.
 type OnlineMethod struct {
-	Name, Idea, Paper string
-	Defaults          OnlineConfig
+	Name string
+	card.Card
+	Defaults OnlineConfig
 }
 
 func onlinePreset(change func(c *OnlineConfig)) OnlineConfig {
@@ -90,12 +92,78 @@ func onlinePreset(change func(c *OnlineConfig)) OnlineConfig {
 
 // OnlineMethods is the table of online preference methods.
 var OnlineMethods = []OnlineMethod{
-	{"online_dpo", "Online DPO: compare two samples of the current policy, then DPO's loss", "Guo et al. 2024, arXiv 2402.04792", DefaultOnline()},
-	{"iterative_dpo", "Iterative DPO: as online DPO, with a sampling policy that is renewed now and then", "Xiong et al. 2023, arXiv 2312.11456", onlinePreset(func(c *OnlineConfig) { c.SyncParamsEvery = 50 })},
-	{"online_ipo", "Online IPO: the same with IPO's loss", "Calandriello et al. 2024, arXiv 2403.08635", onlinePreset(func(c *OnlineConfig) { c.LossType = "ipo" })},
-	{"xpo", "Exploratory Preference Optimization: online DPO against the reference, with an exploration bonus", "Xie et al. 2024, arXiv 2405.21046", onlinePreset(func(c *OnlineConfig) { c.LossType = "xpo" })},
-	{"nash_md", "Nash Mirror Descent: play against a mixture of policy and reference", "Munos et al. 2023, arXiv 2312.00886", onlinePreset(func(c *OnlineConfig) { c.LossType, c.Judge = "nash_md", "probability" })},
-	{"sppo", "Self-Play Preference Optimization: raise what beats the policy itself", "Wu et al. 2024, arXiv 2405.00675", onlinePreset(func(c *OnlineConfig) {
-		c.LossType, c.Judge, c.SyncParamsEvery, c.NumIterations = "sppo", "probability", 50, 4
-	})},
+	{
+		Name: "online_dpo",
+		Card: card.Card{
+			Title:   "Online DPO",
+			Idea:    "compare two samples of the current policy, then DPO's loss",
+			Formula: "−P log σ(βh) − (1−P) log σ(−βh), h = log π/π_ref(y_1) − log π/π_ref(y_2)",
+			Paper:   "Guo et al. 2024, arXiv 2402.04792",
+			Differs: "TRL gives a tie to the first response (judge = \"argmax_first\"), here it is half a label; it samples at temperature 0.9, here at 1. OpenRLHF and verl do not have it",
+			Exact:   "the loss follows the samples, and no gradient runs through them: a policy that is π* for the judge's preferences does not move",
+			Also:    []string{"OAIF", "online_DPO"},
+		},
+		Defaults: DefaultOnline(),
+	},
+	{
+		Name: "iterative_dpo",
+		Card: card.Card{
+			Title:   "Iterative DPO",
+			Idea:    "online DPO in rounds: the sampling policy is renewed now and then",
+			Formula: "online DPO's, y_1 and y_2 from the policy of sync_params_every steps ago at most",
+			Paper:   "Xiong et al. 2023, arXiv 2312.11456",
+			Differs: "TRL and verl do not have it; OpenRLHF's script of rounds was removed in 2026. The reference stays the SFT policy as in the paper; reference = \"round\" renews it with the sampling policy",
+			Also:    []string{"iterative DPO in rounds", "batch online DPO"},
+		},
+		Defaults: onlinePreset(func(c *OnlineConfig) { c.SyncParamsEvery = 50 }),
+	},
+	{
+		Name: "online_ipo",
+		Card: card.Card{
+			Title:   "Online IPO",
+			Idea:    "online DPO with IPO's loss",
+			Formula: "P (h − 1/(2β))² + (1−P) (h + 1/(2β))²",
+			Paper:   "Calandriello et al. 2024, arXiv 2403.08635",
+			Differs: "TRL as here, on sums (its offline ipo divides by lengths); OpenRLHF and verl do not have it",
+		},
+		Defaults: onlinePreset(func(c *OnlineConfig) { c.LossType = "ipo" }),
+	},
+	{
+		Name: "xpo",
+		Card: card.Card{
+			Title:   "Exploratory Preference Optimization",
+			Idea:    "online DPO against the reference, with a bonus for what it would not say",
+			Formula: "online DPO's + α log π(y_2), y_2 ~ π_ref",
+			Paper:   "Xie et al. 2024, arXiv 2405.21046, algorithm 1",
+			Differs: "TRL as here, but a tie goes to the first response (judge = \"argmax_first\"); the paper keeps the pairs of earlier rounds, TRL and this do not. OpenRLHF and verl do not have it",
+		},
+		Defaults: onlinePreset(func(c *OnlineConfig) { c.LossType = "xpo" }),
+	},
+	{
+		Name: "nash_md",
+		Card: card.Card{
+			Title:   "Nash Mirror Descent",
+			Idea:    "play against a geometric mixture of policy and reference",
+			Formula: "−sg[P − ½ − β log π/π_ref(y_1)] log π(y_1), y_2 ~ π^{1−m} π_ref^m, word by word",
+			Paper:   "Munos et al. 2023, arXiv 2312.00886",
+			Differs: "TRL's KL term weighs each token's log-ratio with its own gradient only and so misses what a token does to later ones; here the whole response is one action. OpenRLHF and verl do not have it",
+			Exact:   "its expected gradient is that of P(π ≻ rival) − β KL(π‖π_ref), the rival held fixed: a game's payoff, not J, so exact/gap is not what it climbs",
+			Also:    []string{"Nash-MD-PG"},
+		},
+		Defaults: onlinePreset(func(c *OnlineConfig) { c.LossType, c.Judge = "nash_md", "probability" }),
+	},
+	{
+		Name: "sppo",
+		Card: card.Card{
+			Title:   "Self-Play Preference Optimization",
+			Idea:    "raise what beats the policy itself, by multiplicative weights",
+			Formula: "½ Σ_i (log π/π_t(y_i) − (P_i − ½)/β)², π_t the policy of this round",
+			Paper:   "Wu et al. 2024, arXiv 2405.00675, equation 4.4",
+			Differs: "TRL has the hard-label form as a loss of pairs, sppo_hard here; verl's recipe is not in its source. The paper estimates P_i from five samples a prompt, here it is the judge's of a pair",
+			Exact:   "it has no leash to the SFT policy, only to its last round: exact/gap is not what it climbs",
+		},
+		Defaults: onlinePreset(func(c *OnlineConfig) {
+			c.LossType, c.Judge, c.SyncParamsEvery, c.NumIterations = "sppo", "probability", 50, 4
+		}),
+	},
 }

@@ -3,6 +3,7 @@ package ppo
 import (
 	"iter"
 
+	"rlhfsim/internal/card"
 	"rlhfsim/internal/field"
 	"rlhfsim/internal/rng"
 	"rlhfsim/policy"
@@ -24,6 +25,49 @@ type RaftConfig struct {
 func DefaultRaft() RaftConfig {
 	return RaftConfig{TotalEpisodes: 25600, BatchSize: 128, NumGenerations: 4, SampleFrom: "policy", NumTrainEpochs: 1,
 		LearningRate: 0.03, LRSchedulerType: "linear", MaxGradNorm: 1}
+}
+
+// RaftMethod is a published method as what it changes in DefaultRaft.
+type RaftMethod struct {
+	Name string
+	card.Card
+	Defaults RaftConfig
+}
+
+// RaftMethods differ in whom they sample.
+var RaftMethods = []RaftMethod{
+	{
+		Name: "raft",
+		Card: card.Card{
+			Title:   "Reward-rAnked Fine-Tuning (rejection sampling, expert iteration)",
+			Idea:    "learn the best of n samples of the current policy",
+			Formula: "−1/N Σ_{y*} Σ_t log π(y*_t), y* = argmax_i r(x, y_i), y_i ~ π",
+			Paper:   "Dong et al. 2023, arXiv 2304.06767, algorithm 1; Anthony et al. 2017",
+			Differs: "none of the three has it any more: TRL's BestOfNSampler went in 2025, OpenRLHF's script in 2026",
+			Exact:   "no KL holds it: it goes on as long as it is run",
+			Also:    []string{"rejection sampling", "rejection-sampling fine-tuning", "expert iteration", "RFT", "ReST", "best-of-n fine-tuning"},
+		},
+		Defaults: DefaultRaft(),
+	},
+	{
+		Name: "best_of_n",
+		Card: card.Card{
+			Title:   "Best-of-n, distilled",
+			Idea:    "learn the best of n samples of the SFT policy",
+			Formula: "−1/N Σ_{y*} Σ_t log π(y*_t), y* = argmax_i r(x, y_i), y_i ~ π_SFT",
+			Paper:   "Stiennon et al. 2020, arXiv 2009.01325; Dong et al. 2023, arXiv 2304.06767",
+			Differs: "none of the three has it any more: TRL's BestOfNSampler went in 2025",
+			Exact:   "its target is best-of-n's own distribution, KL at most log n − (n−1)/n (figure best-of-n shows it exactly)",
+			Also:    []string{"BoN", "best of n sampling", "BOND"},
+		},
+		Defaults: raftFromReference(),
+	},
+}
+
+func raftFromReference() RaftConfig {
+	c := DefaultRaft()
+	c.SampleFrom = "reference"
+	return c
 }
 
 // Validate reports every field that cannot stand.

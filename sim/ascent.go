@@ -3,6 +3,7 @@ package sim
 import (
 	"iter"
 
+	"rlhfsim/internal/card"
 	"rlhfsim/internal/field"
 	"rlhfsim/internal/rng"
 	"rlhfsim/policy"
@@ -52,6 +53,18 @@ func (s ascentStats) All() iter.Seq2[string, float64] {
 		_ = yield("objective/exact", s.Objective) && yield("grad_norm", s.GradNorm) && yield("learning_rate", s.LearningRate)
 	}
 }
+
+var exactCard = card.Card{
+	Title:   "Gradient ascent on the exact objective",
+	Idea:    "what PPO would do without sampling",
+	Formula: "θ ← θ + α ∇_θ J(θ), J = E[r] − β KL(π_θ‖π_SFT), by Adam",
+	Paper:   "rlhfsim",
+	Differs: "no library can: the gradient is a sum over every possible response",
+	Exact:   "exact.reward = \"gold\" climbs what people want, which no learner sees",
+	Also:    []string{"exact ascent", "exact gradient"},
+}
+
+var exactFamily = family{Section: "exact", section: func(c Config) any { return c.Exact }, build: buildExact}
 
 func buildExact(s *Shared, c Config, pi *policy.Softmax) learner {
 	return newLearner(c.Exact.NumSteps, newAscent(s, c, pi).step)

@@ -1,36 +1,104 @@
 package sim
 
 import (
+	"cmp"
 	"slices"
 
 	"rlhfsim/dpo"
+	"rlhfsim/internal/card"
+	"rlhfsim/internal/field"
 	"rlhfsim/policy"
 	"rlhfsim/ppo"
 )
 
 // Method is one way to align a policy.
 type Method struct {
-	Name    string
-	Title   string // one line: what it is
-	Section string // the section of an experiment file that configures it
-	section func(c Config) any
-	build   func(s *Shared, c Config, pi *policy.Softmax) learner
+	Name string
+	card.Card
+	family
+	preset func(c *Config) // what the method sets in its section; nil: nothing
+}
+
+// family is what all methods of a section share.
+type family struct {
+	Section  string // the section of an experiment file that configures them
+	Offline  bool   // they learn from the people's rankings alone, no reward and no samples of their own
+	section  func(c Config) any
+	updates  func(c Config) int                         // gradient steps in a step; nil: one
+	validate func(k *field.Checker, m Method, c Config) // what they ask for besides; nil: nothing
+	stream   string                                     // names their random streams; "": each its own
+	build    func(s *Shared, c Config, pi *policy.Softmax) learner
 }
 
 // Methods is the table of methods that an arm can name.
-var Methods = slices.Concat([]Method{
-	{"ppo", "Proximal Policy Optimization against the reward model, with a KL penalty", "ppo", func(c Config) any { return c.PPO }, buildPPO},
-	{"dpo", "Direct Preference Optimization on the rankings' pairs, no reward model", "dpo", func(c Config) any { return c.DPO }, buildDPO},
-	{"exact", "Gradient ascent on the exact objective: what PPO would do without sampling", "exact", func(c Config) any { return c.Exact }, buildExact},
-}, groupMethods(), raftMethods, onlineMethods())
+var Methods = slices.Concat(
+	[]Method{{Name: "ppo", Card: ppo.Card, family: ppoFamily}, {Name: "dpo", Card: dpo.Card, family: dpoFamily}},
+	groupMethods(), raftMethods(), onlineMethods(), lossMethods(),
+	[]Method{{Name: "exact", Card: exactCard, family: exactFamily}},
+)
 
-func methodByName(name string) (Method, bool) {
-	for _, m := range Methods {
-		if m.Name == name {
-			return m, true
+// lossMethods are the preference losses as methods of their own: DPO with another
+// loss_type. "sft" is a stage's name and stays a loss.
+func lossMethods() (out []Method) {
+	for _, l := range dpo.Losses {
+		if l.Name != "sft" {
+			out = append(out, Method{Name: l.Name, Card: l.Card, family: dpoFamily, preset: func(c *Config) {
+				c.DPO.LossType = l.Name
+				if l.Preset != nil {
+					l.Preset(&c.DPO)
+				}
+			}})
 		}
 	}
-	return Method{}, false
+	return out
+}
+
+// MethodByName is the method of that name.
+func MethodByName(name string) (Method, bool) {
+	i := slices.IndexFunc(Methods, func(m Method) bool { return m.Name == name })
+	if i < 0 {
+		return Method{}, false
+	}
+	return Methods[i], true
+}
+
+// Defaults is Default with what the method sets in its own section: what an arm
+// starts from.
+func (m Method) Defaults() Config {
+	c := Default()
+	if m.preset != nil {
+		m.preset(&c)
+	}
+	return c
+}
+
+// DefaultFor is the Defaults of the method of that name; without one, Default.
+func DefaultFor(method string) Config {
+	m, _ := MethodByName(method)
+	return m.Defaults()
+}
+
+// Updates is how many gradient steps one step of the method takes.
+func (m Method) Updates(c Config) int {
+	if m.updates == nil {
+		return 1
+	}
+	return m.updates(c)
+}
+
+// streamName is what the method's random streams are called: arms that differ in
+// the loss alone see the same batches in the same order.
+func (m Method) streamName() string { return cmp.Or(m.stream, m.Name) }
+
+var ppoFamily = family{
+	Section: "ppo", section: func(c Config) any { return c.PPO },
+	updates: func(c Config) int { return c.PPO.NumPPOEpochs * c.PPO.NumMiniBatches },
+	build:   buildPPO,
+}
+
+var dpoFamily = family{
+	Section: "dpo", Offline: true, section: func(c Config) any { return c.DPO },
+	validate: validateDPO, stream: "dpo", build: buildDPO,
 }
 
 func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {
@@ -91,7 +159,7 @@ func (c Config) SharedPart() any {
 // OwnPart is what decides an arm beyond the shared stages: the method and its
 // own section, and the objective it is measured by.
 func (a Arm) OwnPart() any {
-	m, _ := methodByName(a.Method)
+	m, _ := MethodByName(a.Method)
 	return struct {
 		Method    string
 		Objective ObjectiveConfig

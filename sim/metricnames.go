@@ -62,7 +62,7 @@ func (c Config) MetricNames(stage string) []string {
 		}
 	}
 	part := stage
-	if m, known := methodByName(stage); known {
+	if m, known := MethodByName(stage); known {
 		part = m.Section
 	}
 	for name := range trained[part] {

@@ -1,31 +1,52 @@
 package sim
 
 import (
+	"rlhfsim/internal/field"
 	"rlhfsim/policy"
 	"rlhfsim/ppo"
 )
 
+var (
+	groupFamily = family{
+		Section: "grpo", section: func(c Config) any { return c.GRPO },
+		updates:  func(c Config) int { return c.GRPO.NumIterations * c.GRPO.StepsPerGeneration },
+		validate: func(k *field.Checker, m Method, c Config) { unused(k, m, c, c.GRPO.Unused) },
+		build:    buildGroup,
+	}
+	raftFamily = family{
+		Section: "raft", section: func(c Config) any { return c.RAFT },
+		updates: func(c Config) int { return c.RAFT.NumTrainEpochs },
+		build:   buildRaft,
+	}
+	onlineFamily = family{
+		Section: "online", section: func(c Config) any { return c.Online },
+		updates:  func(c Config) int { return c.Online.NumIterations },
+		validate: func(k *field.Checker, m Method, c Config) { unused(k, m, c, c.Online.Unused) },
+		build:    buildOnline,
+	}
+)
+
 // groupMethods are the presets of ppo.GroupMethods as methods of their own: all
 // read [grpo], and differ in what that section holds where nothing is written.
-func groupMethods() []Method {
-	var out []Method
+func groupMethods() (out []Method) {
 	for _, m := range ppo.GroupMethods {
-		out = append(out, Method{m.Name, m.Idea, "grpo", func(c Config) any { return c.GRPO }, buildGroup})
+		out = append(out, Method{m.Name, m.Card, groupFamily, func(c *Config) { c.GRPO = m.Defaults }})
 	}
 	return out
 }
 
-// raftMethods fine-tune on the best of n samples; they differ in whom they sample.
-var raftMethods = []Method{
-	{"raft", "Rejection-sampling fine-tuning (expert iteration): learn the best of n samples of the current policy", "raft", func(c Config) any { return c.RAFT }, buildRaft},
-	{"best_of_n", "Best-of-n, distilled: learn the best of n samples of the SFT policy", "raft", func(c Config) any { return c.RAFT }, buildRaft},
+// raftMethods fine-tune on the best of n samples, configured by [raft].
+func raftMethods() (out []Method) {
+	for _, m := range ppo.RaftMethods {
+		out = append(out, Method{m.Name, m.Card, raftFamily, func(c *Config) { c.RAFT = m.Defaults }})
+	}
+	return out
 }
 
 // onlineMethods are the presets of ppo.OnlineMethods, configured by [online].
-func onlineMethods() []Method {
-	var out []Method
+func onlineMethods() (out []Method) {
 	for _, m := range ppo.OnlineMethods {
-		out = append(out, Method{m.Name, m.Idea, "online", func(c Config) any { return c.Online }, buildOnline})
+		out = append(out, Method{m.Name, m.Card, onlineFamily, func(c *Config) { c.Online = m.Defaults }})
 	}
 	return out
 }
@@ -61,39 +82,4 @@ func buildGroup(s *Shared, c Config, pi *policy.Softmax) learner {
 func buildRaft(s *Shared, c Config, pi *policy.Softmax) learner {
 	t := ppo.NewRaft(c.RAFT, pi, s.SFT, s.Scorer, s.World.Weights)
 	return newLearner(t.Steps(), t.Step)
-}
-
-// DefaultFor is Default with what the method sets in its own section: what an
-// arm starts from.
-func DefaultFor(method string) Config {
-	c := Default()
-	for _, m := range ppo.GroupMethods {
-		if m.Name == method {
-			c.GRPO = m.Defaults
-		}
-	}
-	for _, m := range ppo.OnlineMethods {
-		if m.Name == method {
-			c.Online = m.Defaults
-		}
-	}
-	if method == "best_of_n" {
-		c.RAFT.SampleFrom = "reference"
-	}
-	return c
-}
-
-// Updates is how many gradient steps one step of the method takes.
-func (m Method) Updates(c Config) int {
-	switch m.Section {
-	case "ppo":
-		return c.PPO.NumPPOEpochs * c.PPO.NumMiniBatches
-	case "grpo":
-		return c.GRPO.NumIterations * c.GRPO.StepsPerGeneration
-	case "online":
-		return c.Online.NumIterations
-	case "raft":
-		return c.RAFT.NumTrainEpochs
-	}
-	return 1
 }

@@ -403,7 +403,7 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 	own := *shared
 	s := &own
 	s.evaluator = policy.NewEvaluator(s.World.Shape, s.World.Weights)
-	m, known := methodByName(a.Method)
+	m, known := MethodByName(a.Method)
 	if !known {
 		return nil, fmt.Errorf("sim: no method %q", a.Method)
 	}
@@ -412,8 +412,8 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 		return nil, err
 	}
 	out := &Result{Policy: s.SFT.Clone(), Optimum: best.exact, Gold: best.gold}
-	l, probe := m.build(s, a.Config, out.Policy), s.stream(a.Method, "gradient")
-	out.Rows, err = train(ctx, a.Method, l, a.Config.Evaluation.Every, s.stream(a.Method, "steps"),
+	l, probe := m.build(s, a.Config, out.Policy), s.stream(m.streamName(), "gradient")
+	out.Rows, err = train(ctx, a.Method, l, a.Config.Evaluation.Every, s.stream(m.streamName(), "steps"),
 		func(row *Row, last bool) {
 			e := s.start()
 			if row.Step > 0 {
@@ -439,10 +439,10 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 func (shared *Shared) Probe(ctx context.Context, a Arm) (done, total int) {
 	own := *shared
 	own.evaluator = policy.NewEvaluator(own.World.Shape, own.World.Weights)
-	m, _ := methodByName(a.Method)
+	m, _ := MethodByName(a.Method)
 	pi := own.SFT.Clone()
 	l := m.build(&own, a.Config, pi)
-	for r := own.stream(a.Method, "probe"); done < l.steps && ctx.Err() == nil; done++ {
+	for r := own.stream(m.streamName(), "probe"); done < l.steps && ctx.Err() == nil; done++ {
 		if done%a.Config.Evaluation.Every == 0 {
 			own.exact(&pi.Chain, false)
 		}

@@ -73,35 +73,37 @@ func (c Config) Validate() error {
 // ValidateFor is Validate and what the method of an arm asks for besides.
 func (c Config) ValidateFor(method string) error {
 	var k field.Checker
-	if ties, why := c.DPO.UsesTies(); method == "dpo" && c.Labels.TieNu > 1 && !ties && !c.DPO.DropTies {
+	err := c.Validate()
+	if m, _ := MethodByName(method); m.validate != nil {
+		m.validate(&k, m, c)
+	}
+	return errors.Join(err, k.Err())
+}
+
+// validateDPO says what stands between preferences with ties and the loss, and that
+// a method named after a loss has that loss.
+func validateDPO(k *field.Checker, m Method, c Config) {
+	if own := m.Defaults().DPO.LossType; own != "sigmoid" && c.DPO.LossType != own {
+		k.Add(&field.Error{Field: "dpo.loss_type", Value: fmt.Sprintf("%q", c.DPO.LossType), Allowed: fmt.Sprintf("%q with method = %q", own, m.Name), Help: "method = \"dpo\" takes any loss"})
+	}
+	if ties, why := c.DPO.UsesTies(); c.Labels.TieNu > 1 && !ties && !c.DPO.DropTies {
 		k.Add(&field.Error{Field: "labels.tie_nu", Value: c.Labels.TieNu, Allowed: fmt.Sprintf("1 with dpo.loss_type = %q", c.DPO.LossType),
 			Why: why, Help: "dpo.loss_type = \"rao_kupper\" or \"davidson\" uses ties, and dpo.drop_ties = true leaves them out"})
 	}
-	if l, _ := dpo.Find(c.DPO.LossType); method == "dpo" && l.Needs&dpo.NeedRankings != 0 && c.DPO.DropTies {
+	if l, _ := dpo.Find(c.DPO.LossType); l.Needs&dpo.NeedRankings != 0 && c.DPO.DropTies {
 		k.Add(&field.Error{Field: "dpo.drop_ties", Value: true, Allowed: "false for " + l.Name + ", which takes whole rankings"})
 	}
-	if err := c.Validate(); err != nil {
-		return errors.Join(err, k.Err())
-	}
-	defaults := DefaultFor(method)
-	switch m, _ := methodByName(method); m.Section {
-	case "grpo":
-		unused(&k, "grpo", c.GRPO, defaults.GRPO, c.GRPO.Unused)
-	case "online":
-		unused(&k, "online", c.Online, defaults.Online, c.Online.Unused)
-	}
-	return k.Err()
 }
 
-// unused reports the fields of a section that differ from the method's defaults and
-// change nothing.
-func unused(k *field.Checker, section string, of, defaults any, why func(field string) string) {
-	value, standard := reflect.ValueOf(of), reflect.ValueOf(defaults)
+// unused reports the fields of the method's section that differ from its defaults
+// and change nothing.
+func unused(k *field.Checker, m Method, c Config, why func(field string) string) {
+	value, standard := reflect.ValueOf(m.section(c)), reflect.ValueOf(m.section(m.Defaults()))
 	for i := range value.NumField() {
 		name := value.Type().Field(i).Tag.Get("toml")
 		set, left := value.Field(i).Interface(), standard.Field(i).Interface()
 		if reason := why(name); reason != "" && set != left {
-			k.Add(&field.Error{Field: section + "." + name, Value: set, Allowed: fmt.Sprintf("left at %v", left), Why: reason})
+			k.Add(&field.Error{Field: m.Section + "." + name, Value: set, Allowed: fmt.Sprintf("left at %v", left), Why: reason})
 		}
 	}
 }

@@ -29,6 +29,9 @@ func NearestFew(name string, known []string, n int) []string {
 	for _, k := range known {
 		a, b := strings.ToLower(name), strings.ToLower(k)
 		d, other := Distance(a, b), 1
+		if d > 0 && Alike(name, k) {
+			d = 0
+		}
 		if a != "" && b != "" && a[0] == b[0] {
 			other = 0
 		}
@@ -44,6 +47,19 @@ func NearestFew(name string, known []string, n int) []string {
 		out = append(out, c.name)
 	}
 	return out
+}
+
+// Alike says whether two names are the same but for case and for what stands between
+// their words: "best-of-n" and "Best of N" are best_of_n.
+func Alike(a, b string) bool { return plain(a) == plain(b) && plain(a) != "" }
+
+func plain(name string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" -_./", r) {
+			return -1
+		}
+		return r
+	}, strings.ToLower(name))
 }
 
 // Distance is the number of insertions, deletions, substitutions and swaps of
