@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -34,19 +35,25 @@ func main() {
 }
 
 // run is the program: arguments and streams in, exit code out.
-func run(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+func run(args []string, _ io.Reader, stdout, stderr io.Writer) (code int) {
+	defer func() { // Go's own exit code of a panic is 2, which says that nothing was run
+		if p := recover(); p != nil {
+			fmt.Fprintf(stderr, "error: this is a mistake of rlhfsim's, not yours: %v\n\n%s", p, debug.Stack())
+			code = exitFailed
+		}
+	}()
 	c := &cli{stdout: stdout, stderr: stderr, args: args}
 	root := c.root()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.Execute()
-	var code exitCode
+	var asked exitCode
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &code):
-		return int(code)
+	case errors.As(err, &asked):
+		return int(asked)
 	}
 	fmt.Fprint(stderr, message(err))
 	var failed *failure

@@ -112,8 +112,7 @@ func (c Config) Validate() error {
 	return k.Err()
 }
 
-// checkLossType checks the names of the losses, how they combine, and that no
-// field is set which none of them uses.
+// checkLossType checks the names of the losses and how they combine.
 func (c Config) checkLossType(k *field.Checker) {
 	var known []string
 	for _, l := range Losses {
@@ -152,7 +151,6 @@ func (c Config) checkLossType(k *field.Checker) {
 		}
 		k.Require(c.LDAlpha == 1 || l.uses("ld_alpha"), "ld_alpha", c.LDAlpha, "1, because "+l.Name+" needs the log-probabilities of whole responses")
 	}
-	c.checkUnused(k, parts)
 }
 
 // mismatchable is the check of kto.
@@ -187,20 +185,6 @@ func (c Config) UsesTies() (ok bool, why string) {
 	return true, ""
 }
 
-// checkUnused reports fields that differ from their default and change nothing.
-func (c Config) checkUnused(k *field.Checker, parts []Loss) {
-	value, standard := reflect.ValueOf(c), reflect.ValueOf(Default())
-	for i, name := range fieldNames() {
-		set := !reflect.DeepEqual(value.Field(i).Interface(), standard.Field(i).Interface())
-		if !set || slices.Contains(everyLoss, name) || name == "ld_alpha" {
-			continue
-		}
-		if why := c.unused(name, parts); why != "" {
-			k.Add(&field.Error{Field: name, Value: value.Field(i).Interface(), Allowed: fmt.Sprintf("left at %v", standard.Field(i).Interface()), Why: why})
-		}
-	}
-}
-
 // fieldNames lists the fields of Config in order.
 func fieldNames() (names []string) {
 	of := reflect.TypeFor[Config]()
@@ -210,8 +194,13 @@ func fieldNames() (names []string) {
 	return names
 }
 
-// unused says why a field changes nothing; "" when it does change something.
-func (c Config) unused(name string, parts []Loss) string {
+// Unused says why a field of the configuration changes nothing; "" when it does
+// change something.
+func (c Config) Unused(name string) string {
+	if slices.Contains(everyLoss, name) {
+		return ""
+	}
+	parts := NewMixture(c, 0).Parts
 	switch {
 	case !slices.ContainsFunc(parts, func(l Loss) bool { return l.uses(name) }):
 		uses := slices.DeleteFunc(fieldNames(), func(name string) bool {

@@ -107,7 +107,7 @@ func New(cfg Config, pi, ref *policy.Softmax, pairs []policy.Pair) *Trainer {
 func NewFrom(cfg Config, pi, ref *policy.Softmax, data Data) *Trainer {
 	t := &Trainer{cfg: cfg, trainer: policy.NewTrainer(pi, cfg.MaxGradNorm), ref: ref, entropy: make([]float64, pi.Rows()+1)}
 	if cfg.SyncRefModel {
-		t.ref = ref.Clone() // it will move, and the caller's must not
+		t.ref = ref.Free() // it will move, out of its class too, and the caller's must not
 	}
 	lists := listsOf(data.Pairs, cfg.DropTies)
 	if NewMixture(cfg, 0).Needs(&cfg)&NeedRankings != 0 {

@@ -3,6 +3,7 @@ package dpo
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -425,6 +426,12 @@ func TestAFieldThatTheLossDoesNotUseIsRefused(t *testing.T) {
 		c := Default()
 		w.change(&c)
 		problems := field.All(c.Validate())
+		for i, name := range fieldNames() { // what differs from its default and changes nothing
+			value, standard := reflect.ValueOf(c).Field(i).Interface(), reflect.ValueOf(Default()).Field(i).Interface()
+			if why := c.Unused(name); len(problems) == 0 && why != "" && !reflect.DeepEqual(value, standard) {
+				problems = append(problems, &field.Error{Field: name, Value: value, Why: why})
+			}
+		}
 		if w.field == "" {
 			if len(problems) != 0 {
 				t.Errorf("%s: %v", c.LossType, problems[0])

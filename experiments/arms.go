@@ -121,9 +121,7 @@ func (l *loader) arms() []armTree {
 	for i, item := range l.tables("arm", maxArms, codeArm) {
 		for _, one := range l.spreadArm(item) {
 			a := l.arm(one, fmt.Sprintf("arm[%d]", i))
-			if slices.ContainsFunc(out, func(b armTree) bool { return b.name == a.name }) {
-				l.out.add(codeArm, item.find("name").at, fmt.Sprintf("two arms are called %q", a.name), "give each [[arm]] a name of its own")
-			}
+			l.checkName(item, a.name, out)
 			out = append(out, a)
 		}
 	}
@@ -132,6 +130,21 @@ func (l *loader) arms() []armTree {
 		return nil
 	}
 	return out
+}
+
+// checkName refuses names that would share a file: with another arm, also where upper
+// and lower case are the same, or with a shared stage.
+func (l *loader) checkName(item *node, name string, others []armTree) {
+	i := slices.IndexFunc(others, func(b armTree) bool { return strings.EqualFold(b.name, name) })
+	switch at := item.find("name").at; {
+	case name == "": // its method is unknown, which is reported
+	case i >= 0 && others[i].name == name:
+		l.out.add(codeArm, at, fmt.Sprintf("two arms are called %q", name), "give each [[arm]] a name of its own")
+	case i >= 0:
+		l.out.add(codeArm, at, fmt.Sprintf("two arms are called %q and %q", others[i].name, name), "names must differ in more than upper and lower case, as they name files")
+	case slices.ContainsFunc(sharedStages, func(s string) bool { return strings.EqualFold(s, name) }):
+		l.out.add(codeArm, at, fmt.Sprintf("an arm cannot be called %q", name), "base, sft and reward name the files of the shared stages; `label` may hold any text")
+	}
 }
 
 // armNode is an [[arm]], or one combination of its grid's values.
@@ -192,7 +205,7 @@ func (l *loader) arm(n armNode, path string) armTree {
 		a.name += "-" + nameOf(v)
 		a.label += fmt.Sprintf(", %s = %s", n.swept[i], v)
 	}
-	if !validName(a.name) {
+	if a.name != "" && !validName(a.name) {
 		l.out.add(codeArm, n.find("name").at, fmt.Sprintf("`name = %q` cannot name a file", a.name), "use letters, digits, '.', '_' and '-'; `label` may hold any text")
 	}
 	// The command line wins over arms too.
@@ -205,7 +218,7 @@ func (l *loader) arm(n armNode, path string) armTree {
 func (l *loader) unread(a *armTree) {
 	section := sectionOf(a.method)
 	for _, key := range a.own.keys {
-		if key != "objective" && key != section {
+		if key != "objective" && key != section && section != "" {
 			l.out.add(codePlace, a.own.under[key].keyAt, fmt.Sprintf("method %q does not read [%s]", a.method, key), fmt.Sprintf("it reads [%s] and [objective]", section))
 		}
 	}
@@ -255,7 +268,7 @@ func (l *loader) method(n *node, a *armTree) {
 	} else {
 		l.out.add(codeArm, n.find("method").at, fmt.Sprintf("there is no method %q", a.method), label)
 	}
-	a.method = names[0]
+	a.method = "" // reported
 }
 
 // sections are the names of all sections of sim.Config.
@@ -411,8 +424,11 @@ func (l *loader) spread(e *Experiment, tree *node, axes []axis, values []string,
 	if n := len(e.Points); n > 0 {
 		shareWorld(&p.Config, e.Points[n-1].Config)
 	}
-	for _, a := range arms {
-		c := l.config(merged(tree, a.own), a.method)
+	l.settings(noArm, p.Config.SharedSettings(), tree)
+	for i, a := range arms {
+		own := merged(tree, a.own)
+		c := l.config(own, a.method)
+		l.settings(i, c.Settings(a.method), own)
 		shareWorld(&c, p.Config)
 		p.Arms = append(p.Arms, Arm{Name: a.name, Label: a.label, Method: a.method, Config: c})
 	}

@@ -64,6 +64,7 @@ type loader struct {
 	written *node // the file on top of what it extends
 	command *node // the overrides alone
 	folder  string
+	set     map[armField]*armSetting // what the arms' methods were told, over all points
 }
 
 // read parses a file and what it extends. seen are the files on the way here.
@@ -327,6 +328,7 @@ func (l *loader) experiment(ref string) (*Experiment, error) {
 		e.Notice = fmt.Sprintf("note: no arm reads [%s], which the command line sets; the arms' methods: %s", strings.Join(names, "], ["), strings.Join(methods, ", "))
 	}
 	l.points(e, arms)
+	l.reportUnused(arms)
 	if g := l.root.get("grid"); g != nil && len(l.out.all) == 0 {
 		unread, names, methods := unreadByAll(g, arms)
 		for i, n := range unread {

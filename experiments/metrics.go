@@ -139,6 +139,7 @@ var metricDocs = []metricDoc{
 		Meaning: "How often the policy's first guess is the word that was written.", Source: trlSFT, See: []string{"loss"}},
 	{Name: "grad_norm", Unit: "loss per logit", Formula: "‖∇L‖₂",
 		Meaning: "The norm of the gradient before clipping to max_grad_norm; for ppo of the policy alone, averaged over its updates.", Source: "TRL, transformers Trainer", See: []string{"ppo.max_grad_norm"}},
+	{Name: "entropy_coef", Stages: []string{"grpo"}, Unit: "reward per nat", Formula: "c of the bonus c H before the step", Meaning: "The weight of the entropy bonus; it moves under grpo.use_adaptive_entropy.", Source: "TRL GRPOTrainer", See: []string{"grpo.entropy_coef", "grpo.use_adaptive_entropy"}},
 	{Name: "learning_rate", Stages: []string{"base", "sft", "reward", "dpo", "exact", "grpo", "raft", "online"}, Unit: "logits per step", Formula: "α of Adam at this step",
 		Meaning: "The step's learning rate, after the schedule. PPO's is called lr.", Source: "TRL, transformers Trainer", Elsewhere: []string{"charts/learning_rate"}, See: []string{"lr"}},
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"sync"
 
 	"rlhfsim/sim"
@@ -228,7 +229,13 @@ func (w *worker) step(ids []cellID) {
 	}
 }
 
-func (w *worker) compute(ctx context.Context, t task) ([]task, error) {
+// compute does a task and lists what it leads to. A panic fails its cells alone.
+func (w *worker) compute(ctx context.Context, t task) (next []task, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("this is a mistake of rlhfsim's, not yours: %v\n%s", p, debug.Stack())
+		}
+	}()
 	switch {
 	case t.leaf != nil:
 		return nil, w.computeArm(ctx, t)

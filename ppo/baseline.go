@@ -21,17 +21,25 @@ type Groups struct {
 // by a constant, (n−1)/n for a mean over n.
 type Baseline struct {
 	Name, Idea, Paper string
+	Group, Batch      int  // responses to the same prompt, and in all, without which a response is its own baseline
+	Greedy            bool // it reads Groups.Greedy
 	Fill              func(dst []float64, g Groups)
 }
 
 // Baselines is the table of baselines.
 var Baselines = []Baseline{
-	{"none", "no baseline: the reward itself", "Williams 1992", func(dst []float64, _ Groups) { clear(dst) }},
-	{"batch_mean", "the mean reward of the batch", "Williams 1992", func(dst []float64, g Groups) { fill(dst, mean(g.Reward)) }},
-	{"group_mean", "the mean reward of the same prompt's responses", "Shao et al. 2024, arXiv 2402.03300, section 4.1", perGroup(groupMean)},
-	{"leave_one_out", "the mean reward of the same prompt's other responses", "Kool et al. 2019; Ahmadian et al. 2024, arXiv 2402.14740", perGroup(leaveOneOut)},
-	{"greedy", "the reward of the greedy response", "Li et al. 2023, ReMax, arXiv 2310.10505", func(dst []float64, g Groups) { copy(dst, g.Greedy) }},
-	{"length_weighted", "the mean reward of the same prompt's responses, weighted by length", "Hao et al. 2025, OPO, arXiv 2505.23585", perGroup(lengthWeighted)},
+	{Name: "none", Idea: "no baseline: the reward itself", Paper: "Williams 1992",
+		Fill: func(dst []float64, _ Groups) { clear(dst) }},
+	{Name: "batch_mean", Idea: "the mean reward of the batch", Paper: "Williams 1992", Batch: 2,
+		Fill: func(dst []float64, g Groups) { fill(dst, mean(g.Reward)) }},
+	{Name: "group_mean", Idea: "the mean reward of the same prompt's responses", Paper: "Shao et al. 2024, arXiv 2402.03300, section 4.1", Group: 2,
+		Fill: perGroup(groupMean)},
+	{Name: "leave_one_out", Idea: "the mean reward of the same prompt's other responses", Paper: "Kool et al. 2019; Ahmadian et al. 2024, arXiv 2402.14740", Group: 2,
+		Fill: perGroup(leaveOneOut)},
+	{Name: "greedy", Idea: "the reward of the greedy response", Paper: "Li et al. 2023, ReMax, arXiv 2310.10505", Greedy: true,
+		Fill: func(dst []float64, g Groups) { copy(dst, g.Greedy) }},
+	{Name: "length_weighted", Idea: "the mean reward of the same prompt's responses, weighted by length", Paper: "Hao et al. 2025, OPO, arXiv 2505.23585", Group: 2,
+		Fill: perGroup(lengthWeighted)},
 }
 
 func baseline(name string) Baseline {
@@ -98,16 +106,16 @@ func fill(dst []float64, v float64) {
 	}
 }
 
-// scaleEpsilon stands beside a standard deviation in a denominator (TRL's value;
-// verl has 1e−6, OpenRLHF 1e−9).
+// scaleEpsilon stands beside a standard deviation in a denominator, as in TRL (verl
+// has 1e−6, OpenRLHF 1e−9).
 const scaleEpsilon = 1e-4
 
 var scales = []string{"group", "batch", "none"}
 
-// Advantages fills A_i = (R_i − b_i)/(σ + 1e−4), with σ the unbiased standard
+// Advantages fills A_i = (R_i − b_i)/(σ + ε), with σ the unbiased standard
 // deviation of the rewards of the group ("group"), of the batch ("batch"), or
 // without the division ("none").
-func Advantages(dst []float64, g Groups, b Baseline, scale string) {
+func Advantages(dst []float64, g Groups, b Baseline, scale string, epsilon float64) {
 	b.Fill(dst, g)
 	for i, r := range g.Reward {
 		dst[i] = r - dst[i]
@@ -115,16 +123,16 @@ func Advantages(dst []float64, g Groups, b Baseline, scale string) {
 	switch scale {
 	case "group":
 		for i := 0; i < len(dst); i += g.Size {
-			divide(dst[i:i+g.Size], deviation(g.Reward[i:i+g.Size])+scaleEpsilon)
+			divide(dst[i:i+g.Size], deviation(g.Reward[i:i+g.Size])+epsilon)
 		}
 	case "batch":
-		divide(dst, deviation(g.Reward)+scaleEpsilon)
+		divide(dst, deviation(g.Reward)+epsilon)
 	}
 }
 
-// Normalize is (x − mean)/(σ + 1e−4) over all of xs (TRL's normalize_advantages).
-func Normalize(xs []float64) {
-	m, by := mean(xs), deviation(xs)+scaleEpsilon
+// Normalize is (x − mean)/(σ + ε) over all of xs (TRL's normalize_advantages).
+func Normalize(xs []float64, epsilon float64) {
+	m, by := mean(xs), deviation(xs)+epsilon
 	for i := range xs {
 		xs[i] -= m
 	}
@@ -139,10 +147,10 @@ func NormalizeThenSum(dst []float64, rewards [][]float64, weights []float64, siz
 	clear(dst)
 	own := make([]float64, len(dst))
 	for k, reward := range rewards {
-		Advantages(own, Groups{Size: size, Reward: reward}, baseline("group_mean"), "group")
+		Advantages(own, Groups{Size: size, Reward: reward}, baseline("group_mean"), "group", scaleEpsilon)
 		num.Axpy(dst, weights[k], own)
 	}
-	Normalize(dst)
+	Normalize(dst, scaleEpsilon)
 }
 
 func deviation(xs []float64) float64 {
@@ -156,7 +164,11 @@ func deviation(xs []float64) float64 {
 	return math.Sqrt(sum / float64(len(xs)-1))
 }
 
+// divide leaves values alone that have no deviation at all (ε = 0): they are all 0.
 func divide(xs []float64, by float64) {
+	if by == 0 {
+		return
+	}
 	for i := range xs {
 		xs[i] /= by
 	}

@@ -371,14 +371,14 @@ func (r advantageResult) of(out *comparison) error {
 	case r.Algo == "grpo" && r.Aggregation == "normalize_then_sum":
 		NormalizeThenSum(got, r.byFunction(), r.Weights, r.Size)
 	case r.Algo == "grpo":
-		Advantages(got, groups, baseline("group_mean"), r.Scale)
+		Advantages(got, groups, baseline("group_mean"), r.Scale, scaleEpsilon)
 	case r.Algo == "rloo":
 		if err := r.penalise(rewards); err != nil {
 			return err
 		}
-		Advantages(got, groups, baseline("leave_one_out"), "none")
+		Advantages(got, groups, baseline("leave_one_out"), "none", scaleEpsilon)
 		if r.Normalize {
-			Normalize(got)
+			Normalize(got, scaleEpsilon)
 		}
 	default:
 		return fmt.Errorf("algo %q; known: grpo, rloo", r.Algo)
@@ -452,7 +452,7 @@ func (r advantageResult) penalise(rewards []float64) error {
 	if err := r.check(map[string][][]float64{"old_per_token_logps": r.Old, "ref_per_token_logps": r.Ref}, rewards); err != nil {
 		return err
 	}
-	k1, _ := estimator("k1")
+	k1, _ := estimator("k1", 0)
 	for i, mask := range r.Mask {
 		rewards[i] -= float64(r.Beta * SequenceKL(under(mask, r.Old[i]), under(mask, r.Ref[i]), k1))
 	}

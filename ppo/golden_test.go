@@ -182,7 +182,7 @@ func (r *replayed) rollout(t *testing.T) {
 func (r *replayed) checkRollout(t *testing.T) {
 	b, run, in := r.trainer.rollout, r.run, r.run.Config
 	var stats Stats
-	b.penalties(b.reward, r.pi, r.ref, "k1")
+	b.penalties(b.reward, r.pi, r.ref, "k1", 0)
 	b.tokenRewards(in.KLCoef, &stats)
 	b.advantages(r.trainer.value, in.Gamma, in.Lam, &stats)
 	run.compare(t, "old log π", b, b.old, run.Old)

@@ -9,9 +9,9 @@ import (
 // KLCoef is the KL coefficient of the next step.
 func (t *Trainer) KLCoef() float64 { return t.kl.coef }
 
-// EstimateGradient rolls out one batch and fills dst with the gradient that the
-// first update of a step would climb, in units of the objective and with respect
-// to the logits:
+// EstimateGradient rolls out one batch and fills dst with its estimate of ∇J, what
+// the first update of a step would climb without entropy bonus and pre-training mix
+// (no part of J), in units of the objective and with respect to the logits:
 //
 //	ĝ = 1/episodes Σ_episodes Σ_t (Â_t − β k′_t) ∇ log π(y_t)
 //
@@ -22,7 +22,7 @@ func (t *Trainer) KLCoef() float64 { return t.kl.coef }
 func (t *Trainer) EstimateGradient(dst []float64, r *rng.Stream) {
 	b, s, scale := t.rollout, Stats{}, 1.0
 	b.sample(t.policy.Policy, t.ref, t.weights, r)
-	b.score(t.reward, t.cfg.MissingEOSPenalty, &s)
+	b.score(t.reward, t.cfg.MissingEOSPenalty, t.cfg.CliprangeReward, &s)
 	t.penalise(&s)
 	if t.cfg.WhitenRewards {
 		_, variance := moments(b.reward)
@@ -40,7 +40,7 @@ func (t *Trainer) EstimateGradient(dst []float64, r *rng.Stream) {
 	for j, i := range b.index {
 		dst[i] += float64(each * b.advantage[j])
 	}
-	if t.cfg.KLIn == "loss" {
+	if inLoss(t.cfg.KLIn) {
 		t.subtractKL(dst, each)
 	}
 	t.policy.Policy.LogitGradient(dst)
@@ -49,11 +49,11 @@ func (t *Trainer) EstimateGradient(dst []float64, r *rng.Stream) {
 // subtractKL takes each times the derivative of β Σ_t k(t) off dst.
 func (t *Trainer) subtractKL(dst []float64, each float64) {
 	b, pi, beta := t.rollout, t.policy.Policy, t.kl.coef
-	k, estimated := estimator(t.cfg.KLEstimator)
+	k, estimated := estimator(t.cfg.KLEstimator, t.cfg.KLClamp)
 	n := pi.Outcomes()
 	for j, i := range b.index {
 		if estimated {
-			_, slope := k.Of(b.old[j], b.ref[j])
+			_, slope := k.At(b.old[j], b.ref[j])
 			dst[i] -= float64(float64(each*beta) * slope)
 			continue
 		}

@@ -26,6 +26,7 @@ type GroupTrainer struct {
 	reward    Scorer
 	weights   []float64
 	rollout   *rollout
+	entropy   entropyControl
 	step      int
 
 	rewards, advantage, length, greedy []float64 // of each response
@@ -49,6 +50,8 @@ func NewGroup(cfg GroupConfig, pi, ref *policy.Softmax, reward Scorer, promptWei
 		*f = make([]float64, cfg.BatchSize*pi.MaxLength)
 	}
 	t.visits, t.weighted = make([]float64, pi.Rows()), make([]float64, pi.Rows())
+	t.entropy = entropyControl{coef: cfg.EntropyCoef, adaptive: cfg.UseAdaptiveEntropy, target: cfg.EntropyTarget,
+		low: cfg.EntropyCoefMin, high: cfg.EntropyCoefMax, delta: cfg.EntropyCoefDelta}
 	return t
 }
 
@@ -59,7 +62,7 @@ func (t *GroupTrainer) Steps() int {
 
 // Step samples one batch of groups and updates the policy on it.
 func (t *GroupTrainer) Step(r *rng.Stream) GroupStats {
-	s := GroupStats{LearningRate: scheduled(t.cfg.LRSchedulerType, t.cfg.LearningRate, t.step, t.Steps())}
+	s := GroupStats{LearningRate: scheduled(t.cfg.LRSchedulerType, t.cfg.LearningRate, t.step, t.Steps()), EntropyCoef: t.entropy.coef}
 	t.sample(r, &s)
 	t.measure(&s)
 	t.advantages(&s)
@@ -67,7 +70,7 @@ func (t *GroupTrainer) Step(r *rng.Stream) GroupStats {
 	for range t.cfg.NumIterations {
 		for k := range parts { // groups are independent draws, so their order needs no shuffle
 			from, to := k*groups/parts*t.cfg.NumGenerations, (k+1)*groups/parts*t.cfg.NumGenerations
-			t.backward(from, to, &s)
+			t.entropy.see(t.backward(from, to, &s))
 			s.GradNorm += t.policy.Update(s.LearningRate)
 		}
 	}
@@ -77,8 +80,9 @@ func (t *GroupTrainer) Step(r *rng.Stream) GroupStats {
 	return s
 }
 
-// maxDraws is how often dynamic sampling draws a group before it takes one
-// without a signal (verl's max_num_gen_batches).
+// maxDraws is how often dynamic sampling draws a group before it takes one without a
+// signal, so that a step ends where no prompt has one (verl's recipe gives up after 10
+// batches; by default it does not).
 const maxDraws = 10
 
 // sample draws the groups, each for one prompt, and scores them.
@@ -106,15 +110,20 @@ func (t *GroupTrainer) sample(r *rng.Stream, s *GroupStats) {
 
 // score is the reward of a response, less the punishment for its length.
 func (t *GroupTrainer) score(x policy.Prompt, y policy.Response) float64 {
-	r := t.reward.Score(x, y)
-	if t.cfg.OverlongPenalty == 0 {
-		return r
+	return clipped(t.reward.Score(x, y), t.cfg.CliprangeReward) + t.cfg.LengthReward(len(y), t.policy.Policy.MaxLength)
+}
+
+// LengthReward is the soft overlong punishment of a response of that many words, at
+// most 0; EOS is a token more, unless the response was cut at maxLength.
+func (c *GroupConfig) LengthReward(words, maxLength int) float64 {
+	if c.OverlongPenalty == 0 {
+		return 0
 	}
-	longest := t.cfg.SoftMaxLength
+	longest := c.SoftMaxLength
 	if longest == 0 {
-		longest = t.policy.Policy.MaxLength
+		longest = maxLength
 	}
-	return r + float64(t.cfg.OverlongPenalty*Overlong(len(y), longest, t.cfg.SoftPunishCache))
+	return float64(c.OverlongPenalty * Overlong(min(words+1, maxLength), longest, c.SoftPunishCache))
 }
 
 // constant says whether all rewards are equal: such a group has no advantage.
@@ -132,9 +141,11 @@ func (t *GroupTrainer) advantages(s *GroupStats) {
 	b, c := t.rollout, &t.cfg
 	penalty := t.penalty[:len(b.index)]
 	copy(t.rewards, b.total)
-	if c.KLIn != "loss" {
-		b.penalties(penalty, t.policy.Policy, t.ref, c.KLEstimator)
-		s.KL = mean(penalty) * float64(c.NumIterations*c.StepsPerGeneration) // a mean over updates in the end, like what is in the loss
+	if inReward(c.KLIn) {
+		b.penalties(penalty, t.policy.Policy, t.ref, c.KLEstimator, c.KLClamp)
+		if !inLoss(c.KLIn) {
+			s.KL = mean(penalty) * float64(c.NumIterations*c.StepsPerGeneration) // a mean over updates in the end, like what is in the loss
+		}
 	}
 	for e := range b.prompt {
 		from, to := b.start[e], b.start[e+1]
@@ -144,13 +155,13 @@ func (t *GroupTrainer) advantages(s *GroupStats) {
 		}
 	}
 	t.greedyRewards()
-	Advantages(t.advantage, Groups{Size: c.NumGenerations, Reward: t.rewards, Length: t.length, Greedy: t.greedy}, t.baseline, c.ScaleRewards)
+	Advantages(t.advantage, Groups{Size: c.NumGenerations, Reward: t.rewards, Length: t.length, Greedy: t.greedy}, t.baseline, c.ScaleRewards, c.ScaleEpsilon)
 	if c.NormalizeAdvantages {
-		Normalize(t.advantage)
+		Normalize(t.advantage, c.ScaleEpsilon)
 	}
 	for e, a := range t.advantage {
 		from, to := b.start[e], b.start[e+1]
-		if c.KLIn == "token_reward" {
+		if c.KLIn == "token_reward" || c.KLIn == "both" {
 			ReturnsToGo(b.advantage[from:to], penalty[from:to], c.Beta, a)
 		} else {
 			fill(b.advantage[from:to], a)
@@ -164,7 +175,7 @@ func (t *GroupTrainer) advantages(s *GroupStats) {
 // greedyRewards scores the greedy response to each prompt, for the baseline that
 // needs it.
 func (t *GroupTrainer) greedyRewards() {
-	if t.cfg.Advantage != "greedy" {
+	if !t.baseline.Greedy {
 		return
 	}
 	for e, x := range t.rollout.prompt {
@@ -196,20 +207,21 @@ func (t *GroupTrainer) tokensIn(from, to int) (n int) {
 }
 
 // backward adds the gradient of L on responses first..end, ∂L/∂log π, to that of
-// the policy, and what it measured on the way to the statistics.
-func (t *GroupTrainer) backward(first, end int, s *GroupStats) {
+// the policy, and what it measured on the way to the statistics. It returns the mean
+// entropy of a token.
+func (t *GroupTrainer) backward(first, end int, s *GroupStats) (entropy float64) {
 	b, size := t.rollout, t.size(first, end)
 	share := 1 / float64(max(1, size.Tokens))
 	clear(t.visits)
 	clear(t.weighted)
-	lowMin, highMax := math.Inf(1), 0.0
+	cut := clipShares{lowMin: math.Inf(1)}
 	for e := first; e < end; e++ {
 		if !t.counts(e) {
 			continue
 		}
 		from, to := b.start[e], b.start[e+1]
 		y := t.tokens(from, to)
-		kl := t.objective.Of(y)
+		s.KL += float64(share * t.objective.Of(y))
 		each := t.objective.Loss.Aggregation(int(to-from), size)
 		for j := from; j < to; j++ {
 			t.policy.G[b.index[j]] += float64(each * t.slope[j])
@@ -217,27 +229,22 @@ func (t *GroupTrainer) backward(first, end int, s *GroupStats) {
 			t.weighted[b.row[j]] += each
 		}
 		s.Loss += float64(each * num.Sum(y.Loss))
-		s.KL += float64(share * kl)
-		low, high := float64(y.Low)/float64(to-from), float64(y.High)/float64(to-from)
-		lowMin, highMax = min(lowMin, low), max(highMax, high)
 		part := 1 / float64(size.Responses)
 		if t.cfg.ImportanceSamplingLevel == "token" {
 			part = share * float64(to-from)
 		}
-		s.ClipLowMean += float64(part * low)
-		s.ClipHighMean += float64(part * high)
+		cut.add(y, part)
 	}
-	if !math.IsInf(lowMin, 1) {
-		s.ClipLowMin += lowMin
-	}
-	s.ClipHighMax += highMax
-	if t.cfg.KLIn == "loss" && t.cfg.KLEstimator == full {
+	cut.report(s)
+	if inLoss(t.cfg.KLIn) && t.cfg.KLEstimator == full {
 		loss, kl := fullPenalty(t.policy, t.ref, t.weighted, t.visits, t.cfg.Beta)
 		s.Loss, s.KL = s.Loss+loss, s.KL+kl
 	}
-	entropy := entropyBonus(t.policy, t.visits, t.cfg.EntropyCoef)
+	bonus := t.entropy.bonus()
+	entropy = entropyBonus(t.policy, t.visits, bonus)
 	s.Entropy += entropy
-	s.Loss -= float64(t.cfg.EntropyCoef * entropy)
+	s.Loss -= float64(bonus * entropy)
+	return entropy
 }
 
 // tokens is one response under the current policy.

@@ -40,6 +40,9 @@ func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
 		}
 	}
 	for _, k := range estimators {
+		if k == "k3_plus" { // its slope is k2's, not its own
+			continue
+		}
 		cases = append(cases, smallGroup(func(c *GroupConfig) { c.KLEstimator, c.Beta, c.EntropyCoef = k, 0.3, 0.05 }))
 	}
 	for _, c := range cases {
@@ -94,7 +97,7 @@ func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
 // held says whether the loss holds a coefficient fixed, so that it is no
 // function whose value could be differenced.
 func held(c GroupConfig) bool {
-	return c.LossType == "cispo" || c.LossType == "vespo"
+	return slices.Contains([]string{"cispo", "cispo_two_sided", "vespo"}, c.LossType)
 }
 
 // frozenCoefficients are the derivatives of the surrogate by log π for the
@@ -114,7 +117,10 @@ func frozenCoefficients(t *GroupTrainer) []float64 {
 		}
 		for i := range y.LogP {
 			k := min(y.Weight[i], t.cfg.EpsilonHigh)
-			if t.cfg.LossType == "vespo" {
+			switch t.cfg.LossType {
+			case "cispo_two_sided":
+				k = min(max(y.Weight[i], 1-t.cfg.Epsilon), 1+t.cfg.EpsilonHigh)
+			case "vespo":
 				kk, lambda := t.cfg.VESPOKNeg, t.cfg.VESPOLambdaNeg
 				if y.Advantage[i] >= 0 {
 					kk, lambda = t.cfg.VESPOKPos, t.cfg.VESPOLambdaPos
@@ -200,9 +206,16 @@ func TestBaselines(t *testing.T) {
 		{"length_weighted", "none", []float64{-.05, -1.05, -.55, .95}},
 	} {
 		got := make([]float64, 4)
-		Advantages(got, g, baseline(c.baseline), c.scale)
+		Advantages(got, g, baseline(c.baseline), c.scale, scaleEpsilon)
 		for i := range got {
 			near(t, c.baseline, got[i], c.want[i], 1e-8)
+		}
+	}
+	equal, got := Groups{Size: 2, Reward: []float64{.3, .3, 0, 1}}, make([]float64, 4)
+	for _, epsilon := range []float64{0, 1e-9, 1} { // (R − R̄)/(σ + ε), σ = 1/√2; no deviation is no advantage
+		Advantages(got, equal, baseline("group_mean"), "group", epsilon)
+		for i, want := range []float64{0, 0, -.5 / (math.Sqrt(.5) + epsilon), .5 / (math.Sqrt(.5) + epsilon)} {
+			near(t, "scaled", got[i], want, 1e-15)
 		}
 	}
 }
@@ -210,9 +223,53 @@ func TestBaselines(t *testing.T) {
 func TestOverlong(t *testing.T) {
 	for n, want := range map[int]float64{0: 0, 4: 0, 5: -0.5, 6: -1, 7: -1} {
 		if got := Overlong(n, 6, 2); got != want {
-			t.Errorf("%d words: %v, want %v", n, got, want)
+			t.Errorf("%d tokens: %v, want %v", n, got, want)
 		}
 	}
+	// EOS is a token, unless the response was cut.
+	c := GroupConfig{OverlongPenalty: 0.5, SoftPunishCache: 2}
+	for words, want := range map[int]float64{0: 0, 3: 0, 4: -0.25, 5: -0.5, 6: -0.5} {
+		near(t, "to the longest length", c.LengthReward(words, 6), want, 0)
+	}
+	c.SoftMaxLength = 3
+	for words, want := range map[int]float64{0: 0, 1: -0.25, 2: -0.5, 6: -0.5} {
+		near(t, "to a length of 3", c.LengthReward(words, 6), want, 0)
+	}
+	// It is part of the score, of the greedy response's too, behind the clip.
+	for _, tr := range []*GroupTrainer{tinyGroup(t, tiny, "remax", 1, words{3, -3}, func(c *GroupConfig) {
+		c.OverlongPenalty, c.SoftPunishCache, c.CliprangeReward = 0.5, 1, 1
+	})} {
+		near(t, "score", tr.score(0, policy.Response{0, 0}), 1-0.5, 0)
+		near(t, "score", tr.score(0, nil), 0, 0)
+		near(t, "score", tr.score(0, policy.Response{1}), -1-0.5, 0)
+		put(tr, 0, nil)
+		tr.greedyRewards()
+		near(t, "greedy", tr.greedy[0], tr.score(0, tr.policy.Policy.AppendGreedy(nil, 0)), 0)
+	}
+}
+
+// Dynamic sampling draws the prompt anew too: one whose rewards never differ leaves
+// the batch.
+func TestDynamicSamplingLeavesPromptsWithoutASignal(t *testing.T) {
+	ref := randomPolicy(t, small, 3)
+	tr := NewGroup(smallGroup(func(c *GroupConfig) { c.DynamicSampling = true }), ref.Clone(), ref, onlyOf{1}, half)
+	var s GroupStats
+	tr.sample(rng.New(1), &s)
+	for e, x := range tr.rollout.prompt {
+		if x != 1 {
+			t.Errorf("response %d is to prompt %d", e, x)
+		}
+	}
+}
+
+// onlyOf scores the responses to one prompt by their length, all others alike.
+type onlyOf struct{ prompt policy.Prompt }
+
+func (o onlyOf) Score(x policy.Prompt, y policy.Response) float64 {
+	if x == o.prompt {
+		return float64(len(y))
+	}
+	return 0.3
 }
 
 // The exact values of every estimator on one small state (peers' oracle): their
@@ -224,18 +281,31 @@ func TestKLEstimators(t *testing.T) {
 		logp[i] = math.Log(p)
 	}
 	near(t, "full", FullKL(pi, logp, ref), .244174, 1e-6)
-	for name, want := range map[string]float64{"k1": .244174, "k2": .209427, "k3": .244174, "abs": .558366} {
+	for name, want := range map[string]float64{"k1": .244174, "k2": .209427, "k3": .244174, "abs": .558366, "k3_plus": .244174, "k1_positive": .401270} {
 		sum := 0.0
-		k, _ := estimator(name)
+		k, _ := estimator(name, 0)
 		for i, p := range pi {
 			v, slope := k.Of(logp[i], ref[i])
 			sum += p * v
 			const h = 1e-6
 			up, _ := k.Of(logp[i]+h, ref[i])
 			down, _ := k.Of(logp[i]-h, ref[i])
-			near(t, name+"′", slope, (up-down)/(2*h), 1e-8)
+			if name != "k3_plus" { // whose slope is another's
+				near(t, name+"′", slope, (up-down)/(2*h), 1e-8)
+			}
 		}
 		near(t, "E "+name, sum, want, 1e-6)
+	}
+	clamped, _ := estimator("k3", 2)
+	for _, c := range [][4]float64{{0, 0.5, math.Exp(0.5) - 1.5, 1 - math.Exp(0.5)}, {0, 5, 2, 0}} {
+		v, slope := clamped.At(c[0], c[1])
+		near(t, "clamped", v, c[2], 1e-15)
+		near(t, "clamped′", slope, c[3], 1e-15)
+	}
+	if k1, _ := estimator("k1", 2); true {
+		v, slope := k1.At(-5, 0)
+		near(t, "clamped below", v, -2, 0)
+		near(t, "clamped below′", slope, 0, 0)
 	}
 }
 
@@ -532,6 +602,9 @@ func TestStepsPerGeneration(t *testing.T) {
 		for i, g := range tr.policy.G {
 			same = same && math.Abs(g/4-whole[i]) < 1e-14
 		}
+		if size := tr.size(0, 8); size.Items != float64(len(tr.rollout.index))/4 {
+			t.Errorf("an update divides by %v of %d tokens", size.Items, len(tr.rollout.index))
+		}
 		if same != (loss == "dapo") {
 			t.Errorf("%s: parts and whole agree: %v", loss, same)
 		}
@@ -593,6 +666,14 @@ func TestGMPO(t *testing.T) {
 			t.Errorf("%d and %d cut off", y.Low, y.High)
 		}
 	}
+}
+
+// GMPO's loss is a mean over responses, whatever their lengths.
+func TestGMPOIsAMeanOverResponses(t *testing.T) {
+	c := smallGroup(func(c *GroupConfig) { c.LossType, c.Epsilon, c.Beta = "gmpo", 10, 0 })
+	short, long := tokens([]float64{-1}, []float64{-1.5}, nil, 1), tokens([]float64{-1, -2, -0.5}, []float64{-1.5, -1.2, -0.6}, nil, -2)
+	loss, _, _, _ := batchLoss(NewGroupObjective(c), []*Tokens{short, long}, Size{Responses: 2, Tokens: 4})
+	near(t, "loss", loss, (-math.Exp(0.5)+2*math.Exp(-0.2/3))/2, 1e-15)
 }
 
 // Dynamic sampling leaves no group without a signal where there is one to find,
@@ -665,10 +746,129 @@ func TestValidateGroup(t *testing.T) {
 		"epsilon_high":           func(c *GroupConfig) { c.LossType = "cispo" },
 		"delta":                  func(c *GroupConfig) { c.Delta = 1.1 },
 		"use_bias_correction_kl": func(c *GroupConfig) { c.UseBiasCorrectionKL, c.KLEstimator = true, full },
+		"num_iterations":         func(c *GroupConfig) { c.LossType, c.NumIterations = "reinforce", 2 },
+		"entropy_coef_max":       func(c *GroupConfig) { c.EntropyCoefMin = 2 },
 	} {
 		problems := field.All(smallGroup(change).Validate())
 		if len(problems) != 1 || problems[0].Field != name {
 			t.Errorf("%s: %v", name, problems)
+		}
+	}
+}
+
+// A response that would be its own baseline teaches nothing, and is refused.
+func TestNoResponseIsItsOwnBaseline(t *testing.T) {
+	for _, w := range []struct {
+		field  string
+		change func(*GroupConfig)
+	}{
+		{"num_generations", func(c *GroupConfig) { c.Advantage, c.ScaleRewards = "length_weighted", "none" }},
+		{"num_generations", func(c *GroupConfig) { c.Advantage, c.ScaleRewards = "leave_one_out", "none" }},
+		{"num_generations", func(c *GroupConfig) { c.Advantage = "none" }}, // scaled by a group of one
+		{"num_generations", func(c *GroupConfig) { c.Advantage, c.ScaleRewards, c.DynamicSampling = "none", "none", true }},
+		{"batch_size", func(c *GroupConfig) { c.Advantage, c.ScaleRewards, c.BatchSize = "batch_mean", "none", 1 }},
+		{"batch_size", func(c *GroupConfig) { c.Advantage, c.ScaleRewards, c.BatchSize = "none", "batch", 1 }},
+		{"batch_size", func(c *GroupConfig) {
+			c.Advantage, c.ScaleRewards, c.BatchSize, c.NormalizeAdvantages = "none", "none", 1, true
+		}},
+		{"", func(c *GroupConfig) { c.Advantage, c.ScaleRewards = "batch_mean", "none" }},
+		{"", func(c *GroupConfig) { c.Advantage, c.ScaleRewards, c.BatchSize = "greedy", "none", 1 }},
+	} {
+		c := smallGroup(func(c *GroupConfig) { c.NumGenerations = 1 })
+		w.change(&c)
+		problems := field.All(c.Validate())
+		if w.field == "" && len(problems) != 0 || w.field != "" && (len(problems) != 1 || problems[0].Field != w.field) {
+			t.Errorf("%+v: %v", c, problems)
+		}
+	}
+}
+
+// What a loss does not read, and what only another setting switches on.
+func TestUnusedGroupFields(t *testing.T) {
+	for name, change := range map[string]func(*GroupConfig){
+		"epsilon":                func(c *GroupConfig) { c.LossType = "reinforce" },
+		"vespo_k_pos":            nil,
+		"delta":                  func(c *GroupConfig) { c.LossType = "cispo_two_sided" },
+		"use_bias_correction_kl": func(c *GroupConfig) { c.KLIn = "reward" },
+		"kl_clamp":               func(c *GroupConfig) { c.KLEstimator = full },
+		"entropy_target":         nil,
+		"scale_epsilon":          func(c *GroupConfig) { c.ScaleRewards = "none" },
+	} {
+		c := smallGroup(change)
+		if c.Unused(name) == "" {
+			t.Errorf("%s changes nothing, and nobody says so", name)
+		}
+	}
+	c := smallGroup(func(c *GroupConfig) { c.UseAdaptiveEntropy, c.LossType, c.KLIn = true, "cispo_two_sided", "both" })
+	for _, name := range []string{"epsilon", "epsilon_high", "kl_clamp", "entropy_target", "scale_epsilon", "use_bias_correction_kl", "learning_rate"} {
+		if why := c.Unused(name); why != "" {
+			t.Errorf("%s: %s", name, why)
+		}
+	}
+}
+
+// The adaptive coefficient of the entropy, step by step as TRL's.
+func TestEntropyControl(t *testing.T) {
+	c := entropyControl{coef: 0.01, adaptive: true, target: 0.5, high: 0.02, delta: 0.006}
+	for k, step := range []struct{ entropy, coef, bonus float64 }{{0.4, 0.016, 0.016}, {0.5, 0.02, 0.02}, {0.6, 0.014, 0}, {0.7, 0.008, 0}, {0.9, 0.002, 0}, {0.9, 0, 0}, {0.1, 0.006, 0.006}} {
+		c.see(step.entropy)
+		near(t, fmt.Sprintf("coefficient after step %d", k), c.coef, step.coef, 1e-15)
+		near(t, fmt.Sprintf("bonus after step %d", k), c.bonus(), step.bonus, 1e-15)
+	}
+	fixed := entropyControl{coef: 0.3, target: 1}
+	fixed.see(0)
+	near(t, "fixed", fixed.bonus(), 0.3, 0)
+}
+
+// Where ratios are 1 and no KL pulls, the methods about ratios are those without: on
+// their first update GSPO, SAPO and GMPO are GRPO, CISPO and VESPO bnpo. A response of
+// one token has one ratio.
+func TestMethodsAgreeWhereRatiosAreOne(t *testing.T) {
+	gradient := func(s policy.Shape, name string, like GroupConfig, off bool) []float64 {
+		tr := tinyGroup(t, s, name, 2, tinyReward, func(c *GroupConfig) {
+			own := *c
+			c.ScaleRewards, c.Advantage, c.Beta = like.ScaleRewards, like.Advantage, 0
+			c.LossType, c.ImportanceSamplingLevel, c.EpsilonHigh, c.Epsilon = own.LossType, own.ImportanceSamplingLevel, own.EpsilonHigh, own.Epsilon
+		})
+		put(tr, 1, policy.Response{0}, policy.Response{1})
+		var stats GroupStats
+		tr.advantages(&stats)
+		if off {
+			for j := range tr.rollout.old {
+				tr.rollout.old[j] -= 0.05 * float64(1+j%2)
+			}
+		}
+		tr.backward(0, 2, &stats)
+		return slices.Clone(tr.policy.G)
+	}
+	for name, as := range map[string]string{"gspo": "grpo", "sapo": "grpo", "gmpo": "grpo", "cispo": "bnpo", "vespo": "bnpo", "dapo": "bnpo"} {
+		got, want := gradient(tiny, name, DefaultGroup(), false), gradient(tiny, as, DefaultGroup(), false)
+		for i := range got {
+			near(t, name+" as "+as, got[i], want[i], 1e-15)
+		}
+	}
+	one := policy.Shape{Prompts: 2, Words: 2, MaxLength: 1, Order: 1}
+	got, want := gradient(one, "gspo", DefaultGroup(), true), gradient(one, "grpo", DefaultGroup(), true)
+	for i := range got {
+		near(t, "gspo of one token", got[i], want[i], 1e-15)
+	}
+	if num.Dot(want, want) < 1e-4 {
+		t.Error("too small to tell")
+	}
+}
+
+// Advantages know nothing of the rewards' zero, nor, scaled by a deviation, of their unit.
+func TestAdvantagesAreInvariant(t *testing.T) {
+	g := Groups{Size: 4, Reward: []float64{1, 0, .5, 2}, Length: []float64{1, 2, 3, 4}}
+	moved := Groups{Size: 4, Reward: []float64{13, 10, 11.5, 16}, Length: g.Length} // 3 R + 10
+	for _, b := range []string{"batch_mean", "group_mean", "leave_one_out", "length_weighted"} {
+		for scale, factor := range map[string]float64{"none": 3, "group": 1, "batch": 1} {
+			a, c := make([]float64, 4), make([]float64, 4)
+			Advantages(a, g, baseline(b), scale, 0)
+			Advantages(c, moved, baseline(b), scale, 0)
+			for i := range a {
+				near(t, b+" "+scale, c[i], factor*a[i], 1e-14)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package ppo
 
 import (
+	"fmt"
 	"math"
 
 	"rlhfsim/internal/field"
@@ -13,20 +14,23 @@ type GroupConfig struct {
 	BatchSize      int `toml:"batch_size"`      // responses a step
 	NumGenerations int `toml:"num_generations"` // n, responses to the same prompt
 
+	CliprangeReward          float64 `toml:"cliprange_reward"`           // scores are cut off at ± this, 0 = no clipping
 	OverlongPenalty          float64 `toml:"overlong_penalty"`           // factor of the soft overlong punishment, 0 = off
-	SoftMaxLength            int     `toml:"soft_max_length"`            // L, in words; 0 = the world's max_length
-	SoftPunishCache          int     `toml:"soft_punish_cache"`          // words before L over which the punishment grows
+	SoftMaxLength            int     `toml:"soft_max_length"`            // L, in tokens; 0 = the world's max_length
+	SoftPunishCache          int     `toml:"soft_punish_cache"`          // tokens before L over which the punishment grows
 	MaskTruncatedCompletions bool    `toml:"mask_truncated_completions"` // responses that were cut do not count in the loss
 	DynamicSampling          bool    `toml:"dynamic_sampling"`           // groups whose rewards are all equal are drawn again
 
-	Advantage           string `toml:"advantage"`            // a key of Baselines
-	ScaleRewards        string `toml:"scale_rewards"`        // "group", "batch" or "none"
-	NormalizeAdvantages bool   `toml:"normalize_advantages"` // over the batch's responses
-	WhitenAdvantages    bool   `toml:"whiten_advantages"`    // over the batch's tokens
+	Advantage           string  `toml:"advantage"`            // a key of Baselines
+	ScaleRewards        string  `toml:"scale_rewards"`        // "group", "batch" or "none"
+	ScaleEpsilon        float64 `toml:"scale_epsilon"`        // beside the deviation: 1e−4 in TRL, 1e−6 in verl, 1e−9 in OpenRLHF
+	NormalizeAdvantages bool    `toml:"normalize_advantages"` // over the batch's responses
+	WhitenAdvantages    bool    `toml:"whiten_advantages"`    // over the batch's tokens
 
 	Beta                float64 `toml:"beta"`         // β
-	KLIn                string  `toml:"kl_in"`        // "loss", "reward" (of the response) or "token_reward"
+	KLIn                string  `toml:"kl_in"`        // a place in klPlaces
 	KLEstimator         string  `toml:"kl_estimator"` // a key of KLEstimators, or "full"
+	KLClamp             float64 `toml:"kl_clamp"`     // largest penalty of a token, 0 = none
 	UseBiasCorrectionKL bool    `toml:"use_bias_correction_kl"`
 
 	LossType                string  `toml:"loss_type"`                 // a key of GroupLosses
@@ -40,7 +44,12 @@ type GroupConfig struct {
 	VESPOLambdaPos          float64 `toml:"vespo_lambda_pos"`
 	VESPOKNeg               float64 `toml:"vespo_k_neg"`
 	VESPOLambdaNeg          float64 `toml:"vespo_lambda_neg"`
-	EntropyCoef             float64 `toml:"entropy_coef"`
+	EntropyCoef             float64 `toml:"entropy_coef"` // of the bonus, or where an adaptive one begins
+	UseAdaptiveEntropy      bool    `toml:"use_adaptive_entropy"`
+	EntropyTarget           float64 `toml:"entropy_target"` // nats per token
+	EntropyCoefMin          float64 `toml:"entropy_coef_min"`
+	EntropyCoefMax          float64 `toml:"entropy_coef_max"`
+	EntropyCoefDelta        float64 `toml:"entropy_coef_delta"` // after each update
 
 	NumIterations      int     `toml:"num_iterations"`       // passes over each batch
 	StepsPerGeneration int     `toml:"steps_per_generation"` // updates in a pass, each on a part of the groups
@@ -54,16 +63,15 @@ type GroupConfig struct {
 func DefaultGroup() GroupConfig {
 	return GroupConfig{
 		TotalEpisodes: 25600, BatchSize: 128, NumGenerations: 8, SoftPunishCache: 1,
-		Advantage: "group_mean", ScaleRewards: "group",
+		Advantage: "group_mean", ScaleRewards: "group", ScaleEpsilon: scaleEpsilon,
 		Beta: 0.04, KLIn: "loss", KLEstimator: "k3",
 		LossType: "grpo", ImportanceSamplingLevel: "token", Epsilon: 0.2,
 		SAPOTemperaturePos: 1, SAPOTemperatureNeg: 1.05,
 		VESPOKPos: 2, VESPOLambdaPos: 3, VESPOKNeg: 3, VESPOLambdaNeg: 2,
+		EntropyTarget: 0.2, EntropyCoefMax: 1, EntropyCoefDelta: 0.005,
 		NumIterations: 1, StepsPerGeneration: 1, LearningRate: 0.05, LRSchedulerType: "linear", MaxGradNorm: 1,
 	}
 }
-
-var klPlaces = []string{"loss", "reward", "token_reward"}
 
 // Validate reports every field that cannot stand.
 func (c GroupConfig) Validate() error {
@@ -74,17 +82,18 @@ func (c GroupConfig) Validate() error {
 	if n := c.NumGenerations; n > 0 && c.BatchSize%n != 0 {
 		k.Add(&field.Error{Field: "batch_size", Value: c.BatchSize, Allowed: "a multiple of num_generations", Why: "a batch is made of whole groups"})
 	}
-	if (c.DynamicSampling || c.Advantage == "leave_one_out" || c.Advantage == "group_mean" || c.ScaleRewards == "group") && c.NumGenerations == 1 {
-		k.Add(&field.Error{Field: "num_generations", Value: c.NumGenerations, Allowed: "at least 2", Why: "a group of one has no other response to compare with"})
-	}
+	c.checkCompany(&k)
+	k.NonNegative("cliprange_reward", c.CliprangeReward)
 	k.NonNegative("overlong_penalty", c.OverlongPenalty)
 	k.Count("soft_max_length", c.SoftMaxLength, 0, 1_000_000)
 	k.Count("soft_punish_cache", c.SoftPunishCache, 1, 1_000_000)
 	field.OneOf(&k, "advantage", c.Advantage, names(Baselines, func(b Baseline) string { return b.Name }))
 	field.OneOf(&k, "scale_rewards", c.ScaleRewards, scales)
+	k.Range("scale_epsilon", c.ScaleEpsilon, 0, 1)
 	k.NonNegative("beta", c.Beta)
 	field.OneOf(&k, "kl_in", c.KLIn, klPlaces)
 	field.OneOf(&k, "kl_estimator", c.KLEstimator, estimators)
+	k.NonNegative("kl_clamp", c.KLClamp)
 	if c.KLEstimator == full && c.UseBiasCorrectionKL {
 		k.Add(&field.Error{Field: "use_bias_correction_kl", Value: true, Allowed: "false with kl_estimator = \"full\"", Why: "the exact KL of a state needs no correction of its samples"})
 	}
@@ -93,9 +102,7 @@ func (c GroupConfig) Validate() error {
 	k.Positive("epsilon", c.Epsilon)
 	k.NonNegative("epsilon_high", c.EpsilonHigh)
 	k.Require(c.Delta == 0 || c.Delta > 1+c.clip().High && !math.IsInf(c.Delta, 0), "delta", c.Delta, "0 (none), or above 1 + epsilon_high and finite")
-	if c.LossType == "cispo" {
-		k.Require(c.EpsilonHigh > 0, "epsilon_high", c.EpsilonHigh, "above 0 with loss_type = \"cispo\", where it is the largest ratio")
-	}
+	c.checkLoss(&k)
 	for _, f := range []struct {
 		name  string
 		value float64
@@ -104,12 +111,60 @@ func (c GroupConfig) Validate() error {
 		k.Positive(f.name, f.value)
 	}
 	k.NonNegative("entropy_coef", c.EntropyCoef)
+	k.NonNegative("entropy_target", c.EntropyTarget)
+	k.NonNegative("entropy_coef_min", c.EntropyCoefMin)
+	k.Range("entropy_coef_max", c.EntropyCoefMax, c.EntropyCoefMin, 1e6)
+	k.NonNegative("entropy_coef_delta", c.EntropyCoefDelta)
 	k.Count("num_iterations", c.NumIterations, 1, 1000)
 	k.Count("steps_per_generation", c.StepsPerGeneration, 1, max(1, c.BatchSize/max(1, c.NumGenerations)))
 	k.Positive("learning_rate", c.LearningRate)
 	field.OneOf(&k, "lr_scheduler_type", c.LRSchedulerType, schedulers)
 	k.NonNegative("max_grad_norm", c.MaxGradNorm)
 	return k.Err()
+}
+
+// checkCompany asks for the other responses that a baseline or a scale compares with:
+// alone, a response would be its own baseline, and nothing would be learned.
+func (c GroupConfig) checkCompany(k *field.Checker) {
+	group, batch := 1, 1
+	for _, b := range Baselines {
+		if b.Name == c.Advantage {
+			group, batch = max(group, b.Group), max(batch, b.Batch)
+		}
+	}
+	if c.DynamicSampling || c.ScaleRewards == "group" {
+		group = max(group, 2)
+	}
+	if c.NormalizeAdvantages || c.ScaleRewards == "batch" {
+		batch = max(batch, 2)
+	}
+	if c.NumGenerations >= 1 && c.NumGenerations < group {
+		k.Add(&field.Error{Field: "num_generations", Value: c.NumGenerations, Allowed: "at least 2", Why: "a group of one has no other response to compare with"})
+	} else if c.BatchSize >= 1 && c.BatchSize < batch {
+		k.Add(&field.Error{Field: "batch_size", Value: c.BatchSize, Allowed: "at least 2", Why: "a batch of one has no other response to compare with"})
+	}
+}
+
+// checkLoss asks what the loss asks for.
+func (c GroupConfig) checkLoss(k *field.Checker) {
+	for _, l := range GroupLosses {
+		if l.Name != c.LossType {
+			continue
+		}
+		if l.Check != nil {
+			l.Check(k, &c)
+		}
+		if l.OnPolicy {
+			for _, f := range []struct {
+				name  string
+				value int
+			}{{"num_iterations", c.NumIterations}, {"steps_per_generation", c.StepsPerGeneration}} {
+				if f.value > 1 {
+					k.Add(&field.Error{Field: f.name, Value: f.value, Allowed: fmt.Sprintf("1 with loss_type = %q", l.Name), Why: "it has no ratio to make up for samples of an earlier policy"})
+				}
+			}
+		}
+	}
 }
 
 // clip is the range of the clipped losses.

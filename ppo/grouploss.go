@@ -1,8 +1,11 @@
 package ppo
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+
+	"rlhfsim/internal/field"
 )
 
 // Size is what an aggregation may divide by.
@@ -39,6 +42,8 @@ type GroupLoss struct {
 	Uses              []string // which of lossFields
 	Surrogate         Surrogate
 	Aggregation       Aggregation
+	OnPolicy          bool                                   // it takes the samples for the policy's own
+	Check             func(k *field.Checker, c *GroupConfig) // what else it asks for; nil: nothing
 }
 
 // lossFields are the fields of GroupConfig that only some losses use.
@@ -50,28 +55,55 @@ var clipFields = lossFields[:4]
 // Unused says why a field of the configuration changes nothing; "" when it does
 // change something.
 func (c GroupConfig) Unused(name string) string {
-	l := groupLoss(c.LossType)
-	if !slices.Contains(lossFields, name) || slices.Contains(l.Uses, name) {
-		return ""
+	switch l := groupLoss(c.LossType); {
+	case slices.Contains(lossFields, name) && len(l.Uses) == 0:
+		return fmt.Sprintf("loss_type = %q has no clip and no weight to set", l.Name)
+	case slices.Contains(lossFields, name) && !slices.Contains(l.Uses, name):
+		return fmt.Sprintf("loss_type = %q does not use it; it uses %s", l.Name, strings.Join(l.Uses, ", "))
+	case name == "use_bias_correction_kl" && !inLoss(c.KLIn):
+		return "only kl_in = \"loss\" or \"both\" uses it"
+	case name == "kl_clamp" && c.KLEstimator == full:
+		return "the exact KL of a state is no estimate of a token"
+	case slices.Contains(entropyFields, name) && !c.UseAdaptiveEntropy:
+		return "only use_adaptive_entropy = true uses it"
+	case name == "scale_epsilon" && c.ScaleRewards == "none" && !c.NormalizeAdvantages:
+		return "no deviation is divided by: scale_rewards = \"none\""
 	}
-	if len(l.Uses) == 0 {
-		return "loss_type = \"" + l.Name + "\" has nothing to set"
-	}
-	return "loss_type = \"" + l.Name + "\" does not use it; it uses " + strings.Join(l.Uses, ", ")
+	return ""
 }
+
+var entropyFields = []string{"entropy_target", "entropy_coef_min", "entropy_coef_max", "entropy_coef_delta"}
 
 // GroupLosses is the table of loss types; the names are TRL's where it has them.
 var GroupLosses = []GroupLoss{
-	{"grpo", "clipped, the mean over responses of their means", "Shao et al. 2024, arXiv 2402.03300, equation 3", clipFields, ppoClip, responseMean},
-	{"bnpo", "clipped, the mean over the batch's tokens", "TRL", clipFields, ppoClip, tokenMean},
-	{"dr_grpo", "clipped, the sum over tokens by a constant", "Liu et al. 2025, arXiv 2503.20783", clipFields, ppoClip, maxLengthMean},
-	{"dapo", "clipped, the mean over the tokens of all updates", "Yu et al. 2025, arXiv 2503.14476, equation 8", clipFields, ppoClip, itemMean},
-	{"luspo", "clipped, the mean over responses of their sums", "Liu et al. 2026, LUSPO, arXiv 2602.05261", clipFields, ppoClip, responseSum},
-	{"cispo", "REINFORCE with a capped importance weight", "MiniMax-M1 2025, arXiv 2506.13585", []string{"importance_sampling_level", "epsilon_high"}, cispo, itemMean},
-	{"sapo", "a soft gate in place of the clip", "Gao et al. 2025, arXiv 2511.20347", []string{"importance_sampling_level", "sapo_temperature_pos", "sapo_temperature_neg"}, sapo, responseMean},
-	{"vespo", "REINFORCE with a gamma-shaped weight of the response", "VESPO, arXiv 2602.10693", lossFields[6:], vespo, itemMean},
-	{"gmpo", "the geometric mean of clipped ratios", "Zhao et al. 2025, arXiv 2507.20673", []string{"epsilon", "epsilon_high"}, gmpo, responseMean},
-	{"reinforce", "the plain policy gradient of the samples", "Williams 1992", nil, reinforce, responseSum},
+	{Name: "grpo", Idea: "clipped, the mean over responses of their means", Paper: "Shao et al. 2024, arXiv 2402.03300, equation 3",
+		Uses: clipFields, Surrogate: ppoClip, Aggregation: responseMean},
+	{Name: "bnpo", Idea: "clipped, the mean over the batch's tokens", Paper: "TRL",
+		Uses: clipFields, Surrogate: ppoClip, Aggregation: tokenMean},
+	{Name: "dr_grpo", Idea: "clipped, the sum over tokens by a constant", Paper: "Liu et al. 2025, arXiv 2503.20783",
+		Uses: clipFields, Surrogate: ppoClip, Aggregation: maxLengthMean},
+	{Name: "dapo", Idea: "clipped, the mean over the tokens of all updates", Paper: "Yu et al. 2025, arXiv 2503.14476, equation 8",
+		Uses: clipFields, Surrogate: ppoClip, Aggregation: itemMean},
+	{Name: "luspo", Idea: "clipped, the mean over responses of their sums", Paper: "Liu et al. 2026, LUSPO, arXiv 2602.05261",
+		Uses: clipFields, Surrogate: ppoClip, Aggregation: responseSum},
+	{Name: "cispo", Idea: "REINFORCE with a capped importance weight", Paper: "MiniMax-M1 2025, arXiv 2506.13585",
+		Uses: []string{"importance_sampling_level", "epsilon_high"}, Surrogate: cispo, Aggregation: itemMean,
+		Check: func(k *field.Checker, c *GroupConfig) {
+			if !(c.EpsilonHigh >= 1) {
+				k.Add(&field.Error{Field: "epsilon_high", Value: c.EpsilonHigh, Allowed: "at least 1 with loss_type = \"cispo\"",
+					Why: "there it is the largest ratio itself", Help: "loss_type = \"cispo_two_sided\" has verl's bounds, 1 − epsilon and 1 + epsilon_high"})
+			}
+		}},
+	{Name: "cispo_two_sided", Idea: "REINFORCE with an importance weight clipped on both sides", Paper: "verl's cispo; MiniMax-M1 2025, arXiv 2506.13585",
+		Uses: clipFields[:3], Surrogate: cispoTwoSided, Aggregation: itemMean},
+	{Name: "sapo", Idea: "a soft gate in place of the clip", Paper: "Gao et al. 2025, arXiv 2511.20347",
+		Uses: []string{"importance_sampling_level", "sapo_temperature_pos", "sapo_temperature_neg"}, Surrogate: sapo, Aggregation: responseMean},
+	{Name: "vespo", Idea: "REINFORCE with a gamma-shaped weight of the response", Paper: "VESPO, arXiv 2602.10693",
+		Uses: lossFields[6:], Surrogate: vespo, Aggregation: itemMean},
+	{Name: "gmpo", Idea: "the geometric mean of clipped ratios", Paper: "Zhao et al. 2025, arXiv 2507.20673",
+		Uses: []string{"epsilon", "epsilon_high"}, Surrogate: gmpo, Aggregation: responseMean},
+	{Name: "reinforce", Idea: "the plain policy gradient of the samples", Paper: "Williams 1992",
+		Surrogate: reinforce, Aggregation: responseSum, OnPolicy: true},
 }
 
 func groupLoss(name string) GroupLoss {

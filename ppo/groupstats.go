@@ -16,6 +16,7 @@ type GroupStats struct {
 	KL           float64 // kl: mean KL penalty of a token, by the estimator chosen
 	SequenceKL   float64 // objective/kl: Σ_t log π_old − log π_ref per response (k1 estimate)
 	Entropy      float64 // entropy: mean entropy of the rows visited, nats per token
+	EntropyCoef  float64 // entropy_coef: of the bonus, before the step
 	ClipLowMean  float64 // clip_ratio/low_mean: share of weights cut off below
 	ClipLowMin   float64 // clip_ratio/low_min: the smallest such share of a response
 	ClipHighMean float64 // clip_ratio/high_mean
@@ -35,7 +36,7 @@ func (s GroupStats) All() iter.Seq2[string, float64] {
 	return func(yield func(string, float64) bool) {
 		_ = yield("loss", s.Loss) && yield("reward", s.Reward) && yield("reward_std", s.RewardStd) &&
 			yield("frac_reward_zero_std", s.FracZeroStd) && yield("dynamic_filtering_pass_rate", s.PassRate) &&
-			yield("kl", s.KL) && yield("objective/kl", s.SequenceKL) && yield("entropy", s.Entropy) &&
+			yield("kl", s.KL) && yield("objective/kl", s.SequenceKL) && yield("entropy", s.Entropy) && yield("entropy_coef", s.EntropyCoef) &&
 			yield("clip_ratio/low_mean", s.ClipLowMean) && yield("clip_ratio/low_min", s.ClipLowMin) &&
 			yield("clip_ratio/high_mean", s.ClipHighMean) && yield("clip_ratio/high_max", s.ClipHighMax) &&
 			yield("clip_ratio/region_mean", s.ClipLowMean+s.ClipHighMean) &&
@@ -87,6 +88,29 @@ func (t *GroupTrainer) measureLengths(s *GroupStats) {
 	if ended == 0 {
 		s.MinTerminated = 0
 	}
+}
+
+// clipShares gathers which share of the weights was cut off on either side.
+type clipShares struct{ lowMean, lowMin, highMean, highMax float64 }
+
+// add takes in a response that counts for part of the mean.
+func (c *clipShares) add(y *Tokens, part float64) {
+	n := float64(len(y.LogP))
+	low, high := float64(y.Low)/n, float64(y.High)/n
+	c.lowMin, c.highMax = min(c.lowMin, low), max(c.highMax, high)
+	c.lowMean += float64(part * low)
+	c.highMean += float64(part * high)
+}
+
+// report adds the shares to the statistics; of no response at all they are 0.
+func (c clipShares) report(s *GroupStats) {
+	if math.IsInf(c.lowMin, 1) {
+		c.lowMin = 0
+	}
+	s.ClipLowMean += c.lowMean
+	s.ClipLowMin += c.lowMin
+	s.ClipHighMean += c.highMean
+	s.ClipHighMax += c.highMax
 }
 
 // average turns the sums over updates into means.

@@ -14,29 +14,44 @@ import (
 //	k2  = ½ (log r)²           small variance, biased
 //	k3  = (r − 1) − log r      unbiased, never negative
 //	abs = |log r|              no estimate of the KL: a penalty of TRL 0.9 and verl
+//	k1_positive = max(0, k1)   no estimate either: what AlpacaFarm takes for the KL
+//	k3_plus                    k3 with the slope of k2 (verl's "low_var_kl+")
 //
 // In the reward, k1 gives the gradient of the sequence's KL in expectation. In
 // the loss the expected gradients are others: of k1 0, of k2 that of KL(π‖π_ref)
 // and of k3 that of KL(π_ref‖π), both token by token.
 type KLEstimator struct {
-	Name string
-	Of   func(logp, ref float64) (k, slope float64)
+	Name  string
+	Of    func(logp, ref float64) (k, slope float64)
+	Clamp float64 // largest |k|, beyond which the slope is 0; 0 = none. OpenRLHF and verl (k3) have 10
+}
+
+// At is Of within the clamp.
+func (k KLEstimator) At(logp, ref float64) (value, slope float64) {
+	value, slope = k.Of(logp, ref)
+	if k.Clamp > 0 && (value > k.Clamp || value < -k.Clamp) {
+		return min(max(value, -k.Clamp), k.Clamp), 0
+	}
+	return value, slope
 }
 
 // KLEstimators is the table of estimators that need nothing but the token. The
 // further name "full" is the exact KL of the state that the token was said in,
 // see FullKL.
 var KLEstimators = []KLEstimator{
-	{"k1", func(logp, ref float64) (k, slope float64) { return logp - ref, 1 }},
-	{"k2", func(logp, ref float64) (k, slope float64) {
+	{Name: "k1", Of: func(logp, ref float64) (k, slope float64) { return logp - ref, 1 }},
+	{Name: "k2", Of: func(logp, ref float64) (k, slope float64) {
 		d := logp - ref
 		return float64(0.5 * float64(d*d)), d
 	}},
-	{"k3", func(logp, ref float64) (k, slope float64) {
+	{Name: "k3", Of: func(logp, ref float64) (k, slope float64) {
 		r := num.Exp(ref - logp)
 		return logp - ref + (r - 1), 1 - r
 	}},
-	{"abs", func(logp, ref float64) (k, slope float64) {
+	{Name: "k3_plus", Of: func(logp, ref float64) (k, slope float64) {
+		return logp - ref + num.Expm1(ref-logp), logp - ref
+	}},
+	{Name: "abs", Of: func(logp, ref float64) (k, slope float64) {
 		switch {
 		case logp < ref:
 			return ref - logp, -1
@@ -45,7 +60,21 @@ var KLEstimators = []KLEstimator{
 		}
 		return 0, 0
 	}},
+	{Name: "k1_positive", Of: func(logp, ref float64) (k, slope float64) {
+		if logp <= ref {
+			return 0, 0
+		}
+		return logp - ref, 1
+	}},
 }
+
+// Where a penalty stands. In both places (each token's reward, and the loss) an
+// estimator counts twice what it teaches in each; the exact KL of the state teaches
+// something else in each, and only in both the KL of the whole response.
+var klPlaces = []string{"loss", "reward", "token_reward", "both"}
+
+func inLoss(place string) bool   { return place == "loss" || place == "both" }
+func inReward(place string) bool { return place != "loss" }
 
 // full is the name of the estimator that sums over all outcomes.
 const full = "full"
@@ -61,13 +90,15 @@ func names[T any](table []T, name func(T) string) []string {
 	return out
 }
 
-// estimator is the entry of that name; ok is false for "full".
-func estimator(name string) (k KLEstimator, ok bool) {
+// estimator is the entry of that name with a clamp; ok is false for "full".
+func estimator(name string, clamp float64) (k KLEstimator, ok bool) {
 	i := slices.IndexFunc(KLEstimators, func(k KLEstimator) bool { return k.Name == name })
 	if i < 0 {
 		return k, false
 	}
-	return KLEstimators[i], true
+	k = KLEstimators[i]
+	k.Clamp = clamp
+	return k, true
 }
 
 // FullKL is the exact KL of one state's decision, from the whole row of
@@ -95,7 +126,7 @@ func FullKLGradient(g, p, logp, ref []float64, scale float64) {
 func SequenceKL(logp, ref []float64, k KLEstimator) float64 {
 	sum := 0.0
 	for t := range logp {
-		v, _ := k.Of(logp[t], ref[t])
+		v, _ := k.At(logp[t], ref[t])
 		sum += v
 	}
 	return sum
@@ -111,7 +142,7 @@ func ReturnsToGo(dst, k []float64, beta, score float64) {
 }
 
 // Overlong is the soft overlong punishment (Yu et al. 2025, DAPO, arXiv
-// 2503.14476, equation 13) for a response of n tokens:
+// 2503.14476, equation 13) for a response of n tokens, its EOS one of them:
 //
 //	0 up to L − cache,  ((L − cache) − n)/cache up to L,  −1 beyond
 func Overlong(n, longest, cache int) float64 {

@@ -14,8 +14,8 @@ type GroupObjective struct {
 // NewGroupObjective composes the loss of a valid configuration.
 func NewGroupObjective(c GroupConfig) *GroupObjective {
 	o := &GroupObjective{Config: c, Loss: groupLoss(c.LossType)}
-	k, estimated := estimator(c.KLEstimator)
-	o.KL, o.KLInLoss = k, estimated && c.KLIn == "loss" && c.Beta != 0
+	k, estimated := estimator(c.KLEstimator, c.KLClamp)
+	o.KL, o.KLInLoss = k, estimated && inLoss(c.KLIn) && c.Beta != 0
 	return o
 }
 

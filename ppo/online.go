@@ -39,15 +39,18 @@ func NewOnline(cfg OnlineConfig, pi, ref *policy.Softmax, reward Scorer, promptW
 		}
 	}
 	if cfg.SyncParamsEvery > 1 {
-		t.source = pi.Clone()
+		t.source = pi.Free() // its logits are set, whatever class the policy is of
+	}
+	if cfg.Reference == "round" {
+		t.ref = pi.Free()
 	}
 	switch t.loss.Rival {
 	case "policy":
 		t.rival = t.source
 	case "reference":
-		t.rival = ref
+		t.rival = t.ref
 	case "mixture":
-		t.rival, t.mixed = pi.Clone(), make([]float64, pi.Cells())
+		t.rival, t.mixed = pi.Free(), make([]float64, pi.Cells())
 	}
 	return t
 }
@@ -74,11 +77,17 @@ func (t *OnlineTrainer) Step(r *rng.Stream) OnlineStats {
 	return s
 }
 
-// sync renews the sampling policy, and the rival that is a mixture:
-// π_mix(w|·) ∝ π(w|·)^(1−m) π_ref(w|·)^m, row by row.
+// sync begins a round where one is due, with the sampling policy and the reference
+// renewed, and renews the rival that is a mixture: π_mix(w|·) ∝ π(w|·)^(1−m)
+// π_ref(w|·)^m, row by row.
 func (t *OnlineTrainer) sync() {
-	if t.step%t.cfg.SyncParamsEvery == 0 && t.source != t.policy.Policy {
-		must(t.source.SetLogits(t.policy.Policy.Logits))
+	if t.step%t.cfg.SyncParamsEvery == 0 {
+		if t.source != t.policy.Policy {
+			must(t.source.SetLogits(t.policy.Policy.Logits))
+		}
+		if t.cfg.Reference == "round" {
+			must(t.ref.SetLogits(t.policy.Policy.Logits))
+		}
 	}
 	if t.mixed == nil {
 		return

@@ -275,6 +275,87 @@ func TestSyncParamsEvery(t *testing.T) {
 	}
 }
 
+// Between two renewals both responses are the sampling policy's, whatever the policy
+// has become; the reference is the SFT policy or, by rounds, what the round began with.
+func TestWhoWritesAndWhoIsCompared(t *testing.T) {
+	for _, reference := range references {
+		ref := randomPolicy(t, small, 3)
+		tr, r := NewOnline(online(func(c *OnlineConfig) { c.SyncParamsEvery, c.Reference, c.LearningRate = 3, reference, 1 }), ref.Clone(), ref, words{1, 0, -1}, half), rng.New(1)
+		var began *policy.Softmax
+		for step := range 5 {
+			if step%3 == 0 {
+				began = tr.policy.Policy.Clone()
+			}
+			tr.Step(r)
+			b, against := tr.rollout, ref
+			if reference == "round" {
+				against = began
+			}
+			for j, i := range b.index {
+				if b.old[j] != began.LogP[i] || b.ref[j] != against.LogP[i] {
+					t.Fatalf("%s, step %d, token %d: old %v, ref %v", reference, step, j, b.old[j], b.ref[j])
+				}
+			}
+			if step%3 == 2 && slices.Equal(began.LogP, tr.policy.Policy.LogP) {
+				t.Fatal("the policy has not moved")
+			}
+		}
+		// Everything that is said has a share of what the sampling policy says.
+		counts, n := map[string]float64{}, 0.0
+		frozen := tr.source.Clone()
+		for range 60 {
+			var s OnlineStats
+			tr.sample(r, &s)
+			for e, y := range tr.rollout.response {
+				counts[fmt.Sprint(tr.rollout.prompt[e], y)]++
+				n++
+			}
+		}
+		for x := range policy.Prompt(2) {
+			for _, y := range everyResponse(small) {
+				p := half[x] * math.Exp(frozen.LogProb(x, y))
+				if got := counts[fmt.Sprint(x, y)] / n; math.Abs(got-p) > 4.5*math.Sqrt(p*(1-p)/n)+1e-9 {
+					t.Errorf("%s: %v to %d is said with %v, the sampling policy says it with %v", reference, y, x, got, p)
+				}
+			}
+		}
+	}
+}
+
+// Without its bonus XPO is DPO's loss against the reference's responses.
+func TestXPOWithoutItsBonus(t *testing.T) {
+	d := Duel{LogP: [2]float64{-2, -3}, Ref: [2]float64{-2.5, -2.2}, P: 0.8}
+	c := DefaultOnline()
+	c.Alpha = 0
+	loss, slope := xpo(&d, &c)
+	want, wantSlope := onlineSigmoid(&d, &c)
+	if loss != want || slope != wantSlope {
+		t.Errorf("%v %v, want %v %v", loss, slope, want, wantSlope)
+	}
+}
+
+func TestOnPolicyLossesRefuseOldSamples(t *testing.T) {
+	for name, change := range map[string]func(*OnlineConfig){
+		"sync_params_every": func(c *OnlineConfig) { c.SyncParamsEvery = 2 },
+		"num_iterations":    func(c *OnlineConfig) { c.NumIterations = 2 },
+	} {
+		c := online(change)
+		if err := c.Validate(); err != nil {
+			t.Errorf("sigmoid: %v", err)
+		}
+		c.LossType = "nash_md"
+		if problems := field.All(c.Validate()); len(problems) != 1 || problems[0].Field != name {
+			t.Errorf("%s: %v", name, problems)
+		}
+	}
+	for name, loss := range map[string]string{"alpha": "sigmoid", "mixture_coef": "xpo", "reference": "nash_md"} {
+		c := online(func(c *OnlineConfig) { c.LossType = loss })
+		if c.Unused(name) == "" || c.Unused("beta") != "" {
+			t.Errorf("%s does not use %s", loss, name)
+		}
+	}
+}
+
 func TestOnlineStats(t *testing.T) {
 	ref, pi := randomPolicy(t, small, 7), randomPolicy(t, small, 8)
 	tr := NewOnline(online(func(c *OnlineConfig) { c.Beta = 0.3 }), pi.Clone(), ref, byPrompt{}, half)
@@ -339,13 +420,14 @@ func TestJudges(t *testing.T) {
 		near(t, "share of labels", sum, noisy(num.Sigmoid(0.8)), 0.012)
 		near(t, "probability", labeled("probability", noise).label(0.8, nil), noisy(num.Sigmoid(0.8)), 1e-15)
 		for margin, want := range map[float64]float64{0.1: 1, -0.1: 0, 0: 0.5} {
+			near(t, "argmax_first", labeled("argmax_first", noise).label(margin, nil), noisy([]float64{want, 1}[int(2*want)%2]), 1e-15)
 			near(t, "argmax", labeled("argmax", noise).label(margin, nil), noisy(want), 1e-15)
 		}
 	}
 }
 
 func TestValidateOnline(t *testing.T) {
-	if n := len(field.All(OnlineConfig{BatchSize: 3, Judge: "x", LossType: "x", MixtureCoef: 2, Alpha: -1}.Validate())); n != 12 {
+	if n := len(field.All(OnlineConfig{BatchSize: 3, Judge: "x", LossType: "x", MixtureCoef: 2, Alpha: -1}.Validate())); n != 13 {
 		t.Errorf("%d problems", n)
 	}
 }

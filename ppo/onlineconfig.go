@@ -1,6 +1,8 @@
 package ppo
 
 import (
+	"fmt"
+
 	"rlhfsim/internal/card"
 	"rlhfsim/internal/field"
 	"rlhfsim/internal/num"
@@ -11,9 +13,10 @@ import (
 type OnlineConfig struct {
 	TotalEpisodes   int     `toml:"total_episodes"`    // responses sampled in all
 	BatchSize       int     `toml:"batch_size"`        // responses a step, two a prompt
-	SyncParamsEvery int     `toml:"sync_params_every"` // steps for which the sampling policy stays as it is
+	SyncParamsEvery int     `toml:"sync_params_every"` // steps for which the sampling policy stays as it is: a round
+	Reference       string  `toml:"reference"`         // "sft", or "round": the policy as it was at the round's beginning
 	Labeler         string  `toml:"labeler"`           // whose scores are compared: "reward_model", or "raters"
-	Judge           string  `toml:"judge"`             // "argmax", "sample" or "probability"
+	Judge           string  `toml:"judge"`             // an entry of Judges
 	LossType        string  `toml:"loss_type"`         // a key of OnlineLosses
 	Beta            float64 `toml:"beta"`              // β
 	Alpha           float64 `toml:"alpha"`             // α of xpo
@@ -26,7 +29,7 @@ type OnlineConfig struct {
 
 // DefaultOnline is online DPO, with a learning rate for tables.
 func DefaultOnline() OnlineConfig {
-	return OnlineConfig{TotalEpisodes: 25600, BatchSize: 128, SyncParamsEvery: 1, Labeler: "reward_model", Judge: "argmax", LossType: "sigmoid",
+	return OnlineConfig{TotalEpisodes: 25600, BatchSize: 128, SyncParamsEvery: 1, Reference: "sft", Labeler: "reward_model", Judge: "argmax", LossType: "sigmoid",
 		Beta: 0.1, Alpha: 1e-5, MixtureCoef: 0.5, NumIterations: 1, LearningRate: 0.03, LRSchedulerType: "linear", MaxGradNorm: 1}
 }
 
@@ -44,7 +47,7 @@ type Judge struct {
 
 // Judges is the table of judges.
 var Judges = []Judge{
-	{"argmax", "the higher score wins, a tie is half a win (TRL)", func(m float64) float64 {
+	{"argmax", "the higher score wins, a tie is half a win", func(m float64) float64 {
 		switch {
 		case m > 0:
 			return 1
@@ -52,6 +55,12 @@ var Judges = []Judge{
 			return 0
 		}
 		return 0.5
+	}, false},
+	{"argmax_first", "the higher score wins, a tie goes to the first response (TRL)", func(m float64) float64 {
+		if m >= 0 {
+			return 1
+		}
+		return 0
 	}, false},
 	{"sample", "one label drawn with probability σ(r_1 − r_2) (oat's bt_sample)", num.Sigmoid, true},
 	{"probability", "σ(r_1 − r_2) itself, as from infinitely many labels", num.Sigmoid, false},
@@ -64,6 +73,7 @@ func (c OnlineConfig) Validate() error {
 	k.Count("batch_size", c.BatchSize, 2, 1_000_000)
 	k.Require(c.BatchSize%2 == 0, "batch_size", c.BatchSize, "even: responses come in pairs")
 	k.Count("sync_params_every", c.SyncParamsEvery, 1, 1_000_000)
+	field.OneOf(&k, "reference", c.Reference, references)
 	field.OneOf(&k, "labeler", c.Labeler, labelers)
 	field.OneOf(&k, "judge", c.Judge, names(Judges, func(j Judge) string { return j.Name }))
 	field.OneOf(&k, "loss_type", c.LossType, names(OnlineLosses, func(l OnlineLoss) string { return l.Name }))
@@ -71,11 +81,33 @@ func (c OnlineConfig) Validate() error {
 	k.NonNegative("alpha", c.Alpha)
 	k.Range("mixture_coef", c.MixtureCoef, 0, 1)
 	k.Count("num_iterations", c.NumIterations, 1, 1000)
+	c.checkOnPolicy(&k)
 	k.Positive("learning_rate", c.LearningRate)
 	field.OneOf(&k, "lr_scheduler_type", c.LRSchedulerType, schedulers)
 	k.NonNegative("max_grad_norm", c.MaxGradNorm)
 	return k.Err()
 }
+
+// checkOnPolicy refuses samples of an earlier policy where the loss takes them for
+// the policy's own.
+func (c OnlineConfig) checkOnPolicy(k *field.Checker) {
+	for _, l := range OnlineLosses {
+		if l.Name != c.LossType || !l.OnPolicy {
+			continue
+		}
+		for _, f := range []struct {
+			name  string
+			value int
+		}{{"sync_params_every", c.SyncParamsEvery}, {"num_iterations", c.NumIterations}} {
+			if f.value > 1 {
+				k.Add(&field.Error{Field: f.name, Value: f.value, Allowed: fmt.Sprintf("1 with loss_type = %q", l.Name), Why: "it has no ratio to make up for samples of an earlier policy"})
+			}
+		}
+	}
+}
+
+// references are who the log-ratios are taken against.
+var references = []string{"sft", "round"}
 
 // OnlineMethod is a published method as what it changes in DefaultOnline.
 type OnlineMethod struct {

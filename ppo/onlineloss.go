@@ -2,6 +2,8 @@ package ppo
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"rlhfsim/internal/num"
 )
@@ -9,7 +11,7 @@ import (
 // Duel is one comparison: two responses to a prompt, the first by the policy,
 // and P, the probability that the first is preferred.
 type Duel struct {
-	LogP, Ref, Old [2]float64 // log π_θ, log π_ref, log of the policy that sampled, of each response
+	LogP, Ref, Old [2]float64 // log π_θ, log π_ref and log π of the policy that sampled the first, of each response
 	P              float64
 }
 
@@ -20,29 +22,44 @@ func (d *Duel) LogRatio(i int) float64 { return d.LogP[i] - d.Ref[i] }
 // log-probabilities of the two responses.
 type OnlineLoss struct {
 	Name, Idea, Paper string
-	Uses              string // a field that no other loss uses
-	Rival             string // who writes the second response: "policy", "reference" or "mixture"
+	Uses              []string // of the fields that only some losses use
+	Rival             string   // who writes the second response: "policy", "reference" or "mixture"
+	OnPolicy          bool     // it takes the first response for the policy's own
 	Of                func(d *Duel, c *OnlineConfig) (loss float64, slope [2]float64)
 }
 
 // OnlineLosses is the table of losses.
 var OnlineLosses = []OnlineLoss{
-	{"sigmoid", "DPO's loss on two fresh samples", "Guo et al. 2024, arXiv 2402.04792", "", "policy", onlineSigmoid},
-	{"ipo", "IPO's loss on two fresh samples", "Calandriello et al. 2024, arXiv 2403.08635", "", "policy", onlineIPO},
-	{"xpo", "DPO's loss, with a bonus for what the reference would not say", "Xie et al. 2024, arXiv 2405.21046, algorithm 1", "alpha", "reference", xpo},
-	{"nash_md", "the policy gradient against a mixture with the reference", "Munos et al. 2023, arXiv 2312.00886", "mixture_coef", "mixture", nashMD},
-	{"sppo", "the square loss of self-play, against the policy that sampled", "Wu et al. 2024, arXiv 2405.00675", "", "policy", sppo},
+	{Name: "sigmoid", Idea: "DPO's loss on two fresh samples", Paper: "Guo et al. 2024, arXiv 2402.04792",
+		Uses: []string{"reference"}, Rival: "policy", Of: onlineSigmoid},
+	{Name: "ipo", Idea: "IPO's loss on two fresh samples", Paper: "Calandriello et al. 2024, arXiv 2403.08635",
+		Uses: []string{"reference"}, Rival: "policy", Of: onlineIPO},
+	{Name: "xpo", Idea: "DPO's loss, with a bonus for what the reference would not say", Paper: "Xie et al. 2024, arXiv 2405.21046, algorithm 1",
+		Uses: []string{"alpha", "reference"}, Rival: "reference", Of: xpo},
+	{Name: "nash_md", Idea: "the policy gradient against a mixture with the reference", Paper: "Munos et al. 2023, arXiv 2312.00886",
+		Uses: []string{"mixture_coef"}, Rival: "mixture", OnPolicy: true, Of: nashMD},
+	{Name: "sppo", Idea: "the square loss of self-play, against the policy that sampled", Paper: "Wu et al. 2024, arXiv 2405.00675",
+		Rival: "policy", Of: sppo},
 }
+
+var onlineFields = []string{"alpha", "mixture_coef", "reference"}
 
 // Unused says why a field of the configuration changes nothing; "" when it does
 // change something.
 func (c OnlineConfig) Unused(name string) string {
+	if !slices.Contains(onlineFields, name) {
+		return ""
+	}
+	var who []string
 	for _, l := range OnlineLosses {
-		if l.Uses == name && name != "" && l.Name != c.LossType {
-			return fmt.Sprintf("loss_type = %q does not use it; only %q does", c.LossType, l.Name)
+		if slices.Contains(l.Uses, name) {
+			if l.Name == c.LossType {
+				return ""
+			}
+			who = append(who, fmt.Sprintf("%q", l.Name))
 		}
 	}
-	return ""
+	return fmt.Sprintf("loss_type = %q does not use it; %s would", c.LossType, strings.Join(who, ", "))
 }
 
 func onlineLoss(name string) OnlineLoss {

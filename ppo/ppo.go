@@ -50,14 +50,16 @@ var Card = card.Card{
 
 // Config is in the order of the equations; names are TRL's.
 type Config struct {
-	TotalEpisodes     int     `toml:"total_episodes"` // responses sampled in all
-	BatchSize         int     `toml:"batch_size"`     // responses a step (rollout batch)
+	TotalEpisodes     int     `toml:"total_episodes"`   // responses sampled in all
+	BatchSize         int     `toml:"batch_size"`       // responses a step (rollout batch)
+	CliprangeReward   float64 `toml:"cliprange_reward"` // scores are cut off at ± this, 0 = no clipping
 	MissingEOSPenalty float64 `toml:"missing_eos_penalty"`
 	WhitenRewards     bool    `toml:"whiten_rewards"`
 
 	KLCoef      float64 `toml:"kl_coef"`      // β, or where an adaptive one begins
 	KLEstimator string  `toml:"kl_estimator"` // a key of KLEstimators, or "full"
-	KLIn        string  `toml:"kl_in"`        // "reward" or "loss"
+	KLClamp     float64 `toml:"kl_clamp"`     // largest penalty of a token, 0 = none
+	KLIn        string  `toml:"kl_in"`        // "reward", "loss" or "both"
 	AdapKLCtrl  bool    `toml:"adap_kl_ctrl"`
 	Target      float64 `toml:"target"`  // KL in nats per response that the adaptive coefficient aims at
 	Horizon     float64 `toml:"horizon"` // episodes over which it does so
@@ -74,6 +76,7 @@ type Config struct {
 	EarlyStopping  bool    `toml:"early_stopping"`
 	TargetKL       float64 `toml:"target_kl"` // epochs stop when the policy has moved by 1.5 of it
 
+	CriticWarmup   int     `toml:"critic_warmup"`   // steps in which only the value head learns
 	VFCoef         float64 `toml:"vf_coef"`         // c_v
 	CliprangeValue float64 `toml:"cliprange_value"` // of the value loss
 	EntropyCoef    float64 `toml:"entropy_coef"`    // c_e
@@ -106,10 +109,12 @@ func (c Config) Validate() error {
 	var k field.Checker
 	k.Count("total_episodes", c.TotalEpisodes, 1, 1_000_000_000)
 	k.Count("batch_size", c.BatchSize, 1, 1_000_000)
+	k.NonNegative("cliprange_reward", c.CliprangeReward)
 	k.NonNegative("missing_eos_penalty", c.MissingEOSPenalty)
 	k.NonNegative("kl_coef", c.KLCoef)
 	field.OneOf(&k, "kl_estimator", c.KLEstimator, estimators)
-	field.OneOf(&k, "kl_in", c.KLIn, []string{"reward", "loss"})
+	k.NonNegative("kl_clamp", c.KLClamp)
+	field.OneOf(&k, "kl_in", c.KLIn, []string{"reward", "loss", "both"})
 	k.Positive("target", c.Target)
 	k.Positive("horizon", c.Horizon)
 	if c.AdapKLCtrl && c.Horizon > 0 && 0.2*float64(c.BatchSize) >= c.Horizon {
@@ -124,6 +129,7 @@ func (c Config) Validate() error {
 	k.NonNegative("cliprange_high", c.CliprangeHigh)
 	k.Require(c.DualClip == 0 || c.DualClip > 1+c.clip().High && !math.IsInf(c.DualClip, 0), "dual_clip", c.DualClip, "0 (none), or above 1 + cliprange_high and finite")
 	k.Positive("target_kl", c.TargetKL)
+	k.Count("critic_warmup", c.CriticWarmup, 0, 1_000_000_000)
 	k.NonNegative("vf_coef", c.VFCoef)
 	k.Positive("cliprange_value", c.CliprangeValue)
 	k.NonNegative("entropy_coef", c.EntropyCoef)
@@ -134,6 +140,20 @@ func (c Config) Validate() error {
 	field.OneOf(&k, "lr_scheduler_type", c.LRSchedulerType, schedulers)
 	k.NonNegative("max_grad_norm", c.MaxGradNorm)
 	return k.Err()
+}
+
+// Unused says why a field of the configuration changes nothing; "" when it does
+// change something.
+func (c Config) Unused(name string) string {
+	switch {
+	case (name == "target" || name == "horizon") && !c.AdapKLCtrl:
+		return "only adap_kl_ctrl = true uses it"
+	case name == "target_kl" && !c.EarlyStopping:
+		return "only early_stopping = true uses it"
+	case name == "kl_clamp" && c.KLEstimator == full:
+		return "the exact KL of a state is no estimate of a token"
+	}
+	return ""
 }
 
 // clip is the range of the clipped surrogate.
@@ -164,24 +184,24 @@ type Stats struct {
 	Scores         float64 // objective/scores: after the missing-EOS penalty
 	KLCoef         float64 // objective/kl_coef: β of this step
 
-	ApproxKL       float64 // policy/approxkl_avg: mean ½ (log π − log π_old)²
-	ClipFrac       float64 // policy/clipfrac_avg: share of tokens whose clipped term was the larger
-	PolicyEntropy  float64 // policy/entropy_avg: mean entropy of the rows visited, nats per token
-	PolicyLoss     float64 // loss/policy_avg
-	ValueLoss      float64 // loss/value_avg
-	ValueClipFrac  float64 // val/clipfrac_avg
-	Ratio          float64 // val/ratio: mean ρ
-	RatioVar       float64 // val/ratio_var: variance over minibatches of their mean ρ
-	VarExplained   float64 // ppo/val/var_explained: 1 − Var(R−V)/Var(R) before the update
-	ReturnsMean    float64 // ppo/returns/mean
-	ReturnsVar     float64 // ppo/returns/var
-	KLLoss         float64 // loss/kl_avg: mean KL penalty of a token, with kl_in = "loss"
-	PtxLoss        float64 // loss/ptx_avg: mean −log π of a pre-training line, with ptx_coef > 0
-	NumEOSTokens   float64 // val/num_eos_tokens: responses that ended themselves
-	GradNorm       float64 // mean norm of the policy's gradient before clipping
-	LR             float64 // lr
-	Episode        float64 // episode: sampled so far
-	UpdatesInEpoch float64 // not a metric of TRL's: epochs taken before an early stop
+	ApproxKL      float64 // policy/approxkl_avg: mean ½ (log π − log π_old)²
+	ClipFrac      float64 // policy/clipfrac_avg: share of tokens whose clipped term was the larger
+	PolicyEntropy float64 // policy/entropy_avg: mean entropy of the rows visited, nats per token
+	PolicyLoss    float64 // loss/policy_avg
+	ValueLoss     float64 // loss/value_avg
+	ValueClipFrac float64 // val/clipfrac_avg
+	Ratio         float64 // val/ratio: mean ρ
+	RatioVar      float64 // val/ratio_var: variance over minibatches of their mean ρ
+	VarExplained  float64 // ppo/val/var_explained: 1 − Var(R−V)/Var(R) before the update
+	ReturnsMean   float64 // ppo/returns/mean
+	ReturnsVar    float64 // ppo/returns/var
+	KLLoss        float64 // loss/kl_avg: mean KL penalty of a token, with kl_in = "loss"
+	PtxLoss       float64 // loss/ptx_avg: mean −log π of a pre-training line, with ptx_coef > 0
+	NumEOSTokens  float64 // val/num_eos_tokens: responses that ended themselves
+	GradNorm      float64 // mean norm of the policy's gradient before clipping
+	LR            float64 // lr
+	Episode       float64 // episode: sampled so far
+	Epochs        float64 // ppo/epochs, not a metric of TRL's: epochs taken before an early stop
 
 	klInLoss, mixed bool // which of the optional metrics there are
 }
@@ -199,7 +219,7 @@ func (s Stats) All() iter.Seq2[string, float64] {
 			{"loss/policy_avg", s.PolicyLoss}, {"loss/value_avg", s.ValueLoss}, {"val/clipfrac_avg", s.ValueClipFrac},
 			{"val/ratio", s.Ratio}, {"val/ratio_var", s.RatioVar}, {"val/num_eos_tokens", s.NumEOSTokens},
 			{"ppo/val/var_explained", s.VarExplained}, {"ppo/returns/mean", s.ReturnsMean}, {"ppo/returns/var", s.ReturnsVar},
-			{"grad_norm", s.GradNorm}, {"lr", s.LR}, {"episode", s.Episode}, {"ppo/epochs", s.UpdatesInEpoch},
+			{"grad_norm", s.GradNorm}, {"lr", s.LR}, {"episode", s.Episode}, {"ppo/epochs", s.Epochs},
 		} {
 			if !yield(m.name, m.value) {
 				return
@@ -250,7 +270,7 @@ func (t *Trainer) Steps() int { return (t.cfg.TotalEpisodes + t.cfg.BatchSize - 
 func (t *Trainer) Step(r *rng.Stream) Stats {
 	b, s := t.rollout, Stats{LR: t.learningRate(t.cfg.LearningRate), KLCoef: t.kl.coef}
 	b.sample(t.policy.Policy, t.ref, t.weights, r)
-	b.score(t.reward, t.cfg.MissingEOSPenalty, &s)
+	b.score(t.reward, t.cfg.MissingEOSPenalty, t.cfg.CliprangeReward, &s)
 	t.penalise(&s)
 	if t.cfg.WhitenRewards {
 		Whiten(b.reward, false)
@@ -261,7 +281,7 @@ func (t *Trainer) Step(r *rng.Stream) Stats {
 	}
 	t.ratios = t.ratios[:0]
 	for range t.cfg.NumPPOEpochs {
-		s.UpdatesInEpoch++
+		s.Epochs++
 		moved := t.epoch(r, &s)
 		if t.cfg.EarlyStopping && moved > 1.5*t.cfg.TargetKL {
 			break
@@ -278,11 +298,11 @@ func (t *Trainer) Step(r *rng.Stream) Stats {
 // in the reward.
 func (t *Trainer) penalise(s *Stats) {
 	b := t.rollout
-	s.klInLoss, s.mixed = t.cfg.KLIn == "loss", t.pretraining != nil
-	if s.klInLoss {
-		clear(b.reward)
+	s.klInLoss, s.mixed = inLoss(t.cfg.KLIn), t.pretraining != nil
+	if inReward(t.cfg.KLIn) {
+		b.penalties(b.reward, t.policy.Policy, t.ref, t.cfg.KLEstimator, t.cfg.KLClamp)
 	} else {
-		b.penalties(b.reward, t.policy.Policy, t.ref, t.cfg.KLEstimator)
+		clear(b.reward)
 	}
 	b.tokenRewards(t.kl.coef, s)
 }
@@ -305,7 +325,11 @@ func (t *Trainer) epoch(r *rng.Stream, s *Stats) (moved float64) {
 // minibatch takes one clipped step of policy and value on the episodes.
 func (t *Trainer) minibatch(episodes []int, s *Stats) (moved float64) {
 	moved = t.backward(episodes, s)
-	s.GradNorm += t.policy.Update(s.LR)
+	if t.step < t.cfg.CriticWarmup {
+		clear(t.policy.G)
+	} else {
+		s.GradNorm += t.policy.Update(s.LR)
+	}
 	t.value.update(t.learningRate(t.cfg.ValueLearningRate))
 	return moved
 }
@@ -354,14 +378,14 @@ func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 // under the current policy, and returns that mean.
 func (t *Trainer) klLoss(episodes []int, each float64) (kl float64) {
 	b, pi, beta := t.rollout, t.policy.Policy, t.kl.coef
-	k, ok := estimator(t.cfg.KLEstimator)
+	k, ok := estimator(t.cfg.KLEstimator, t.cfg.KLClamp)
 	if !ok {
 		_, kl = fullPenalty(t.policy, t.ref, t.visits, t.visits, beta)
 		return kl
 	}
 	for _, e := range episodes {
 		for j := b.start[e]; j < b.start[e+1]; j++ {
-			v, slope := k.Of(pi.LogP[b.index[j]], b.ref[j])
+			v, slope := k.At(pi.LogP[b.index[j]], b.ref[j])
 			t.policy.G[b.index[j]] += float64(float64(each*beta) * slope)
 			kl += float64(each * v)
 		}

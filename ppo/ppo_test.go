@@ -135,7 +135,7 @@ func TestSurrogateAndValueSlopes(t *testing.T) {
 // penalties are those of each token by the estimator of that name.
 func penalties(t *testing.T, name string, logp, ref []float64) []float64 {
 	t.Helper()
-	k, ok := estimator(name)
+	k, ok := estimator(name, 0)
 	if !ok {
 		t.Fatalf("no estimator %q", name)
 	}
@@ -381,9 +381,33 @@ func TestEarlyStopping(t *testing.T) {
 	stopped := New(c, ref.Clone(), ref, words{3, 0, -3}, half).Step(rng.New(1))
 	c.EarlyStopping = false
 	whole := New(c, ref.Clone(), ref, words{3, 0, -3}, half).Step(rng.New(1))
-	if stopped.UpdatesInEpoch >= 50 || stopped.UpdatesInEpoch < 2 || whole.UpdatesInEpoch != 50 {
-		t.Errorf("stopped after %v epochs, else %v", stopped.UpdatesInEpoch, whole.UpdatesInEpoch)
+	if stopped.Epochs >= 50 || stopped.Epochs < 2 || whole.Epochs != 50 {
+		t.Errorf("stopped after %v epochs, else %v", stopped.Epochs, whole.Epochs)
 	}
+	// The limit is 1.5 times the target: what two passes move by is above it or below.
+	for _, factor := range []float64{1.01, 1.49, 1.51} {
+		c.EarlyStopping, c.TargetKL, c.NumPPOEpochs = true, movedByFirst(t, c, ref, 2)/factor, 3
+		if got := New(c, ref.Clone(), ref, words{3, 0, -3}, half).Step(rng.New(1)).Epochs; (got == 2) != (factor > 1.5) {
+			t.Errorf("moved by %v targets in two passes: %v passes", factor, got)
+		}
+	}
+}
+
+// movedByFirst is how far the first passes of a step move the policy.
+func movedByFirst(t *testing.T, c Config, ref *policy.Softmax, passes int) (moved float64) {
+	t.Helper()
+	c.EarlyStopping = false
+	tr, r, s := New(c, ref.Clone(), ref, words{3, 0, -3}, half), rng.New(1), Stats{LR: c.LearningRate}
+	b := tr.rollout
+	b.sample(tr.policy.Policy, ref, half, r)
+	b.score(tr.reward, 0, 0, &s)
+	tr.penalise(&s)
+	b.advantages(tr.value, c.Gamma, c.Lam, &s)
+	Whiten(b.advantage, c.WhitenAdvantages)
+	for range passes {
+		moved = tr.epoch(r, &s)
+	}
+	return moved
 }
 
 func TestRewardWhiteningAndAdaptiveKLRun(t *testing.T) {
@@ -453,6 +477,19 @@ func TestValidate(t *testing.T) {
 	bad := Config{KLEstimator: "k4", LRSchedulerType: "cosine", Gamma: 1.5, Lam: -1, KLCoef: math.Inf(1), EntropyCoef: math.NaN()}
 	if n := len(field.All(bad.Validate())); n != 19 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
+	}
+	for name, switched := range map[string]func(*Config){
+		"target": func(c *Config) { c.AdapKLCtrl = true }, "horizon": func(c *Config) { c.AdapKLCtrl = true },
+		"target_kl": func(c *Config) { c.EarlyStopping = true }, "kl_clamp": func(c *Config) { c.KLEstimator = "k3" },
+	} {
+		c := Default()
+		c.KLEstimator = full
+		if c.Unused(name) == "" {
+			t.Errorf("%s changes nothing, and nobody says so", name)
+		}
+		if switched(&c); c.Unused(name) != "" || c.Unused("gamma") != "" {
+			t.Errorf("%s: %s", name, c.Unused(name))
+		}
 	}
 	// The largest fall of an adaptive β is by 0.2 batch_size/horizon.
 	short := Default()

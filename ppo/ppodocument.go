@@ -120,14 +120,14 @@ func (u *ppoUpdate) rewards(in ppoCase, r ppoResult) error {
 	if older, known := map[string]string{"kl": "k1", "abs": "abs", "mse": "k2"}[r.Config.KLPenalty]; known {
 		name = older
 	}
-	k, ok := estimator(name)
+	k, ok := estimator(name, 0)
 	if !ok {
 		return fmt.Errorf("no KL estimator %q", name)
 	}
 	for e, n := range u.tokens {
 		own := make([]float64, u.places[e])
 		for t := range n {
-			own[t], _ = k.Of(in.Old[e][t], in.Ref[e][t])
+			own[t], _ = k.At(in.Old[e][t], in.Ref[e][t])
 		}
 		u.kl = append(u.kl, own[:n]...)
 		TokenRewards(own, own, r.Config.KLCoef, in.Scores[e])

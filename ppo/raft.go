@@ -134,6 +134,17 @@ func (t *Raft) Step(r *rng.Stream) RaftStats {
 	return s
 }
 
+// best is the index of the highest reward, the first where several are.
+func best(rewards []float64) int {
+	at := 0
+	for i, r := range rewards {
+		if r > rewards[at] {
+			at = i
+		}
+	}
+	return at
+}
+
 // sample draws the groups and keeps the best response of each.
 func (t *Raft) sample(r *rng.Stream, s *RaftStats) {
 	b, n := t.rollout, t.cfg.NumGenerations
@@ -145,9 +156,9 @@ func (t *Raft) sample(r *rng.Stream, s *RaftStats) {
 			b.respond(k, x, t.source, r)
 			b.total[k] = t.reward.Score(x, b.response[k])
 		}
-		best := e + Best(b.total[e:e+n])
-		t.kept = append(t.kept, best)
-		s.Kept += b.total[best]
+		kept := e + best(b.total[e:e+n])
+		t.kept = append(t.kept, kept)
+		s.Kept += b.total[kept]
 	}
 	s.Kept /= float64(len(t.kept))
 	s.Reward, s.RewardStd = mean(b.total), deviation(b.total)

@@ -11,27 +11,6 @@ import (
 	"rlhfsim/policy"
 )
 
-// The exact KL of best-of-n on one small state, and its bound.
-func TestBestOfN(t *testing.T) {
-	p, r := []float64{.25, .25, .25, .25}, []float64{1, .2, -.3, 2}
-	for n, want := range map[int][2]float64{2: {.173980, .193147}, 4: {.590310, .636294}, 16: {1.330075, 1.835089}} {
-		got := make([]float64, 4)
-		BestOfN(got, p, r, n)
-		near(t, "Σ π_n", num.Sum(got), 1, 1e-12)
-		kl := 0.0
-		for y := range p {
-			kl += got[y] * math.Log(got[y]/p[y])
-		}
-		near(t, "KL", kl, want[0], 1e-5)
-		near(t, "bound", BestOfNKL(n), want[1], 1e-5)
-	}
-	got := make([]float64, 3) // ties share by their probabilities
-	BestOfN(got, []float64{.2, .3, .5}, []float64{1, 1, 0}, 2)
-	for y, want := range []float64{.75 * .4, .75 * .6, .25} {
-		near(t, "π_2", got[y], want, 1e-12)
-	}
-}
-
 // Distilling best-of-n approaches its expected reward, found by enumeration;
 // expert iteration goes beyond it.
 func TestRaft(t *testing.T) {
@@ -46,8 +25,16 @@ func TestRaft(t *testing.T) {
 		return num.Dot(p, r)
 	}
 	before := expected(ref)
-	kept := make([]float64, len(p))
-	BestOfN(kept, p, r, 4)
+	kept := make([]float64, len(p)) // π_4(y) = F(r_y)⁴ − F(r_y−)⁴, no two rewards being equal
+	for i := range all {
+		below := 0.0
+		for j := range all {
+			if r[j] < r[i] {
+				below += p[j]
+			}
+		}
+		kept[i] = math.Pow(below+p[i], 4) - math.Pow(below, 4)
+	}
 	target := num.Dot(kept, r)
 	train := func(from string) float64 {
 		c := DefaultRaft()

@@ -101,9 +101,9 @@ func draw(p []float64, u float64) int {
 
 // score asks for the rewards of whole responses; one that was cut loses the
 // missing-EOS penalty.
-func (b *rollout) score(reward Scorer, penalty float64, s *Stats) {
+func (b *rollout) score(reward Scorer, penalty, clip float64, s *Stats) {
 	for e, y := range b.response {
-		b.total[e] = reward.Score(b.prompt[e], y)
+		b.total[e] = clipped(reward.Score(b.prompt[e], y), clip)
 		if b.ended(e) {
 			s.NumEOSTokens++
 		} else {
@@ -113,20 +113,28 @@ func (b *rollout) score(reward Scorer, penalty float64, s *Stats) {
 	s.Scores = num.Sum(b.total) / float64(len(b.total))
 }
 
+// clipped is a score within ±limit; 0 = no limit.
+func clipped(score, limit float64) float64 {
+	if limit == 0 {
+		return score
+	}
+	return min(max(score, -limit), limit)
+}
+
 // ended says whether the response said EOS: it then has a token more than words.
 func (b *rollout) ended(e int) bool {
 	return int(b.start[e+1]-b.start[e]) > len(b.response[e])
 }
 
 // penalties fills the KL penalty of each token under the policy that sampled it.
-func (b *rollout) penalties(dst []float64, pi, ref *policy.Softmax, name string) {
-	k, ok := estimator(name)
+func (b *rollout) penalties(dst []float64, pi, ref *policy.Softmax, name string, clamp float64) {
+	k, ok := estimator(name, clamp)
 	if !ok {
 		b.fullKL(dst, pi, ref)
 		return
 	}
 	for j := range dst {
-		dst[j], _ = k.Of(b.old[j], b.ref[j])
+		dst[j], _ = k.At(b.old[j], b.ref[j])
 	}
 }
 

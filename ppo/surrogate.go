@@ -109,6 +109,13 @@ var cispo = ofCoefficient(func(w, a float64, c *GroupConfig) (float64, int) {
 	return w, 0
 })
 
+// cispoTwoSided has verl's bounds: the weight is cut off at 1−ε below and 1+ε_high
+// above (its compute_policy_loss_cispo).
+var cispoTwoSided = ofCoefficient(func(w, a float64, c *GroupConfig) (float64, int) {
+	clip := c.clip()
+	return min(max(w, 1-clip.Low), 1+clip.High), clip.side(w, a)
+})
+
 // sapo bends the ratio instead of cutting it off (Gao et al. 2025, SAPO, arXiv
 // 2511.20347), with a temperature for each sign of the advantage:
 //
@@ -186,7 +193,7 @@ func gmpo(y *Tokens, c *GroupConfig) {
 func (y *Tokens) AddKL(k KLEstimator, beta float64, correct bool) (sum float64) {
 	if !correct {
 		for t := range y.LogP {
-			v, slope := k.Of(y.LogP[t], y.Ref[t])
+			v, slope := k.At(y.LogP[t], y.Ref[t])
 			y.Loss[t] += float64(beta * v)
 			y.Slope[t] += float64(beta * slope)
 			sum += v
@@ -194,7 +201,7 @@ func (y *Tokens) AddKL(k KLEstimator, beta float64, correct bool) (sum float64) 
 		return sum
 	}
 	for t := range y.LogP {
-		v, slope := k.Of(y.LogP[t], y.Ref[t])
+		v, slope := k.At(y.LogP[t], y.Ref[t])
 		w := y.Weight[t]
 		y.Loss[t] += float64(beta * float64(w*v))
 		y.Slope[t] += float64(beta * float64(w*slope))

@@ -88,8 +88,8 @@ func TestStatisticsAreMeansOverMinibatches(t *testing.T) {
 	tr.cfg.NumPPOEpochs = 2 // a second pass over other minibatches: means, not sums
 	tr.ratios = make([]float64, 0, 6)
 	twice := tr.Step(r)
-	if len(tr.ratios) != 6 || twice.UpdatesInEpoch != 2 {
-		t.Errorf("%d minibatches in %v epochs", len(tr.ratios), twice.UpdatesInEpoch)
+	if len(tr.ratios) != 6 || twice.Epochs != 2 {
+		t.Errorf("%d minibatches in %v epochs", len(tr.ratios), twice.Epochs)
 	}
 	near(t, "loss/value_avg of two epochs", twice.ValueLoss, s.ValueLoss, 0.5)
 	near(t, "val/ratio of two epochs", twice.Ratio, 1, 1e-12)

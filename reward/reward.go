@@ -16,7 +16,6 @@
 package reward
 
 import (
-	"fmt"
 	"iter"
 	"math"
 	"slices"
@@ -64,20 +63,14 @@ func (c Config) Validate() error {
 	field.OneOf(&k, "loss_type", c.LossType, LossTypes)
 	c.checkTies(&k)
 	k.NonNegative("margin", c.Margin)
-	k.Require(c.Margin == 0 || c.LossType == PairwiseLoss, "margin", c.Margin, "0 unless loss_type is \"pairwise\"")
 	k.Positive("learning_rate", c.LearningRate)
 	k.Count("num_train_epochs", c.NumTrainEpochs, 0, 1_000_000)
 	k.Count("batch_size", c.BatchSize, 1, 1_000_000)
 	k.NonNegative("weight_decay", c.WeightDecay)
 	k.NonNegative("center_rewards_coefficient", c.CenterRewardsCoefficient)
 	k.NonNegative("max_grad_norm", c.MaxGradNorm)
-	switch c.Model {
-	case MLP:
-		k.Count("hidden_size", c.HiddenSize, 1, 1000)
-		k.Count("count_cap", c.CountCap, 1, 64)
-	case BagOfWords, Bigrams:
-		c.checkUnused(&k)
-	}
+	k.Count("hidden_size", c.HiddenSize, 1, 1000)
+	k.Count("count_cap", c.CountCap, 1, 64)
 	k.Count("num_ensemble", c.NumEnsemble, 1, 100)
 	field.OneOf(&k, "aggregate", c.Aggregate, Aggregates)
 	k.NonNegative("uncertainty_coef", c.UncertaintyCoef)
@@ -93,36 +86,28 @@ func (c Config) UsesTies() bool { return c.LossType == RaoKupperLoss || c.LossTy
 // checkTies checks ν, and that ties are not to be dropped where they cannot be: a
 // ranking with a tie is no sequence of choices.
 func (c Config) checkTies(k *field.Checker) {
-	switch c.LossType {
-	case RaoKupperLoss:
-		k.Require(c.TieNu > 1 && c.TieNu <= 1e6, "tie_nu", c.TieNu, "above 1 and at most 1e+06 for rao_kupper")
-	case DavidsonLoss:
+	if c.LossType == DavidsonLoss {
 		k.Require(c.TieNu > 0 && c.TieNu <= 1e6, "tie_nu", c.TieNu, "above 0 and at most 1e+06 for davidson")
-	case PairwiseLoss, PlackettLuceLoss, PickBestLoss:
-		if standard := Default().TieNu; c.TieNu != standard {
-			k.Add(&field.Error{Field: "tie_nu", Value: c.TieNu, Allowed: fmt.Sprintf("left at %v", standard), Why: "only loss_type = \"rao_kupper\" and \"davidson\" use it"})
-		}
+	} else {
+		k.Require(c.TieNu > 1 && c.TieNu <= 1e6, "tie_nu", c.TieNu, "above 1 and at most 1e+06; for davidson above 0")
 	}
 	k.Require(!c.DropTies || c.LossType != PlackettLuceLoss && c.LossType != PickBestLoss, "drop_ties", c.DropTies, "false for "+string(c.LossType)+", which takes whole rankings")
 }
 
-// checkUnused reports fields of the network that differ from their default and
-// change nothing.
-func (c Config) checkUnused(k *field.Checker) {
-	standard, why := Default(), "only model = \"mlp\" uses it"
-	for _, f := range []struct {
-		name            string
-		value, standard any
-		set             bool
-	}{
-		{"hidden_size", c.HiddenSize, standard.HiddenSize, c.HiddenSize != standard.HiddenSize},
-		{"counts", fmt.Sprintf("%q", c.Counts), "[]", len(c.Counts) > 0},
-		{"count_cap", c.CountCap, standard.CountCap, c.CountCap != standard.CountCap},
-	} {
-		if f.set {
-			k.Add(&field.Error{Field: f.name, Value: f.value, Allowed: fmt.Sprintf("left at %v", f.standard), Why: why})
-		}
+// Unused says why a field of the configuration changes nothing; "" when it does
+// change something.
+func (c Config) Unused(name string) string {
+	switch {
+	case name == "tie_nu" && !c.UsesTies():
+		return "only loss_type = \"rao_kupper\" and \"davidson\" use it"
+	case name == "margin" && c.LossType != PairwiseLoss:
+		return "only loss_type = \"pairwise\" uses it"
+	case (name == "hidden_size" || name == "counts" || name == "count_cap") && c.Model != MLP:
+		return "only model = \"mlp\" uses it"
+	case name == "uncertainty_coef" && c.Aggregate != UncertaintyWeighted:
+		return "only aggregate = \"uncertainty_weighted\" uses it"
 	}
+	return ""
 }
 
 // Stats is what one step measured on its batch, before its update. Means are

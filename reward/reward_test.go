@@ -394,13 +394,31 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 	bad := Config{Model: "bag", LossType: "pairwize", Margin: -1, LearningRate: 0, NumTrainEpochs: -1, BatchSize: 0, WeightDecay: -1, CenterRewardsCoefficient: math.NaN(), MaxGradNorm: -1, Aggregate: "median", UncertaintyCoef: -1}
-	if n := len(field.All(bad.Validate())); n != 13 { // a margin also needs the pairwise loss
+	if n := len(field.All(bad.Validate())); n != 15 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 	bad = Default()
 	bad.Model, bad.HiddenSize, bad.CountCap = MLP, 0, 65
 	if n := len(field.All(bad.Validate())); n != 2 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
+	}
+}
+
+func TestUnusedFields(t *testing.T) {
+	for _, name := range []string{"tie_nu", "hidden_size", "counts", "count_cap", "uncertainty_coef"} {
+		if Default().Unused(name) == "" {
+			t.Errorf("%s changes nothing, and nobody says so", name)
+		}
+	}
+	c := Default()
+	c.Model, c.LossType, c.Aggregate = MLP, DavidsonLoss, UncertaintyWeighted
+	for _, name := range []string{"tie_nu", "hidden_size", "counts", "count_cap", "uncertainty_coef", "learning_rate"} {
+		if why := c.Unused(name); why != "" {
+			t.Errorf("%s: %s", name, why)
+		}
+	}
+	if c.Unused("margin") == "" || Default().Unused("margin") != "" {
+		t.Error("a margin is the pairwise loss's")
 	}
 }
 

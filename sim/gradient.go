@@ -30,6 +30,9 @@ const (
 // J is E[r] − β KL with the coefficient of the step; a penalty for a missing EOS
 // is part of r.
 func (s *Shared) diagnosePPO(t *ppo.Trainer, pi *policy.Softmax, c ppo.Config) func(*rng.Stream) []Metric {
+	if c.CliprangeReward > 0 { // no sum over words any more
+		return nil
+	}
 	worth := make([]float64, s.World.Shape.MaxLength+1)
 	worth[s.World.Shape.MaxLength] = -c.MissingEOSPenalty
 	return s.diagnoseEstimate(t.EstimateGradient, t.KLCoef, worth, pi, false)
@@ -39,13 +42,12 @@ func (s *Shared) diagnosePPO(t *ppo.Trainer, pi *policy.Softmax, c ppo.Config) f
 // divide by deviations and lengths, so their gradients have units of their own:
 // the bias is what remains under the best common factor.
 func (s *Shared) diagnoseGroup(t *ppo.GroupTrainer, pi *policy.Softmax, c ppo.GroupConfig) func(*rng.Stream) []Metric {
-	longest := c.SoftMaxLength
-	if longest == 0 {
-		longest = s.World.Shape.MaxLength
+	if c.CliprangeReward > 0 { // no sum over words any more
+		return nil
 	}
 	worth := make([]float64, s.World.Shape.MaxLength+1)
 	for n := range worth {
-		worth[n] = float64(c.OverlongPenalty * ppo.Overlong(n, longest, c.SoftPunishCache))
+		worth[n] = c.LengthReward(n, s.World.Shape.MaxLength)
 	}
 	return s.diagnoseEstimate(t.EstimateGradient, func() float64 { return c.Beta }, worth, pi, true)
 }

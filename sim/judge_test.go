@@ -117,7 +117,6 @@ func TestNetworksThatCannotBe(t *testing.T) {
 	}{
 		"unknown count": {func(c *Config) { c.Reward.Counts = []string{"politeness"} }, "reward.counts[0]"},
 		"twice":         {func(c *Config) { c.Reward.Counts = []string{"length", "length"} }, "reward.counts[1]"},
-		"not a network": {func(c *Config) { c.Reward.Model, c.Reward.Counts = reward.BagOfWords, []string{"length"} }, "reward.hidden_size"},
 		"too large": {func(c *Config) {
 			c.World = WorldConfig{MaxLength: 12, Random: RandomConfig{Words: 200, Groups: 40, Prompts: 4, Demonstrations: 5}}
 			c.SFT.Demonstrations, c.SFT.Generate, c.Base.Weights = nil, 0, nil

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 
 	"rlhfsim/dpo"
@@ -26,6 +27,7 @@ type family struct {
 	section  func(c Config) any
 	updates  func(c Config) int                         // gradient steps in a step; nil: one
 	validate func(k *field.Checker, m Method, c Config) // what they ask for besides; nil: nothing
+	unused   func(c Config, name string) string         // why a field of the section changes nothing; nil: all matter
 	stream   string                                     // names their random streams; "": each its own
 	build    func(s *Shared, c Config, pi *policy.Softmax) learner
 }
@@ -78,6 +80,51 @@ func DefaultFor(method string) Config {
 	return m.Defaults()
 }
 
+// Setting is a field of a method's section that is not at the method's default.
+type Setting struct {
+	Field          string // dotted
+	Value, Default any
+	Unused         string // why it changes nothing; "" when it does change something
+}
+
+// Settings lists what was set in the section of the arm's method.
+func (c Config) Settings(method string) []Setting {
+	m, known := MethodByName(method)
+	if !known {
+		return nil
+	}
+	return settings(m.Section, m.section(c), m.section(m.Defaults()), func(name string) string {
+		if m.unused == nil {
+			return ""
+		}
+		return m.unused(c, name)
+	})
+}
+
+// SharedSettings lists what was set in the sections of the policy and the reward model.
+func (c Config) SharedSettings() []Setting {
+	rank := func(name string) string {
+		if name == "rank" && c.Policy.Parametrisation != policy.LowRank {
+			return "only parametrisation = \"low_rank\" uses it"
+		}
+		return ""
+	}
+	return append(settings("policy", c.Policy, Default().Policy, rank), settings("reward", c.Reward, Default().Reward, c.Reward.Unused)...)
+}
+
+func settings(section string, of, standard any, unused func(name string) string) (out []Setting) {
+	value, left := reflect.ValueOf(of), reflect.ValueOf(standard)
+	for i := range value.NumField() {
+		s := Setting{Value: value.Field(i).Interface(), Default: left.Field(i).Interface()}
+		if !reflect.DeepEqual(s.Value, s.Default) {
+			name := value.Type().Field(i).Tag.Get("toml")
+			s.Field, s.Unused = section+"."+name, unused(name)
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // Updates is how many gradient steps one step of the method takes.
 func (m Method) Updates(c Config) int {
 	if m.updates == nil {
@@ -93,12 +140,14 @@ func (m Method) streamName() string { return cmp.Or(m.stream, m.Name) }
 var ppoFamily = family{
 	Section: "ppo", section: func(c Config) any { return c.PPO },
 	updates: func(c Config) int { return c.PPO.NumPPOEpochs * c.PPO.NumMiniBatches },
+	unused:  func(c Config, name string) string { return c.PPO.Unused(name) },
 	build:   buildPPO,
 }
 
 var dpoFamily = family{
 	Section: "dpo", Offline: true, section: func(c Config) any { return c.DPO },
-	validate: validateDPO, stream: "dpo", build: buildDPO,
+	validate: validateDPO, unused: func(c Config, name string) string { return c.DPO.Unused(name) },
+	stream: "dpo", build: buildDPO,
 }
 
 func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"rlhfsim/internal/field"
 	"rlhfsim/policy"
 	"rlhfsim/ppo"
 )
@@ -9,9 +8,9 @@ import (
 var (
 	groupFamily = family{
 		Section: "grpo", section: func(c Config) any { return c.GRPO },
-		updates:  func(c Config) int { return c.GRPO.NumIterations * c.GRPO.StepsPerGeneration },
-		validate: func(k *field.Checker, m Method, c Config) { unused(k, m, c, c.GRPO.Unused) },
-		build:    buildGroup,
+		updates: func(c Config) int { return c.GRPO.NumIterations * c.GRPO.StepsPerGeneration },
+		unused:  func(c Config, name string) string { return c.GRPO.Unused(name) },
+		build:   buildGroup,
 	}
 	raftFamily = family{
 		Section: "raft", section: func(c Config) any { return c.RAFT },
@@ -20,9 +19,9 @@ var (
 	}
 	onlineFamily = family{
 		Section: "online", section: func(c Config) any { return c.Online },
-		updates:  func(c Config) int { return c.Online.NumIterations },
-		validate: func(k *field.Checker, m Method, c Config) { unused(k, m, c, c.Online.Unused) },
-		build:    buildOnline,
+		updates: func(c Config) int { return c.Online.NumIterations },
+		unused:  func(c Config, name string) string { return c.Online.Unused(name) },
+		build:   buildOnline,
 	}
 )
 

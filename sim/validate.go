@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -92,19 +91,6 @@ func validateDPO(k *field.Checker, m Method, c Config) {
 	}
 	if l, _ := dpo.Find(c.DPO.LossType); l.Needs&dpo.NeedRankings != 0 && c.DPO.DropTies {
 		k.Add(&field.Error{Field: "dpo.drop_ties", Value: true, Allowed: "false for " + l.Name + ", which takes whole rankings"})
-	}
-}
-
-// unused reports the fields of the method's section that differ from its defaults
-// and change nothing.
-func unused(k *field.Checker, m Method, c Config, why func(field string) string) {
-	value, standard := reflect.ValueOf(m.section(c)), reflect.ValueOf(m.section(m.Defaults()))
-	for i := range value.NumField() {
-		name := value.Type().Field(i).Tag.Get("toml")
-		set, left := value.Field(i).Interface(), standard.Field(i).Interface()
-		if reason := why(name); reason != "" && set != left {
-			k.Add(&field.Error{Field: m.Section + "." + name, Value: set, Allowed: fmt.Sprintf("left at %v", left), Why: reason})
-		}
 	}
 }
 
