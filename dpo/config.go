@@ -112,28 +112,55 @@ func (c Config) Validate() error {
 	return k.Err()
 }
 
+func lossNames() (names []string) {
+	for _, l := range Losses {
+		names = append(names, l.Name)
+	}
+	return names
+}
+
+// OptionNames are names that people have for a loss with an option, or a sum of losses.
+var OptionNames = map[string]string{
+	"rpo":    "RPO is loss_type = \"sigmoid+sft\"",
+	"mpo":    "MPO is loss_type = \"sigmoid+bco_pair+sft\" with loss_weights = [0.8, 0.2, 1.0]",
+	"cdpo":   "cDPO is loss_type = \"sigmoid\" with label_smoothing",
+	"tr_dpo": "TR-DPO is sync_ref_model = true",
+	"ld_dpo": "LD-DPO is ld_alpha below 1",
+	"wpo":    "WPO is use_weighting = true",
+	"f_dpo":  "f-DPO is f_divergence_type",
+}
+
+// meantLoss says what was probably meant by the name of no loss; "" when nothing is near.
+func meantLoss(name string) string {
+	name = strings.TrimSpace(name)
+	for option, what := range OptionNames {
+		if field.Alike(option, name) {
+			return what
+		}
+	}
+	var spellings []string
+	meant := map[string]string{}
+	for _, l := range Losses {
+		for _, s := range append([]string{l.Name, l.Title}, l.Also...) {
+			spellings, meant[s] = append(spellings, s), l.Name
+		}
+	}
+	if near := field.Nearest(name, spellings); near != "" {
+		return fmt.Sprintf("did you mean %q?", meant[near])
+	}
+	return ""
+}
+
 // checkLossType checks the names of the losses and how they combine.
 func (c Config) checkLossType(k *field.Checker) {
-	var known []string
-	for _, l := range Losses {
-		known = append(known, l.Name)
-	}
 	var parts []Loss
 	for _, name := range strings.Split(c.LossType, "+") {
-		before := len(parts)
-		for _, l := range Losses {
-			if l.Name == name {
-				parts = append(parts, l)
-			}
-		}
-		if len(parts) == before {
-			unknown := &field.Error{Field: "loss_type", Value: fmt.Sprintf("%q", c.LossType), Allowed: fmt.Sprintf("one of %q, or several joined by +", known)}
-			if near := field.Nearest(name, known); near != "" {
-				unknown.Help = fmt.Sprintf("did you mean %q?", near)
-			}
-			k.Add(unknown)
+		l, known := Find(name)
+		if !known {
+			k.Add(&field.Error{Field: "loss_type", Value: fmt.Sprintf("%q", c.LossType), Allowed: "one of " + field.Quoted(lossNames()) + ", or several joined by +", Help: meantLoss(name)})
 			return
 		}
+		parts = append(parts, l)
 	}
 	k.Require(len(c.LossWeights) == 0 || len(c.LossWeights) == len(parts), "loss_weights", c.LossWeights, fmt.Sprintf("empty, or one number for each of the %d losses of loss_type", len(parts)))
 	for _, w := range c.LossWeights {
@@ -142,7 +169,9 @@ func (c Config) checkLossType(k *field.Checker) {
 			break
 		}
 	}
+	k.Require(len(c.LossWeights) == 0 || slices.ContainsFunc(c.LossWeights, func(w float64) bool { return w != 0 }), "loss_weights", c.LossWeights, "not all 0, or nothing is learned")
 	for _, l := range parts {
+		k.Require(l.Needs&NeedRankings == 0 || len(c.LossWeights) == 0, "loss_weights", c.LossWeights, "empty for "+l.Name+", which is no part of a sum")
 		k.Require(l.Needs&NeedRankings == 0 || len(parts) == 1, "loss_type", fmt.Sprintf("%q", c.LossType), l.Name+" on its own: it is a loss of rankings, not of pairs")
 		if l.Check != nil {
 			if e := l.Check(&c); e != nil {

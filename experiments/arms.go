@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"rlhfsim/dpo"
 	"rlhfsim/internal/field"
 	"rlhfsim/sim"
 )
@@ -190,7 +191,7 @@ func (l *loader) arm(n armNode, path string) armTree {
 		case slices.Contains(sections(), key):
 			l.out.add(codePlace, child.keyAt, fmt.Sprintf("an arm cannot change [%s]", key), "vary it with [grid] or [[variant]]", "why: base, SFT, rankings and reward model are shared by all arms, so that arms are compared on equal terms")
 		default:
-			d.unknown(child, path, key, append([]string{"name", "label", "method", "grid"}, armSections()...))
+			l.unknownInArm(d, n.node, child, path, key)
 		}
 	}
 	l.method(n.node, &a)
@@ -212,6 +213,27 @@ func (l *loader) arm(n armNode, path string) armTree {
 	a.own = without(a.own, l.command)
 	l.keys(merged(without(l.root, only("arm")), a.own))
 	return a
+}
+
+// unknownInArm reports a key that an arm does not have; a field of its method's
+// section is what is meant before any other's.
+func (l *loader) unknownInArm(d *decoder, arm, child *node, path, key string) {
+	known := append([]string{"name", "label", "method", "grid"}, armSections()...)
+	if m := arm.get("method"); m != nil && m.kind == text {
+		if section := sectionOf(m.value.(string)); section != "" {
+			own, _ := fieldAt(new(sim.Config), section)
+			names, code := foreign(section, key), codeUnknown
+			if _, there := fieldsOf(own).get(key); there {
+				names, code = []string{key}, codePlace
+			}
+			if len(names) == 1 {
+				name := section + "." + names[0]
+				l.out.add(code, child.keyAt, fmt.Sprintf("unknown field `%s` in [%s]", key, path), "did you mean `"+name+"`?", about("", []string{name})...)
+				return
+			}
+		}
+	}
+	d.unknown(child, path, key, known)
 }
 
 // unread reports sections of an arm that its method does not read.
@@ -260,7 +282,12 @@ func (l *loader) method(n *node, a *armTree) {
 		}
 	}
 	label := "methods: " + strings.Join(names, ", ")
-	if near := field.Nearest(a.method, spellings); near != "" {
+	for option, what := range dpo.OptionNames {
+		if field.Alike(option, a.method) {
+			label = "method = \"dpo\": " + strings.ReplaceAll(what, " is ", " is dpo.")
+		}
+	}
+	if near := field.Nearest(a.method, spellings); near != "" && !strings.HasPrefix(label, "method =") {
 		label = "did you mean \"" + meant[near] + "\"? (" + label + ")"
 	}
 	if a.method == "" {

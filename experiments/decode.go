@@ -81,9 +81,20 @@ func (d *decoder) is(n *node, path string, want kind) bool {
 	if want == list {
 		label = "write a list, [ … ]"
 	}
+	if other, special := otherKinds[path]; special && (n.kind == list || n.kind == boolean) {
+		label = other
+	}
 	d.wrong = append(d.wrong, path)
 	d.out.add(codeType, n.at, fmt.Sprintf("`%s` must be %s, found %s", path, wanted(want), n.kind), label)
 	return false
+}
+
+// otherKinds say what to write where other systems have a value of another kind.
+var otherKinds = map[string]string{
+	"dpo.loss_type":      "several losses are joined by +, as in \"sigmoid+sft\"",
+	"grpo.scale_rewards": "true elsewhere is \"group\" here, false is \"none\"",
+	"ppo.kl_in":          "write \"reward\", \"loss\" or \"both\"",
+	"grpo.kl_in":         "write \"loss\", \"reward\", \"token_reward\" or \"both\"",
 }
 
 // wanted is how a type is asked for: a float may be written without a point.

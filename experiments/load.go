@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -378,8 +379,8 @@ func (l *loader) config(tree *node, method string) sim.Config {
 		if e.Why != "" {
 			notes = append(notes, "why: "+e.Why)
 		}
-		if e.Help != "" {
-			notes = append(notes, "help: "+e.Help)
+		if help := cmp.Or(e.Help, meantValue(e)); help != "" {
+			notes = append(notes, "help: "+help)
 		}
 		if quiet.failed(e.Field) {
 			continue
@@ -395,6 +396,26 @@ func (l *loader) config(tree *node, method string) sim.Config {
 		return doc.Config
 	}
 	return doc.Config.Expanded()
+}
+
+// foreignValues are other systems' words for what a field chooses from.
+var foreignValues = map[string]string{
+	"kl": "k1", "mse": "k2", "low_var_kl": "k3", "low_var_kl+": "k3_plus", "k3+": "k3_plus", "k2+": "k2", "kl+": "k1",
+	"nn": "mlp", "network": "mlp", "neural": "mlp", "linear_decay": "linear", "bt": "pairwise", "bradley_terry": "pairwise", "pl": "plackett_luce",
+	"min": "worst_case", "wco": "worst_case", "uwo": "uncertainty_weighted", "ref": "reference", "sft": "reference", "rm": "reward_model", "humans": "raters",
+	"loo": "leave_one_out", "rloo": "leave_one_out", "grpo": "group_mean", "remax": "greedy", "opo": "length_weighted", "seq": "sequence",
+}
+
+// meantValue says which option was probably meant, "" when none is near.
+func meantValue(e *field.Error) string {
+	value := strings.Trim(fmt.Sprint(e.Value), "\"")
+	if known := foreignValues[value]; slices.Contains(e.Options, known) && known != value {
+		return fmt.Sprintf("%q is %q here", value, known)
+	}
+	if near := field.Nearest(value, e.Options); near != "" && len(e.Options) > 0 {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return ""
 }
 
 // nameOf makes a run's name of a file's: what cannot stand in it becomes '-'.

@@ -91,7 +91,7 @@ func TestProblems(t *testing.T) {
 		"variant's seeds":   {text: head + "[[variant]]\nseeds = 3\n", want: []string{"E012", "x.toml:4:1"}},
 		"grid value twice":  {text: head + "[grid]\nlabels.rankings = [3, 3]\n", want: []string{"E051", "x.toml:4:23", "twice"}},
 		"grid of seeds":     {text: head + "[grid]\nseeds = [3, 4]\n", want: []string{"E051", "cannot be swept"}},
-		"lr in an arm":      {text: head + "[[arm]]\nmethod = \"ppo\"\nlr = 0.1\n", want: []string{"E012", "x.toml:5:1", "did you mean `dpo.learning_rate` or `exact.learning_rate` or"}},
+		"lr in an arm":      {text: head + "[[arm]]\nmethod = \"ppo\"\nlr = 0.1\n", want: []string{"E012", "x.toml:5:1", "did you mean `ppo.learning_rate`?"}},
 		"in many sections":  {text: head + "max_grad_norm = 1\n", want: []string{"E013", "belongs in [base] or [dpo] or [exact]"}},
 		"quoted grid key":   {text: head + "[grid]\n\"labels.rankings\" = [3, 4]\n", want: nil},
 		"grid section":      {text: head + "[grid]\nlabls.rankings = [3, 4]\n", want: []string{"E012", "x.toml:4:1", "did you mean `labels`?"}},

@@ -333,25 +333,40 @@ func ChapterLoss(vocab int, beta float64, seed uint64) string {
 	}
 	policy, reference := [][]float64{row(), row()}, [][]float64{row(), row()}
 	loss := dpo.ComputeDPOLoss(policy, reference, beta)
-	// What DPO computes of a response: the log-probability of the words that were
-	// said. Say that both responses are one word, drawn from the reference.
-	chosen, rejected := r.IntN(vocab), r.IntN(vocab)
-	logp := func(z []float64, w int) float64 {
-		top, sum := slices.Max(z), 0.0
-		for _, v := range z {
-			sum += math.Exp(v - top)
-		}
-		return z[w] - top - math.Log(sum)
+	words := fmt.Sprintf("%d words", vocab)
+	if vocab == 1 {
+		words = "1 word"
 	}
-	h := logp(policy[0], chosen) - logp(reference[0], chosen) - logp(policy[1], rejected) + logp(reference[1], rejected)
+	near := ""
+	if beta <= 1 {
+		near = fmt.Sprintf("; at random logits it is close to log 2 = %.4f", math.Ln2)
+	}
+	text := fmt.Sprintf("Alignment Signal: DPO-Loss=%s\n\n", short(loss)) + wrapped(fmt.Sprintf(
+		"That is compute_dpo_loss on random logits (%s, β = %g, seed %d). It takes the mean of log softmax over the whole vocabulary for a response's log-probability, so it compares two distributions and not two responses%s.",
+		words, beta, seed, near), 0) + "\n\n"
+	return text + realLoss(policy, reference, beta, r)
+}
+
+// realLoss is what DPO computes of two one-word responses, drawn at random: the
+// log-probability of the words that were said. The rows stand for one prompt, so that
+// the second response is read off the same ones.
+func realLoss(policy, reference [][]float64, beta float64, r *rng.Stream) string {
+	vocab := len(policy[0])
+	if vocab < 2 {
+		return "DPO compares two different responses, which takes two words.\n"
+	}
+	chosen := r.IntN(vocab)
+	rejected := (chosen + 1 + r.IntN(vocab-1)) % vocab // another one
+	h := (policy[0][chosen] - reference[0][chosen]) - (policy[0][rejected] - reference[0][rejected])
 	actual, _ := dpo.Sigmoid(h, beta, 0)
-	return fmt.Sprintf(`Alignment Signal: DPO-Loss=%.4f
+	return wrapped(fmt.Sprintf("DPO takes the log-probability of the words that were said. Of one prompt, with row 0 for its next word, and the one-word responses number %d (chosen) and %d (rejected): h = log π/π_ref(chosen) − log π/π_ref(rejected) = %.4f, and the loss −log σ(βh) is %s.",
+		chosen, rejected, h, short(actual)), 0) + "\n"
+}
 
-That is compute_dpo_loss on random logits (%d words, β = %g, seed %d). It takes the mean of log
-softmax over the whole vocabulary for a response's log-probability, so it compares two distributions
-and not two responses; at random logits it is always close to log 2 = 0.6931.
-
-DPO takes the sum over the words that were said. For the one-word responses number %d (chosen)
-and %d (rejected): log π/π_ref differs by h = %.4f, the loss −log σ(βh) is %.4f
-`, loss, vocab, beta, seed, chosen, rejected, h, actual)
+// short prints a loss with four decimals, or with four digits where it is huge.
+func short(loss float64) string {
+	if loss >= 1e6 {
+		return fmt.Sprintf("%.4g", loss)
+	}
+	return fmt.Sprintf("%.4f", loss)
 }

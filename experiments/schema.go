@@ -206,7 +206,7 @@ func allowed(path string, kind reflect.Kind) (text string, options []string) {
 	for _, e := range field.All(c.Validate()) {
 		if unindexed(e.Field) == path { // the checks of a section come before those between fields
 			if e.Options != nil {
-				return strings.Join(quotedAll(e.Options), ", "), e.Options
+				return field.Quoted(e.Options), e.Options
 			}
 			return e.Allowed, nil
 		}
@@ -226,14 +226,6 @@ func spoil(v reflect.Value) {
 	case reflect.Slice:
 		v.SetZero()
 	}
-}
-
-func quotedAll(names []string) []string {
-	var out []string
-	for _, n := range names {
-		out = append(out, fmt.Sprintf("%q", n))
-	}
-	return out
 }
 
 // JSONSchema describes experiment files for editors (JSON Schema, draft

@@ -237,12 +237,23 @@ func lossTopic(l dpo.Loss) Topic {
 		l.Preset(&standard)
 	}
 	for _, f := range fieldsOf(reflect.ValueOf(&standard).Elem()) {
-		if slices.Contains(l.Uses, f.name) {
+		if slices.Contains(l.Uses, f.name) && !sharedOption(f.name) {
 			t.Default += ", dpo." + f.name + "=" + goLiteral(f.value)
 		}
 	}
 	t.Default = strings.TrimPrefix(t.Default, ", ")
 	return t
+}
+
+// sharedOption says whether most losses have the field: it need not be listed for each.
+func sharedOption(field string) bool {
+	n := 0
+	for _, l := range dpo.Losses {
+		if slices.Contains(l.Uses, field) {
+			n++
+		}
+	}
+	return n > len(dpo.Losses)/2
 }
 
 // lossFields are the fields that matter to a loss.
@@ -274,6 +285,14 @@ func (d metricDoc) topic(kind string) Topic {
 	return t
 }
 
+// sectionSource is where a section's fields are from that have no note of their own.
+var sectionSource = map[string]string{
+	"ppo":    "TRL PPOConfig, or the systems named",
+	"grpo":   "TRL GRPOConfig, or the paper of the method that uses it",
+	"dpo":    "TRL DPOConfig, KTOConfig, CPOConfig, or the paper of the loss that uses it",
+	"online": "TRL OnlineDPOConfig, XPOConfig, NashMDConfig",
+}
+
 // fieldTopics are the sections and fields of an experiment file.
 func fieldTopics() []Topic {
 	var out []Topic
@@ -288,7 +307,8 @@ func fieldTopics() []Topic {
 		case slices.Contains(trainingNames, name):
 			t.also, t.Source = []string{name}, strings.TrimPrefix(t.Source+"; ", "; ")+"named as in transformers' TrainingArguments and TRL"
 		default:
-			t.also, t.Source = []string{name}, cmp.Or(t.Source, ours)
+			section, _, _ := strings.Cut(f.Path, ".")
+			t.also, t.Source = []string{name}, cmp.Or(t.Source, sectionSource[section], ours)
 		}
 		out = append(out, t)
 	}
@@ -330,14 +350,27 @@ func elsewhereText(path string) string {
 
 // usedBy says which methods a field matters to.
 func usedBy(path string) string {
-	section, _, _ := strings.Cut(path, ".")
-	if !slices.Contains(armSections(), section) {
+	section, name, _ := strings.Cut(path, ".")
+	switch {
+	case !slices.Contains(armSections(), section):
 		return "all arms share it"
-	}
-	if section == "objective" {
+	case section == "objective":
 		return "every arm"
 	}
-	return strings.Join(methodsOf(section), ", ")
+	var users []string
+	all := 0
+	for _, m := range sim.Methods {
+		if m.Section == section {
+			all++
+			if name == "" || m.Uses(name) {
+				users = append(users, m.Name)
+			}
+		}
+	}
+	if len(users) == 0 || len(users) == all { // of all, or of any where another field switches it on
+		return strings.Join(methodsOf(section), ", ")
+	}
+	return strings.Join(users, ", ")
 }
 
 // methodsOf names the methods that read a section; those named after a preference

@@ -1,9 +1,12 @@
 package ppo
 
 import (
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 
+	"rlhfsim/internal/generated"
 	"rlhfsim/internal/num"
 	"rlhfsim/internal/rng"
 	"rlhfsim/policy"
@@ -49,18 +52,20 @@ func expectedGradient(t *GroupTrainer, weights []float64) []float64 {
 		num.Axpy(sum, -probability, t.policy.G)
 		clear(t.policy.G)
 	}
-	for x, weight := range weights {
-		x := policy.Prompt(x)
-		for _, y := range all {
-			p := weight * math.Exp(pi.LogProb(x, y))
-			if t.cfg.BatchSize == 1 {
-				add(x, p, y)
-				continue
-			}
-			for _, z := range all {
-				add(x, p*math.Exp(pi.LogProb(x, z)), y, z)
-			}
+	ys := make([]policy.Response, t.cfg.BatchSize)
+	var draw func(x policy.Prompt, k int, probability float64)
+	draw = func(x policy.Prompt, k int, probability float64) {
+		if k == len(ys) {
+			add(x, probability, ys...)
+			return
 		}
+		for _, y := range all {
+			ys[k] = y
+			draw(x, k+1, probability*math.Exp(pi.LogProb(x, y)))
+		}
+	}
+	for x, weight := range weights {
+		draw(policy.Prompt(x), 0, weight)
 	}
 	return sum
 }
@@ -286,4 +291,72 @@ func TestSampledGradientsAreUnbiased(t *testing.T) {
 			t.Errorf("%s: only %d entries tested", name, tested)
 		}
 	}
+}
+
+// The expected first update of every critic-free method against ∇J, by enumeration of
+// every group of three: what its card says, and what the page of methods shows.
+func TestExpectedGradientsOfTheMethods(t *testing.T) {
+	at := map[string][2]float64{} // cosine, and length in units of ∇J's
+	for _, m := range GroupMethods {
+		at[m.Name] = againstExact(tinyGroup(t, tiny, m.Name, 3, tinyReward, func(c *GroupConfig) {
+			c.DynamicSampling, c.OverlongPenalty = false, 0 // another distribution, another reward
+			if m.Defaults.NumGenerations == 1 {
+				c.NumGenerations = 1
+			}
+		}))
+	}
+	for name, scale := range map[string]float64{"rloo": 1, "remax": 1, "reinforce": 2. / 3} {
+		near(t, name+": cosine", at[name][0], 1, 1e-12)
+		near(t, name+": length", at[name][1], scale, 1e-12)
+	}
+	for name, as := range map[string]string{"gspo": "grpo", "sapo": "grpo", "gmpo": "grpo", "cispo": "bnpo", "vespo": "bnpo"} {
+		near(t, name+" as "+as, at[name][0], at[as][0], 1e-12)
+	}
+	for _, name := range []string{"grpo", "dr_grpo", "bnpo", "dapo", "luspo", "reinforce_pp", "reinforce_pp_baseline", "opo"} {
+		if cos := at[name][0]; cos > 0.9999 || cos < 0.7 {
+			t.Errorf("%s: cosine %v", name, cos)
+		}
+	}
+	var b strings.Builder
+	b.WriteString("| method | cosine with ∇J | length |\n| --- | ---: | ---: |\n")
+	for _, m := range GroupMethods {
+		fmt.Fprintf(&b, "| [`%s`](#%s) | %.4f | %.3f |\n", m.Name, m.Name, at[m.Name][0], at[m.Name][1])
+	}
+	generated.Check(t, "../docs/reference/methods.md", "gradients", b.String())
+}
+
+// againstExact is the cosine of the expected first update with ∇J, and their ratio.
+func againstExact(tr *GroupTrainer) [2]float64 {
+	want := exactGradient(tr.policy.Policy, tr.ref, tinyReward, tr.cfg.Beta, unequal)
+	got := expectedGradient(tr, unequal)
+	return [2]float64{cosine(got, want), math.Sqrt(num.Dot(got, got) / num.Dot(want, want))}
+}
+
+// The libraries' differences one by one: GRPO with each part put as another has it,
+// and PPO-like penalties in the reward.
+func TestExpectedGradientsOfTheDifferences(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("| what | cosine with ∇J |\n| --- | ---: |\n")
+	for _, c := range []struct {
+		what, method string
+		change       func(c *GroupConfig)
+	}{
+		{"GRPO without a KL, against ∇E[r]", "grpo", func(c *GroupConfig) { c.Beta = 0 }},
+		{"… and without σ", "grpo", func(c *GroupConfig) { c.Beta, c.ScaleRewards = 0, "none" }},
+		{"… and without lengths: Dr. GRPO", "dr_grpo", func(c *GroupConfig) { c.Beta = 0 }},
+		{"Dr. GRPO, k1 in the reward (`kl_in = \"reward\"`)", "dr_grpo", func(c *GroupConfig) { c.KLIn, c.KLEstimator = "reward", "k1" }},
+		{"Dr. GRPO, k2 in the loss", "dr_grpo", func(c *GroupConfig) { c.KLEstimator = "k2" }},
+		{"Dr. GRPO, k3 in the loss (TRL's GRPO)", "dr_grpo", func(c *GroupConfig) { c.KLEstimator = "k3" }},
+		{"Dr. GRPO, k3 in the loss times the ratio", "dr_grpo", func(c *GroupConfig) { c.UseBiasCorrectionKL = true }},
+		{"Dr. GRPO, k3 with k2's slope (verl's `low_var_kl+`)", "dr_grpo", func(c *GroupConfig) { c.KLEstimator = "k3_plus" }},
+		{"Dr. GRPO, k1 in the loss", "dr_grpo", func(c *GroupConfig) { c.KLEstimator = "k1" }},
+		{"Dr. GRPO, the exact KL of the state in the loss", "dr_grpo", func(c *GroupConfig) { c.KLEstimator = full }},
+		{"Dr. GRPO, k3 in the reward (TRL's PPO offers it)", "dr_grpo", func(c *GroupConfig) { c.KLIn, c.KLEstimator = "reward", "k3" }},
+		{"Dr. GRPO, k1 clamped at 0 in the reward (AlpacaFarm)", "dr_grpo", func(c *GroupConfig) { c.KLIn, c.KLEstimator = "reward", "k1_positive" }},
+		{"Dr. GRPO, \\|k1\\| in the reward (TRL 0.8, verl)", "dr_grpo", func(c *GroupConfig) { c.KLIn, c.KLEstimator = "reward", "abs" }},
+	} {
+		own := againstExact(tinyGroup(t, tiny, c.method, 3, tinyReward, func(g *GroupConfig) { g.EntropyCoef = 0; c.change(g) }))
+		fmt.Fprintf(&b, "| %s | %.4f |\n", c.what, own[0])
+	}
+	generated.Check(t, "../docs/reference/methods.md", "differences", b.String())
 }

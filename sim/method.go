@@ -80,6 +80,11 @@ func DefaultFor(method string) Config {
 	return m.Defaults()
 }
 
+// Uses says whether a field of its section matters to the method at its defaults.
+func (m Method) Uses(field string) bool {
+	return m.unused == nil || m.unused(m.Defaults(), field) == ""
+}
+
 // Setting is a field of a method's section that is not at the method's default.
 type Setting struct {
 	Field          string // dotted

@@ -20,8 +20,8 @@ var (
 	onlineFamily = family{
 		Section: "online", section: func(c Config) any { return c.Online },
 		updates: func(c Config) int { return c.Online.NumIterations },
-		unused:  func(c Config, name string) string { return c.Online.Unused(name) },
-		build:   buildOnline,
+		unused:  func(c Config, name string) string { return c.Online.Unused(name) }, validate: validateOnline,
+		build: buildOnline,
 	}
 )
 

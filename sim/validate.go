@@ -89,8 +89,28 @@ func validateDPO(k *field.Checker, m Method, c Config) {
 		k.Add(&field.Error{Field: "labels.tie_nu", Value: c.Labels.TieNu, Allowed: fmt.Sprintf("1 with dpo.loss_type = %q", c.DPO.LossType),
 			Why: why, Help: "dpo.loss_type = \"rao_kupper\" or \"davidson\" uses ties, and dpo.drop_ties = true leaves them out"})
 	}
+	if steps := c.dpoSteps(); c.DPO.SyncRefModel && c.DPO.RefModelSyncSteps >= steps && steps > 0 {
+		k.Add(&field.Error{Field: "dpo.ref_model_sync_steps", Value: c.DPO.RefModelSyncSteps, Allowed: fmt.Sprintf("below %d, the steps that the training takes", steps), Why: "the reference would never move"})
+	}
 	if l, _ := dpo.Find(c.DPO.LossType); l.Needs&dpo.NeedRankings != 0 && c.DPO.DropTies {
 		k.Add(&field.Error{Field: "dpo.drop_ties", Value: true, Allowed: "false for " + l.Name + ", which takes whole rankings"})
+	}
+}
+
+// dpoSteps is how many steps a preference method takes; fewer where ties are dropped.
+func (c Config) dpoSteps() int {
+	size := c.Labels.Rankings
+	if l, _ := dpo.Find(c.DPO.LossType); l.Needs&dpo.NeedRankings == 0 {
+		size *= c.Labels.ResponsesPerRanking * (c.Labels.ResponsesPerRanking - 1) / 2
+	}
+	batch := max(1, c.DPO.BatchSize)
+	return c.DPO.NumTrainEpochs * ((size + batch - 1) / batch)
+}
+
+// validateOnline refuses raters who call ties: the losses are about preferences.
+func validateOnline(k *field.Checker, _ Method, c Config) {
+	if c.Online.Labeler == "raters" && c.Labels.TieNu > 1 {
+		k.Add(&field.Error{Field: "labels.tie_nu", Value: c.Labels.TieNu, Allowed: "1 with online.labeler = \"raters\"", Why: "an online method asks who is better and has no place for ties", Help: "online.labeler = \"reward_model\" compares scores"})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Error is a problem with one field of a Config.
@@ -83,7 +84,16 @@ func OneOf[T ~string](c *Checker, name string, value T, known []T) {
 		}
 		options = append(options, string(k))
 	}
-	c.Add(&Error{Field: name, Value: fmt.Sprintf("%q", string(value)), Allowed: fmt.Sprintf("one of %q", known), Options: options})
+	c.Add(&Error{Field: name, Value: fmt.Sprintf("%q", string(value)), Allowed: "one of " + Quoted(options), Options: options})
+}
+
+// Quoted lists names as they are written in a file: "a", "b", "c".
+func Quoted(names []string) string {
+	var out []string
+	for _, n := range names {
+		out = append(out, fmt.Sprintf("%q", n))
+	}
+	return strings.Join(out, ", ")
 }
 
 // All lists the field errors inside err, in order.

@@ -1,0 +1,120 @@
+package experiments
+
+import (
+	"strings"
+	"testing"
+
+	"rlhfsim/sim"
+)
+
+// Methods and losses as people know them from papers and other systems.
+func TestNamesOfMethodsAndLosses(t *testing.T) {
+	for written, want := range map[string]string{
+		"GRPO": `did you mean "grpo"?`, "Dr. GRPO": `did you mean "dr_grpo"?`, "best-of-n": `did you mean "best_of_n"?`, "reinforce++": `did you mean "reinforce_pp"?`,
+		"SimPO": `did you mean "simpo"?`, "kto_pair": `did you mean "kto"?`, "SLiC": `did you mean "slic_hf"?`, "rpo": `method = "dpo": RPO is dpo.loss_type = "sigmoid+sft"`,
+		"TR-DPO": "dpo.sync_ref_model = true", "expert iteration": `did you mean "raft"?`, "quantum": "methods: ppo, dpo,",
+	} {
+		_, report := load(t, head+"[[arm]]\nmethod = \""+written+"\"\n")
+		if !strings.Contains(report, want) || !strings.Contains(report, "E041") || !strings.Contains(report, "x.toml:4:10") || !strings.Contains(report, "1 error.") {
+			t.Errorf("method %q: the report lacks %q:\n%s", written, want, report)
+		}
+	}
+	for written, want := range map[string]string{
+		`"kto_pair"`: `did you mean "kto"?`, `"DPO"`: `did you mean "sigmoid"?`, `"exo"`: `did you mean "exo_pair"?`, `"SimPO"`: `did you mean "simpo"?`, `"slic"`: `did you mean "slic_hf"?`,
+		`"cdpo"`: `cDPO is loss_type = "sigmoid" with label_smoothing`, `"sigmoid + sft"`: `did you mean "sigmoid"?`, `["sigmoid", "sft"]`: `joined by +`,
+	} {
+		_, report := load(t, head+"[[arm]]\nmethod = \"dpo\"\ndpo.loss_type = "+written+"\n")
+		if !strings.Contains(report, want) {
+			t.Errorf("loss_type = %s: the report lacks %q:\n%s", written, want, report)
+		}
+	}
+	for setting, want := range map[string]string{
+		`ppo.kl_estimator="low_var_kl"`: `"low_var_kl" is "k3" here`, `ppo.kl_estimator="mse"`: `"mse" is "k2" here`, `ppo.kl_estimator="k33"`: `did you mean "k3"?`,
+		`grpo.scale_rewards=true`: `true elsewhere is "group" here`, `dpo.gamma_beta_ratio=1`: "`simpo_gamma`", `grpo.n=4`: "`num_generations`", `dpo.orpo_lambda=1`: "`beta`",
+	} {
+		if _, report := load(t, head, setting); !strings.Contains(report, want) {
+			t.Errorf("%s: the report lacks %q:\n%s", setting, want, report)
+		}
+	}
+	_, report := load(t, head+"[[arm]]\nmethod = \"dpo\"\nbeta = 0.1\n")
+	if !strings.Contains(report, "did you mean `dpo.beta`?") {
+		t.Error(report)
+	}
+}
+
+// A field that changes nothing is an error: of an arm's own, or where no arm uses it,
+// at no point of a sweep.
+func TestUnusedFields(t *testing.T) {
+	arm := func(method string, lines ...string) string {
+		return "[[arm]]\nmethod = \"" + method + "\"\n" + strings.Join(append(lines, ""), "\n")
+	}
+	for name, c := range map[string]struct{ text, want string }{ // want "" = valid
+		"of the arm's own":             {arm("grpo", "grpo.vespo_k_pos = 3.0"), "`grpo.vespo_k_pos = 3` changes nothing"},
+		"shared, used by one":          {"[dpo]\nlabel_smoothing = 0.1\n" + arm("dpo") + arm("hinge"), ""},
+		"shared, used by none":         {"[dpo]\nsimpo_gamma = 0.1\n" + arm("dpo") + arm("hinge"), "sigmoid does not use it"},
+		"at one point of a sweep":      {"[grid]\ndpo.loss_type = [\"sigmoid\", \"hinge\"]\n" + arm("dpo", "dpo.label_smoothing = 0.1"), ""},
+		"at no point of a sweep":       {"[grid]\ndpo.loss_type = [\"savage\", \"hinge\"]\n" + arm("dpo", "dpo.label_smoothing = 0.1"), "changes nothing"},
+		"swept":                        {"[grid]\ngrpo.epsilon = [0.1, 0.2]\n" + arm("reinforce"), "has no clip and no weight to set"},
+		"another's switch":             {arm("ppo", "ppo.target_kl = 0.3"), "only early_stopping = true uses it"},
+		"the switch is there":          {arm("ppo", "ppo.target_kl = 0.3", "ppo.early_stopping = true"), ""},
+		"the default, written out":     {arm("hinge", "dpo.simpo_gamma = 0.5"), ""},
+		"of the reward model":          {"[reward]\nhidden_size = 4\n" + arm("ppo"), "only model = \"mlp\" uses it"},
+		"of the policy":                {"[policy]\nrank = 2\n" + arm("ppo"), "low_rank"},
+		"a loss that is not its own":   {arm("kto", "dpo.loss_type = \"ipo\""), "must be \"kto\" with method = \"kto\""},
+		"a reference that never moves": {arm("dpo", "dpo.sync_ref_model = true", "dpo.ref_model_sync_steps = 100000"), "the reference would never move"},
+	} {
+		_, report := load(t, head+c.text)
+		if c.want == "" && report != "" || !strings.Contains(report, c.want) {
+			t.Errorf("%s: the report lacks %q:\n%s", name, c.want, report)
+		}
+	}
+}
+
+// Names that would share a file with another arm's, or with a shared stage's.
+func TestNamesOfArms(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"a shared stage": {"[[arm]]\nname = \"SFT\"\nmethod = \"ppo\"\n", "an arm cannot be called \"SFT\""},
+		"case":           {"[[arm]]\nmethod = \"ppo\"\n[[arm]]\nname = \"PPO\"\nmethod = \"dpo\"\n", "differ in more than upper and lower case"},
+		"twice":          {"[[arm]]\nmethod = \"ppo\"\n[[arm]]\nmethod = \"ppo\"\n", "two arms are called \"ppo\""},
+		"two unknown":    {"[[arm]]\nmethod = \"pp\"\n[[arm]]\nmethod = \"do\"\n", "2 errors."},
+	} {
+		if _, report := load(t, head+c.text); !strings.Contains(report, c.want) {
+			t.Errorf("%s: the report lacks %q:\n%s", name, c.want, report)
+		}
+	}
+}
+
+// A preference loss is the same as a method of its own and as DPO's loss_type: same
+// numbers, batch for batch.
+func TestALossIsAMethod(t *testing.T) {
+	e, report := load(t, head+"[[arm]]\nmethod = \"ipo\"\n[[arm]]\nname = \"same\"\nmethod = \"dpo\"\ndpo.loss_type = \"ipo\"\n", append(quick, "seeds=1")...)
+	if report != "" {
+		t.Fatal(report)
+	}
+	a, b := e.Points[0].Arms[0], e.Points[0].Arms[1]
+	one, two := rowsOf(t, e.Points[0].Config, a), rowsOf(t, e.Points[0].Config, b)
+	for i := range one {
+		for _, m := range one[i].Metrics {
+			if v := two[i].Get(m.Name); v != m.Value {
+				t.Errorf("step %d: %s = %v and %v", one[i].Step, m.Name, m.Value, v)
+			}
+		}
+	}
+}
+
+func rowsOf(t *testing.T, c sim.Config, a Arm) []sim.Row {
+	t.Helper()
+	lab, err := sim.NewLab(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared, err := lab.NewShared(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := shared.RunArm(t.Context(), sim.Arm{Name: a.Name, Method: a.Method, Config: a.Config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Rows
+}
