@@ -86,38 +86,38 @@ func perToken(n float64) float64 { return max(1, n) }
 
 // scores are what a loss under the leash D_f compares, f′(π/π_ref) of the chosen and
 // the rejected response of pair i, with their derivatives; under the reverse KL the
-// log-ratios themselves.
-func (b *Batch) scores(i int, c *Config) (chosen, rejected, dc, dr float64) {
+// log-ratios themselves. By token they are divided by the responses' lengths.
+func (b *Batch) scores(i int, c *Config, byToken bool) (chosen, rejected, dc, dr float64) {
 	chosen, rejected = b.LogRatios(i)
-	if c.FDivergenceType == reverseKL {
-		return chosen, rejected, 1, 1
+	dc, dr = 1, 1
+	if c.FDivergenceType != reverseKL {
+		chosen, dc = FScore(chosen, c.FDivergenceType, c.FAlphaDivergenceCoef)
+		rejected, dr = FScore(rejected, c.FDivergenceType, c.FAlphaDivergenceCoef)
 	}
-	chosen, dc = FScore(chosen, c.FDivergenceType, c.FAlphaDivergenceCoef)
-	rejected, dr = FScore(rejected, c.FDivergenceType, c.FAlphaDivergenceCoef)
+	if byToken {
+		n, m := perToken(b.ChosenLen[i]), perToken(b.RejectedLen[i])
+		chosen, dc, rejected, dr = chosen/n, dc/n, rejected/m, dr/m
+	}
 	return chosen, rejected, dc, dr
 }
 
-// ofMargin makes a Loss of a function of h alone, the difference of the scores.
-func ofMargin(f func(h float64, c *Config) (loss, slope float64)) func(*Batch, *Config) {
-	return func(b *Batch, c *Config) {
-		for i := range b.Chosen {
-			chosen, rejected, dc, dr := b.scores(i, c)
-			loss, slope := f(chosen-rejected, c)
-			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(slope*dc), -float64(slope*dr)
-		}
+// margins takes a loss of h alone, the difference of the scores.
+func (b *Batch) margins(c *Config, byToken bool, f func(h float64, c *Config) (loss, slope float64)) {
+	for i := range b.Chosen {
+		chosen, rejected, dc, dr := b.scores(i, c, byToken)
+		loss, slope := f(chosen-rejected, c)
+		b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(slope*dc), -float64(slope*dr)
 	}
 }
 
-// ofMeanMargin is ofMargin with every score divided by the length of its response.
+// ofMargin makes a Loss of a function of h alone.
+func ofMargin(f func(h float64, c *Config) (loss, slope float64)) func(*Batch, *Config) {
+	return func(b *Batch, c *Config) { b.margins(c, c.PerToken, f) }
+}
+
+// ofMeanMargin is ofMargin with scores per token.
 func ofMeanMargin(f func(h float64, c *Config) (loss, slope float64)) func(*Batch, *Config) {
-	return func(b *Batch, c *Config) {
-		for i := range b.ChosenLen {
-			n, m := perToken(b.ChosenLen[i]), perToken(b.RejectedLen[i])
-			chosen, rejected, dc, dr := b.scores(i, c)
-			loss, slope := f(chosen/n-rejected/m, c)
-			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(slope*dc)/n, -float64(slope*dr)/m
-		}
-	}
+	return func(b *Batch, c *Config) { b.margins(c, true, f) }
 }
 
 // ofPair makes a Loss of a function of the two log-ratios.
@@ -134,7 +134,7 @@ func ofPair(f func(chosen, rejected float64, c *Config) (loss, dc, dr float64)) 
 func ofScores(f func(chosen, rejected float64, c *Config) (loss, dc, dr float64)) func(*Batch, *Config) {
 	return func(b *Batch, c *Config) {
 		for i := range b.Chosen {
-			chosen, rejected, dc, dr := b.scores(i, c)
+			chosen, rejected, dc, dr := b.scores(i, c, c.PerToken)
 			loss, sc, sr := f(chosen, rejected, c)
 			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(sc*dc), float64(sr*dr)
 		}
@@ -169,17 +169,12 @@ func ofMeans(f func(w, l float64, c *Config) (loss, dw, dl float64)) func(*Batch
 // split turns the slope along a margin into the two derivatives.
 func split(loss, slope float64) (float64, float64, float64) { return loss, slope, -slope }
 
-var (
-	ipoOfSums  = ofMargin(func(h float64, c *Config) (float64, float64) { return IPO(h, c.Beta) })
-	ipoOfMeans = ofMeanMargin(func(h float64, c *Config) (float64, float64) { return IPO(h, c.Beta) })
-)
-
 var sigmoidOfMargin = ofMargin(func(h float64, c *Config) (float64, float64) { return Sigmoid(h, c.Beta, c.LabelSmoothing) })
 
 // sigmoid is Sigmoid of every pair, the exponentials of a batch in one go: the loss
 // that is taken most often.
 func sigmoid(b *Batch, c *Config) {
-	if c.FDivergenceType != reverseKL {
+	if c.FDivergenceType != reverseKL || c.PerToken {
 		sigmoidOfMargin(b, c)
 		return
 	}
@@ -196,11 +191,7 @@ func sigmoid(b *Batch, c *Config) {
 }
 
 func ipo(b *Batch, c *Config) {
-	if c.AverageLogProb {
-		ipoOfMeans(b, c)
-	} else {
-		ipoOfSums(b, c)
-	}
+	b.margins(c, c.AverageLogProb, func(h float64, c *Config) (float64, float64) { return IPO(h, c.Beta) })
 }
 
 func bcoPair(b *Batch, c *Config) {
@@ -209,7 +200,7 @@ func bcoPair(b *Batch, c *Config) {
 		delta = b.Delta
 	}
 	for i := range b.Chosen {
-		chosen, rejected, dc, dr := b.scores(i, c)
+		chosen, rejected, dc, dr := b.scores(i, c, c.PerToken)
 		loss, sc, sr := BCOPair(chosen, rejected, c.Beta, delta)
 		b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(sc*dc), float64(sr*dr)
 	}
@@ -219,7 +210,7 @@ func bcoPair(b *Batch, c *Config) {
 func apoDown(b *Batch, c *Config) {
 	for i := range b.Chosen {
 		own, _ := b.LogRatios(i)
-		chosen, rejected, dc, dr := b.scores(i, c)
+		chosen, rejected, dc, dr := b.scores(i, c, false)
 		loss, anchor, slope := APODown(own, chosen-rejected, c.Beta)
 		b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, anchor+float64(slope*dc), -float64(slope*dr)
 	}

@@ -23,6 +23,7 @@ type Config struct {
 	FDivergenceType      string  `toml:"f_divergence_type"`       // the divergence whose leash defines the reward
 	FAlphaDivergenceCoef float64 `toml:"f_alpha_divergence_coef"` // α of alpha_divergence
 	LDAlpha              float64 `toml:"ld_alpha"`                // LD-DPO: weight of the tokens beyond the shorter response's length
+	PerToken             bool    `toml:"per_token"`               // log-ratios (or f-scores) divided by the responses' lengths
 	UseWeighting         bool    `toml:"use_weighting"`           // WPO: weigh pairs by how likely the policy is to say them
 	SyncRefModel         bool    `toml:"sync_ref_model"`          // TR-DPO: move the reference to the policy now and then
 	RefModelSyncSteps    int     `toml:"ref_model_sync_steps"`

@@ -53,6 +53,11 @@ func variants() (out []Config) {
 				out = append(out, d)
 			}
 		}
+		if l.uses("per_token") {
+			d := c
+			d.PerToken = true
+			out = append(out, d)
+		}
 		if l.uses("use_weighting") {
 			d := c
 			d.LDAlpha, d.UseWeighting = 0.3, true
@@ -75,7 +80,7 @@ func (c Config) testName() string {
 	for _, part := range []struct {
 		on   bool
 		name string
-	}{{c.FDivergenceType != "reverse_kl", c.FDivergenceType}, {c.UseWeighting, "weighted"}, {!c.AverageLogProb, "sums"}, {c.ReferenceFree, "free"}} {
+	}{{c.FDivergenceType != "reverse_kl", c.FDivergenceType}, {c.UseWeighting, "weighted"}, {c.PerToken, "per token"}, {!c.AverageLogProb, "sums"}, {c.ReferenceFree, "free"}} {
 		if part.on {
 			name += " " + part.name
 		}
@@ -267,6 +272,38 @@ func TestBetaToZero(t *testing.T) {
 }
 
 // What one loss becomes where its own term vanishes.
+// Per token DPO is sigmoid_norm, and IPO without its own switch is IPO with it.
+func TestPerToken(t *testing.T) {
+	for name, as := range map[string]func(c *Config){
+		"sigmoid": func(c *Config) { c.LossType = "sigmoid_norm" },
+		"hinge":   nil,
+	} {
+		one, two := randomBatch(8, 3, name), randomBatch(8, 3, name)
+		c := configOf(name)
+		other := c
+		c.PerToken = true
+		if as == nil { // the same log-ratios, divided beforehand
+			for i := range two.Chosen {
+				u, v := two.LogRatios(i)
+				two.Chosen[i], two.Rejected[i] = u/two.ChosenLen[i], v/two.RejectedLen[i]
+				two.RefChosen[i], two.RefRejected[i] = 0, 0
+			}
+		} else {
+			as(&other)
+		}
+		NewMixture(c, 8).Of(one, &c)
+		NewMixture(other, 8).Of(two, &other)
+		for i := range one.Loss {
+			same(t, name+": loss", one.Loss[i], two.Loss[i], 1e-14)
+			slope := two.DChosen[i]
+			if as == nil {
+				slope /= one.ChosenLen[i]
+			}
+			same(t, name+": slope", one.DChosen[i], slope, 1e-14)
+		}
+	}
+}
+
 func TestSpecialCases(t *testing.T) {
 	const beta = 0.7
 	for _, h := range []float64{-30, -2, -0.1, 0, 0.3, 4, 60} {

@@ -7,7 +7,8 @@ var (
 	usesSync      = []string{"sync_ref_model", "ref_model_sync_steps", "ref_model_mixup_alpha"}
 	usesReference = append([]string{"reference_free"}, usesSync...)
 	usesTokens    = append([]string{"ld_alpha", "use_weighting"}, usesReference...)
-	usesScores    = append([]string{"f_divergence_type", "f_alpha_divergence_coef"}, usesTokens...)
+	usesDivergent = append([]string{"f_divergence_type", "f_alpha_divergence_coef"}, usesTokens...)
+	usesScores    = append([]string{"per_token"}, usesDivergent...)
 )
 
 func with(shared []string, own ...string) []string { return append(own, shared...) }
@@ -39,7 +40,7 @@ var Losses = []Loss{
 			Exact:   "a β per token is a weaker leash for long responses: with endless data it is not π* where lengths differ",
 			Also:    []string{"length-normalised DPO", "length-normalized DPO"},
 		},
-		Uses: with(usesScores, "label_smoothing"),
+		Uses: with(usesDivergent, "label_smoothing"),
 		Of:   ofMeanMargin(func(h float64, c *Config) (float64, float64) { return Sigmoid(h, c.Beta, c.LabelSmoothing) }),
 	},
 	{
@@ -66,7 +67,7 @@ var Losses = []Loss{
 			Differs: "TRL and HALOs divide log-ratios by lengths, OpenRLHF and the paper do not: average_log_prob = false is theirs",
 			Exact:   "a pair is best at h = (2P−1)/(2β): with endless data π ∝ π_ref exp(E_y′[P(y ≻ y′)]/β), which is not π*: how often counts, not how much",
 		},
-		Uses: with(usesScores, "average_log_prob"), Of: ipo,
+		Uses: with(usesDivergent, "average_log_prob"), Of: ipo,
 	},
 	{
 		Name: "exo_pair",
@@ -205,7 +206,7 @@ var Losses = []Loss{
 			Differs: "TRL as here; OpenRLHF does not have it",
 			Exact:   "on pairs that the policy says itself it ends below where it began: a warning, not a defect",
 		},
-		Uses: usesScores, Of: apoDown,
+		Uses: usesDivergent, Of: apoDown,
 	},
 	{
 		Name: "discopop",

@@ -40,6 +40,8 @@ var Baselines = []Baseline{
 		Fill: func(dst []float64, g Groups) { copy(dst, g.Greedy) }},
 	{Name: "length_weighted", Idea: "the mean reward of the same prompt's responses, weighted by length", Paper: "Hao et al. 2025, OPO, arXiv 2505.23585", Group: 2,
 		Fill: perGroup(lengthWeighted)},
+	{Name: "second_best", Idea: "for the best response the reward of the second, for the others their own", Paper: "Walder and Karkhanis 2025, Pass@k, arXiv 2505.15201; verl's grpo_passk", Group: 2,
+		Fill: perGroup(secondBest)},
 }
 
 func baseline(name string) Baseline {
@@ -87,6 +89,20 @@ func leaveOneOut(dst, reward, _ []float64) {
 // where the gradient's norm grows with the length.
 func lengthWeighted(dst, reward, length []float64) {
 	fill(dst, num.Dot(length, reward)/num.Sum(length))
+}
+
+// secondBest leaves an advantage to the best response alone, the first where several
+// are: what it adds to the best of the group. For the others b_i = R_i.
+func secondBest(dst, reward, _ []float64) {
+	copy(dst, reward)
+	top := best(reward)
+	second := math.Inf(-1)
+	for i, r := range reward {
+		if i != top {
+			second = max(second, r)
+		}
+	}
+	dst[top] = second
 }
 
 // mean is taken of the differences from the first value, so that the mean of equal

@@ -204,6 +204,7 @@ func TestBaselines(t *testing.T) {
 		{"none", "none", []float64{1, 0, .5, 2}},
 		{"greedy", "none", []float64{-2, -3, -2.5, -1}},
 		{"length_weighted", "none", []float64{-.05, -1.05, -.55, .95}},
+		{"second_best", "none", []float64{0, 0, 0, 1}},
 	} {
 		got := make([]float64, 4)
 		Advantages(got, g, baseline(c.baseline), c.scale, scaleEpsilon)

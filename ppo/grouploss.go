@@ -104,6 +104,8 @@ var GroupLosses = []GroupLoss{
 		Uses: []string{"epsilon", "epsilon_high"}, Surrogate: gmpo, Aggregation: responseMean},
 	{Name: "reinforce", Idea: "the plain policy gradient of the samples", Paper: "Williams 1992",
 		Surrogate: reinforce, Aggregation: responseSum, OnPolicy: true},
+	{Name: "gpg", Idea: "the same, the mean over the batch's tokens", Paper: "Chu et al. 2025, GPG, arXiv 2504.02546",
+		Surrogate: reinforce, Aggregation: tokenMean, OnPolicy: true},
 }
 
 func groupLoss(name string) GroupLoss {

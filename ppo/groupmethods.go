@@ -246,5 +246,32 @@ var GroupMethods = []GroupMethod{
 			c.Advantage, c.ScaleRewards, c.LossType = "length_weighted", "none", "reinforce"
 			c.KLIn, c.KLEstimator = "reward", "k1"
 		}),
+	}, {
+		Name: "gpg",
+		Card: card.Card{
+			Title:   "Group Policy Gradient",
+			Idea:    "GRPO with nothing but the group's mean: no clip, no deviation, no KL in the loss",
+			Formula: "−1/N Σ_i Σ_t (R_i − R̄) log π(y_t), R = r − β Σ_t k1(t)",
+			Paper:   "Chu et al. 2025, arXiv 2504.02546",
+			Differs: "verl multiplies by batch/(responses with a reward that is not 0), 1 for real-valued rewards, and has no KL (beta = 0); TRL and OpenRLHF do not have it",
+			Exact:   "the token mean alone turns its expected gradient away from ∇J",
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.ScaleRewards, c.LossType = "none", "gpg"
+			c.KLIn, c.KLEstimator = "reward", "k1"
+		}),
+	},
+	{
+		Name: "pass_at_k",
+		Card: card.Card{
+			Title:   "GRPO for pass@k",
+			Idea:    "only the best response of a group is learned from, by what it adds to the second",
+			Formula: "GRPO's with Â = (R_max − R_second)/(σ + ε) for the best response and 0 for the others",
+			Paper:   "Walder and Karkhanis 2025, arXiv 2505.15201; Chen et al. 2025, arXiv 2508.10751",
+			Differs: "verl's grpo_passk as here, with 1e−6 beside σ; TRL and OpenRLHF do not have it",
+			Exact:   "it climbs the expected best of a group, not J: exact/gap is not what it is about",
+			Also:    []string{"pass@k", "grpo_passk"},
+		},
+		Defaults: preset(func(c *GroupConfig) { c.Advantage = "second_best" }),
 	},
 }

@@ -1,7 +1,6 @@
 package reward
 
 import (
-	"math"
 	"slices"
 
 	"rlhfsim/internal/num"
@@ -20,8 +19,8 @@ const (
 	PlackettLuceLoss LossType = "plackett_luce"
 	// PickBestLoss takes the first choice alone (Ziegler et al. 2019, eq. 1).
 	PickBestLoss LossType = "pick_best"
-	// RaoKupperLoss and DavidsonLoss take comparisons that may be ties (Rao and
-	// Kupper 1967; Davidson 1970).
+	// RaoKupperLoss and DavidsonLoss take comparisons that may be ties, see
+	// policy.RaoKupper and policy.Davidson.
 	RaoKupperLoss LossType = "rao_kupper"
 	DavidsonLoss  LossType = "davidson"
 )
@@ -40,41 +39,6 @@ func Pairwise(chosen, rejected, margin, center float64) (loss, dChosen, dRejecte
 	win, pull := num.LogSigmoidSlope(d)
 	centring, tie := Centring(chosen, rejected, center)
 	return centring - win, tie - pull, tie + pull
-}
-
-// RaoKupper is the loss of one comparison, d = r_w − r_l, where two responses are
-// told apart when their strengths e^r differ by a factor of ν > 1; slope is ∂ℓ/∂d:
-//
-//	P(w ≻ l) = σ(d − log ν),  P(w ~ l) = (ν² − 1) σ(d − log ν) σ(−d − log ν)
-//
-// The losses are −log of these: their slopes −σ(log ν − d), σ(d + log ν) − σ(log ν − d).
-func RaoKupper(d, nu float64, tied bool) (loss, slope float64) {
-	threshold := num.Log(nu)
-	loss, slope = -num.LogSigmoid(d-threshold), -num.Sigmoid(threshold-d)
-	if !tied {
-		return loss, slope
-	}
-	return loss - num.Log(float64((nu-1)*(nu+1))) - num.LogSigmoid(-d-threshold), slope + num.Sigmoid(d+threshold)
-}
-
-// Davidson is the same where ties are ν > 0 times as likely as the geometric mean
-// of the two strengths says:
-//
-//	P(w ≻ l) = 1/S,  P(w ~ l) = 2ν e^−d/2/S,  S = 1 + e^−d + 2ν e^−d/2
-//
-// with slopes −(e^−d + ν e^−d/2)/S, and ½ more for a tie. Where d < 0 the fractions
-// are taken times e^d, so that nothing overflows.
-func Davidson(d, nu float64, tied bool) (loss, slope float64) {
-	half := num.Exp(-math.Abs(d) / 2)
-	e, ties := float64(half*half), float64(2*float64(nu*half))
-	loss, slope = num.Log1p(e+ties), -(e+ties/2)/(1+(e+ties))
-	if d < 0 {
-		loss, slope = loss-d, -(1+ties/2)/(1+(e+ties))
-	}
-	if !tied {
-		return loss, slope
-	}
-	return loss + d/2 - num.Log(2*nu), slope + 0.5
 }
 
 // Centring is c (r_w + r_l)² and its derivative, the same for both rewards

@@ -95,7 +95,7 @@ func TestToldOrder(t *testing.T) {
 
 // withTies calls comparisons of the judge's rankings ties as the loss's model has it.
 func withTies(rankings []policy.Ranking, judge *Linear, c Config) []policy.Ranking {
-	of := map[LossType]func(d, nu float64, tied bool) (float64, float64){RaoKupperLoss: RaoKupper, DavidsonLoss: Davidson}[c.LossType]
+	of := map[LossType]func(d, nu float64, tied bool) (float64, float64){RaoKupperLoss: policy.RaoKupper, DavidsonLoss: policy.Davidson}[c.LossType]
 	if of == nil {
 		return rankings
 	}
@@ -141,7 +141,7 @@ func TestEveryLossRecoversTheJudge(t *testing.T) {
 // the gradient of a ranking with ties is that of its loss.
 func TestLossesWithTies(t *testing.T) {
 	for _, d := range []float64{-800, -3, 0, 0.4, 90} {
-		for _, of := range []func(d, nu float64, tied bool) (float64, float64){RaoKupper, Davidson} {
+		for _, of := range []func(d, nu float64, tied bool) (float64, float64){policy.RaoKupper, policy.Davidson} {
 			win, _ := of(d, 1.6, false)
 			lose, _ := of(-d, 1.6, false)
 			tie, _ := of(d, 1.6, true)

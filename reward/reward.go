@@ -247,9 +247,9 @@ func (t *Trainer) agree(s *Stats, compared []policy.Comparison, scores []float64
 // compareTied adds the loss of a ranking taken as comparisons of which some may
 // be ties.
 func (t *Trainer) compareTied(s *Stats, compared []policy.Comparison, scores, slope []float64, weight float64) {
-	of, each := RaoKupper, weight/float64(len(compared))
+	of, each := policy.RaoKupper, weight/float64(len(compared))
 	if t.cfg.LossType == DavidsonLoss {
-		of = Davidson
+		of = policy.Davidson
 	}
 	for _, c := range compared {
 		loss, d := of(scores[c.Chosen]-scores[c.Rejected], t.cfg.TieNu, c.Tied)
