@@ -304,3 +304,67 @@ lsloop:
 	JL   lsloop
 	VZEROUPPER
 	RET
+
+// func expAVX512(dst, src *float64, n int) (done int)
+// expAVX2 on eight at a time.
+TEXT ·expAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	XORQ AX, AX
+	VBROADCASTSD log2e<>(SB), Z6
+	VBROADCASTSD magic<>(SB), Z7
+	VBROADCASTSD ln2hi<>(SB), Z8
+	VBROADCASTSD ln2lo<>(SB), Z9
+	VBROADCASTSD p1<>(SB), Z10
+	VBROADCASTSD p2<>(SB), Z11
+	VBROADCASTSD p3<>(SB), Z12
+	VBROADCASTSD p4<>(SB), Z13
+	VBROADCASTSD p5<>(SB), Z14
+	VBROADCASTSD one<>(SB), Z15
+	VBROADCASTSD absMask<>(SB), Z16
+	VBROADCASTSD limit<>(SB), Z17
+	VBROADCASTSD two<>(SB), Z18
+expwide:
+	CMPQ AX, CX
+	JGE  expwidedone
+	VMOVUPD (SI)(AX*8), Z0           // x
+	VANDPD  Z16, Z0, Z1
+	VCMPPD  $2, Z17, Z1, K1          // |x| ≤ 700, false for NaN
+	KMOVB K1, BX
+	CMPL BX, $255
+	JNE  expwidedone
+	VMULPD Z6, Z0, Z1                // x/ln 2
+	VADDPD Z7, Z1, Z1
+	VPSLLQ $52, Z1, Z2               // its integer part, moved to the exponent
+	VPADDQ Z15, Z2, Z2               // 2^k
+	VSUBPD Z7, Z1, Z1                // k
+	VMULPD Z8, Z1, Z3
+	VSUBPD Z3, Z0, Z0                // hi
+	VMULPD Z9, Z1, Z1                // lo
+	VSUBPD Z1, Z0, Z3                // r
+	VMULPD Z3, Z3, Z4                // t
+	VMULPD Z14, Z4, Z5
+	VADDPD Z13, Z5, Z5
+	VMULPD Z4, Z5, Z5
+	VADDPD Z12, Z5, Z5
+	VMULPD Z4, Z5, Z5
+	VADDPD Z11, Z5, Z5
+	VMULPD Z4, Z5, Z5
+	VADDPD Z10, Z5, Z5
+	VMULPD Z4, Z5, Z5
+	VSUBPD Z5, Z3, Z5                // c
+	VMULPD Z5, Z3, Z4                // r c
+	VSUBPD Z5, Z18, Z3               // 2 − c
+	VDIVPD Z3, Z4, Z4
+	VSUBPD Z4, Z1, Z1
+	VSUBPD Z0, Z1, Z1
+	VSUBPD Z1, Z15, Z1
+	VMULPD Z2, Z1, Z1
+	VMOVUPD Z1, (DI)(AX*8)
+	ADDQ $8, AX
+	JMP  expwide
+expwidedone:
+	VZEROUPPER
+	MOVQ AX, done+24(FP)
+	RET

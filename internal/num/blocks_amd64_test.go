@@ -14,7 +14,8 @@ func TestVectorLoopsGiveTheSameBits(t *testing.T) {
 	if !cpu.X86.HasAVX2 {
 		t.Skip("no AVX2 on this processor")
 	}
-	defer func() { useAVX2 = true }()
+	wide := useAVX512
+	defer func() { useAVX2, useAVX512 = true, wide }()
 	r := rand.New(rand.NewPCG(5, 6))
 	value := func() float64 {
 		switch r.IntN(12) {
@@ -42,8 +43,8 @@ func TestVectorLoopsGiveTheSameBits(t *testing.T) {
 			}
 		}
 		scale := value()
-		run := func(avx bool) (out [][]float64) {
-			useAVX2 = avx
+		run := func(avx2, avx512 bool) (out [][]float64) {
+			useAVX2, useAVX512 = avx2, avx512
 			clone := func(x []float64) []float64 {
 				y := append([]float64(nil), x...)
 				out = append(out, y)
@@ -58,12 +59,15 @@ func TestVectorLoopsGiveTheSameBits(t *testing.T) {
 			Adam(clone(a), clone(b), clone(c), d, AdamParams{LR: 0.01, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1, Bias1: 0.3, Bias2: 0.02})
 			return out
 		}
-		want, got := run(false), run(true)
-		for k := range want {
-			for i := range want[k] {
-				x, y := want[k][i], got[k][i]
-				if math.Float64bits(x) != math.Float64bits(y) && !(math.IsNaN(x) && math.IsNaN(y)) {
-					t.Fatalf("result %d, length %d, entry %d: %v (%x) by the definition, %v (%x) by vectors", k, n, i, x, math.Float64bits(x), y, math.Float64bits(y))
+		want := run(false, false)
+		for _, avx512 := range []bool{false, wide} { // the wider ones where there are any
+			got := run(true, avx512)
+			for k := range want {
+				for i := range want[k] {
+					x, y := want[k][i], got[k][i]
+					if math.Float64bits(x) != math.Float64bits(y) && !(math.IsNaN(x) && math.IsNaN(y)) {
+						t.Fatalf("result %d, length %d, entry %d: %v (%x) by the definition, %v (%x) by vectors (AVX-512: %v)", k, n, i, x, math.Float64bits(x), y, math.Float64bits(y), avx512)
+					}
 				}
 			}
 		}
