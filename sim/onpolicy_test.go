@@ -61,6 +61,9 @@ func TestPtxUsesTheCorpusOfTheBase(t *testing.T) {
 func TestGradientsOfGroupMethods(t *testing.T) {
 	s := mustShared(t, smallConfig(), 1)
 	for _, m := range ppo.GroupMethods {
+		if m.Name == "pass_at_k" { // it climbs the best of a group, not J
+			continue
+		}
 		c := smallConfig()
 		c.GRPO = m.Defaults
 		c.GRPO.TotalEpisodes, c.GRPO.BatchSize, c.GRPO.OverlongPenalty = 512, 512, 0.5
