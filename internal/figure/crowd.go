@@ -2,6 +2,7 @@ package figure
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot/vg"
 )
@@ -11,6 +12,11 @@ import (
 
 // markSize is the type of marks, small so that many fit.
 const markSize = 6.5
+
+// crowded reports whether the panel has marked points.
+func (p *Panel) crowded() bool {
+	return slices.ContainsFunc(p.Series, func(s Series) bool { return s.Mark != "" })
+}
 
 // spot is where a point is drawn. A marked one beyond the axes stands at their
 // border, away is its direction.

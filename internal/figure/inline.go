@@ -202,6 +202,9 @@ func (t *tile) search(l *label, target vg.Point, sc *scene, extra float64, best 
 	h := blockHeight(len(l.lines), l.size)
 	bounds := t.data.Rectangle
 	bounds.Max.Y += 4
+	if l.mark { // clear of the spines
+		bounds = grow(t.data.Rectangle, -3)
+	}
 	at := l.reach()
 	for _, gap := range at.gaps {
 		for a := range 24 {

@@ -43,7 +43,7 @@ func (t *tile) findLabels() {
 		if s.Mark != "" {
 			l.lines, l.mark, l.size = []string{clean(s.Mark)}, true, markSize
 		}
-		if t.x.frac(s.X[vis[len(vis)-1]]) > 0.9 && len(vis) > 1 && !s.Points {
+		if t.x.frac(s.X[vis[len(vis)-1]]) > 0.9 && len(vis) > 1 && !s.Points && !t.p.crowded() { // a crowd needs the width
 			t.margin = append(t.margin, l)
 		} else {
 			t.inline = append(t.inline, l)

@@ -3,6 +3,7 @@ package figure
 import (
 	"image/color"
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot/vg"
 )
@@ -193,7 +194,7 @@ func (t *tile) marked(series int, k pen) []int {
 	s := t.p.Series[series]
 	vis := t.visible(s)
 	if k.noMarks {
-		if len(vis) == 1 {
+		if len(vis) == 1 && !slices.ContainsFunc(t.path(s), func(l []vg.Point) bool { return len(l) > 1 }) {
 			return vis
 		}
 		return nil
