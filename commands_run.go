@@ -64,6 +64,7 @@ func (c *cli) plotCommand() *cobra.Command {
 		Long:  "Draw a run's figures again from its records, or further ones.\n\nFigures:\n" + strings.Join(kinds, "\n"),
 		Example: `  rlhfsim plot runs/chapter
   rlhfsim plot runs/chapter --figure winrate --dark
+  rlhfsim plot runs/zoo --figure curves --arms grpo,dpo --name two
   rlhfsim plot runs/noise --figure sweep --x labels.label_noise --y exact/gold_reward,exact/kl`,
 		Args:              arguments(1, -1, "which run?", "a folder such as runs/chapter"),
 		ValidArgsFunction: completeRun,
@@ -86,6 +87,7 @@ func (c *cli) plotCommand() *cobra.Command {
 	f.StringVar(&o.Spec.Kind, "figure", "", "which figure (default all that a run draws)")
 	f.StringVar(&o.Spec.X, "x", "", "sweep: the swept field on the x axis")
 	f.StringSliceVar(&o.Spec.Y, "y", nil, "curve, sweep: metrics, a panel each")
+	f.StringSliceVar(&o.Spec.Arms, "arms", nil, "only these arms, by name")
 	f.StringVar(&o.Spec.Name, "name", "", "name of the files (default the figure's)")
 	f.BoolVar(&o.Spec.Dark, "dark", false, "light on dark")
 	f.StringVarP(&o.Dir, "output", "o", "", "where figures/ goes (default the run's folder)")

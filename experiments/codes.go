@@ -63,7 +63,7 @@ var codeDocs = []codeDoc{
 		Example: exampleHead + "[sft]\nfile = \"none.jsonl\"\n", Fixed: exampleHead + "[sft]\nfile = \"more.jsonl\" # {\"prompt\": \"i am so tired\", \"completion\": \"rest\"}\n",
 		See: []string{"sft.file", "demonstration"}},
 	{Code: codeFigure, Title: "a figure that cannot be drawn",
-		Cause:   "A [[figure]] needs a kind that exists, metrics and swept fields that the run has, and a name of its own.",
+		Cause:   "A [[figure]] needs a kind that exists, metrics, arms and swept fields that the run has, and a name of its own.",
 		Example: exampleHead + "[[figure]]\nkind = \"overoptt\"\n", Fixed: exampleHead + "[[figure]]\nkind = \"frontier\"\n",
 		See: []string{"figure", "figure overopt"}},
 	{Code: codeClaim, Title: "a claim that cannot be checked",

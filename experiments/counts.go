@@ -9,13 +9,13 @@ import (
 
 // drawCounts is how likely each stage is to say any word of each kind that people
 // care about.
-func (r *Run) drawCounts(point int, _ FigureSpec) (out []drawing) {
-	lines := r.lines(point)
+func (r *Run) drawCounts(point int, s FigureSpec) (out []drawing) {
+	lines, note := r.single(point, s, nil)
 	if len(lines) == 0 {
 		return []drawing{r.countsFigure(point, nil)}
 	}
 	for _, part := range chunks(lines) {
-		out = append(out, r.countsFigure(point, part))
+		out = append(out, noted(r.countsFigure(point, part), note))
 	}
 	return out
 }
@@ -60,9 +60,8 @@ func (r *Run) countBars(point int, lines []line, metric string) []figure.Bar {
 	}
 	add("base", figure.Neutral, r.group(point, -1, "base").Final(metric))
 	add("SFT", figure.Green, r.group(point, -1, "sft").Final(metric))
-	styles := []figure.Style{figure.Blue, figure.Vermillion, figure.Purple, figure.Orange, figure.Sky, figure.Yellow}
 	for i, l := range lines {
-		add(l.label, styles[i], l.group.Final(metric))
+		add(l.label, barStyles[i], l.group.Final(metric))
 	}
 	add("best", figure.Black, r.atOptimum(point, metric))
 	return bars

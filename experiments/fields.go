@@ -262,6 +262,7 @@ var fileDocs = map[string]fieldDoc{
 	"figure.name":  {Doc: "Names its files; the kind unless given."},
 	"figure.x":     {Doc: "sweep: the swept field on the x axis."},
 	"figure.y":     {Doc: "curve, sweep: metrics, a panel each."},
+	"figure.arms":  {Doc: "Only these arms, by name; all where nothing is said, or the best-ranked six of more than twelve where each is drawn by itself."},
 	"figure.dark":  {Doc: "Light on dark."},
 	"claim":        {Doc: "A sentence about the run that the program checks.", Foreign: []string{"claims", "assert"}},
 	"claim.says":   {Doc: "The sentence; made from the other fields unless given."},

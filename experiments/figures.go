@@ -42,7 +42,7 @@ func (r *Run) lines(point int) []line {
 		if len(g.Runs) == 0 {
 			continue
 		}
-		l := line{point: point, arm: a, group: g, label: a.Label, style: figure.Style(len(lines) % maxLines), scale: 1}
+		l := line{point: point, arm: a, group: g, label: a.Label, scale: 1}
 		if m, known := sim.MethodByName(a.Method); known {
 			l.scale = float64(m.Updates(a.Config))
 		}
@@ -53,7 +53,7 @@ func (r *Run) lines(point int) []line {
 		}
 		lines = append(lines, l)
 	}
-	return lines
+	return restyled(lines)
 }
 
 // track is a metric over training: its interval over seeds at every step that
@@ -302,7 +302,7 @@ func (r *Run) group(point, arm int, stage string) Group {
 
 // rewardFigure is how good the judge is: accuracy over training, calibration.
 func (r *Run) rewardFigure(point int) figure.Figure {
-	g := r.group(point, -1, "reward")
+	g := r.group(point, -1, "reward").measured()
 	x, y := g.track("eval_accuracy")
 	accuracy := figure.Panel{Title: "accuracy on held-out rankings", XLabel: "reward model updates", YLabel: "share of comparisons right",
 		Series: []figure.Series{series("reward model", figure.Blue, x, y)}}
@@ -312,11 +312,14 @@ func (r *Run) rewardFigure(point int) figure.Figure {
 			{Y: g.Interval(g.exactOr("rater_agreement")).Mean, Label: "another rater", Style: figure.Neutral},
 		}
 	}
+	about := "Comparisons of held-out rankings. A perfect judge knows every true value and is wrong only where the raters' own noise decides; another rater: how often two raters give the same label."
+	if len(g.Runs) == 0 {
+		about = "The accuracy is unknown: " + onlyTies + "."
+	}
 	zero, one := 0.0, 1.0
 	calibration := figure.Panel{Title: "calibration", XLabel: "predicted preference", YLabel: "actual preference", Diagonal: true,
 		Series: []figure.Series{r.calibration(point)}, XMin: &zero, XMax: &one, YMin: &zero, YMax: &one}
-	return figure.Figure{Title: r.titled(point, "the reward model"), Columns: 2, Panels: []figure.Panel{accuracy, calibration},
-		Caption: r.caption("Comparisons of held-out rankings. A perfect judge knows every true value and is wrong only where the raters' own noise decides; another rater: how often two raters give the same label.")}
+	return figure.Figure{Title: r.titled(point, "the reward model"), Columns: 2, Panels: []figure.Panel{accuracy, calibration}, Caption: r.caption(about)}
 }
 
 // calibration is the mean over seeds of predicted and actual preference in each
@@ -340,7 +343,7 @@ func (r *Run) calibration(point int) figure.Series {
 }
 
 // pipeline is the chapter's loop with this run's numbers in its boxes.
-func (r *Run) pipeline(point int) (figure.Pipeline, bool) {
+func (r *Run) pipeline(point int, s FigureSpec) (figure.Pipeline, bool) {
 	p := r.Experiment.Points[point]
 	l, ok := r.learned(point, 0)
 	if !ok {
@@ -351,44 +354,55 @@ func (r *Run) pipeline(point int) (figure.Pipeline, bool) {
 		return figure.Pipeline{}, false
 	}
 	says := map[string]string{}
-	for _, s := range stages {
-		top := s.MostLikely(0, 1)[0]
-		says[s.Name] = fmt.Sprintf("“%s” %s", w.Text(top.Response), share(num.Exp(top.LogProb)))
+	for _, stage := range stages {
+		top := stage.MostLikely(0, 1)[0]
+		says[stage.Name] = fmt.Sprintf("“%s” %s", w.Text(top.Response), share(num.Exp(top.LogProb)))
 	}
 	judge := r.group(point, -1, "reward")
 	c := p.Config
+	arms, note := r.pictured(point, s)
 	d := figure.Pipeline{
 		Title: r.titled(point, fmt.Sprintf("%d prompts, %d words, everything exactly known", w.Shape.Prompts, w.Shape.Words)),
-		Caption: r.firstArms(point) + fmt.Sprintf("Gold is what the simulated people want; no learner sees it. Means over n = %s seeds with 95 %% bootstrap intervals. In quotes: the most likely answer to “%s” (seed %d). β = %s.",
-			r.seedsThere(), w.Prompts[0], r.Experiment.Seeds[0], number(c.Objective.Beta)),
+		Caption: note + fmt.Sprintf("Gold is what the simulated people want; no learner sees it. %s In quotes: the most likely answer to “%s” (seed %d). β = %s.",
+			r.meansOver(), w.Prompts[0], r.Experiment.Seeds[0], number(c.Objective.Beta)),
 		Boxes: []figure.Box{
 			{ID: "base", Title: "0 Base: raw text", Lines: []string{fmt.Sprintf("%d lines", c.Base.Lines), gold(r.group(point, -1, "base")), says["base"]}, Col: 0, Style: figure.Neutral},
 			{ID: "sft", Title: "1 SFT", Lines: []string{fmt.Sprintf("%d demonstrations", c.SFT.Size()), gold(r.group(point, -1, "sft")), says["sft"]}, Col: 1, Style: figure.Green},
 			{ID: "rankings", Title: "2a People rank", Lines: []string{fmt.Sprintf("%d rankings of %d answers", c.Labels.Rankings, c.Labels.ResponsesPerRanking), percent("two raters agree", judge, "rater_agreement")}, Col: 2, Style: figure.Purple},
-			{ID: "reward", Title: "2b Reward model", Lines: []string{fmt.Sprintf("accuracy %.1f %%", 100*judge.Interval("eval_accuracy").Mean), percent("a perfect judge", judge, "accuracy_ceiling")}, Col: 3, Style: figure.Orange},
+			{ID: "reward", Title: "2b Reward model", Lines: accuracyLines(judge), Col: 3, Style: figure.Orange},
 		},
 		Arrows: []figure.Arrow{{From: "base", To: "sft"}, {From: "sft", To: "rankings", Label: "answers"}, {From: "rankings", To: "reward"}},
 	}
-	r.addArms(&d, point, says)
+	r.addArms(&d, point, arms, says)
 	return d, true
+}
+
+// accuracyLines are what the reward model's box says of it.
+func accuracyLines(judge Group) []string {
+	accuracy := judge.measured().Interval("eval_accuracy")
+	if accuracy.N == 0 {
+		return []string{"accuracy unknown", onlyTies}
+	}
+	return []string{fmt.Sprintf("accuracy %.1f %%", 100*accuracy.Mean), percent("a perfect judge", judge, "accuracy_ceiling")}
 }
 
 // addArms puts the methods that see a reward at the end of the upper row, and
 // those that learn from the rankings alone below it.
-func (r *Run) addArms(d *figure.Pipeline, point int, says map[string]string) {
+func (r *Run) addArms(d *figure.Pipeline, point int, pictured []int, says map[string]string) {
 	upper, lower := 0.0, 1.0
 	arms := r.Experiment.Points[point].Arms
-	for arm, a := range arms[:min(len(arms), maxLines)] {
+	for _, arm := range pictured {
+		a := arms[arm]
 		g := r.group(point, arm, a.Method)
 		if len(g.Runs) == 0 {
 			continue
 		}
 		box := figure.Box{ID: "arm " + a.Name, Title: "3 " + a.Label, Lines: []string{gold(g), percent("win rate", g, "win_rate"), fmt.Sprintf("KL %.2f nats", g.Interval("exact/kl").Mean), says[a.Name]},
 			Style: figure.Blue, Emphasis: true}
-		if len(arms) > 3 { // lower boxes
+		if len(pictured) > 3 { // lower boxes
 			box.Lines = []string{gold(g), fmt.Sprintf("%s, KL %.2f", percent("wins", g, "win_rate"), g.Interval("exact/kl").Mean), says[a.Name]}
 		}
-		if m, _ := sim.MethodByName(a.Method); m.Offline {
+		if a.offline() {
 			box.Col, box.Row, box.Style = 3, lower, figure.Vermillion
 			lower++
 			d.Arrows = append(d.Arrows, figure.Arrow{From: "rankings", To: box.ID, Label: "pairs"})
@@ -405,16 +419,19 @@ func (r *Run) addArms(d *figure.Pipeline, point int, says map[string]string) {
 	}
 }
 
-// firstArms says that a figure of all arms leaves some out.
-func (r *Run) firstArms(point int) string {
-	if n := len(r.Experiment.Points[point].Arms); n > maxLines {
-		return fmt.Sprintf("The first %d of %d arms. ", maxLines, n)
+// meansOver says what the pipeline's numbers are.
+func (r *Run) meansOver() string {
+	if len(r.Experiment.Seeds) == 1 {
+		return "One seed, so no intervals."
 	}
-	return ""
+	return fmt.Sprintf("Means over n = %s seeds with 95 %% bootstrap intervals.", r.seedsThere())
 }
 
 func gold(g Group) string {
 	i := g.Interval("exact/gold_reward")
+	if i.N == 1 {
+		return "gold " + signed(i.Mean)
+	}
 	return fmt.Sprintf("gold %s [%s, %s]", signed(i.Mean), signed(i.Low), signed(i.High))
 }
 

@@ -162,14 +162,14 @@ func Plot(dir string, o PlotOptions) ([]string, error) {
 		}
 		return writeFileAt(path, data)
 	}
-	if o.Spec.Kind == "" && len(o.Values) == 0 && o.Spec.X == "" && len(o.Spec.Y) == 0 && o.Spec.Name == "" {
+	if o.Spec.Kind == "" && len(o.Values) == 0 && o.Spec.X == "" && len(o.Spec.Y) == 0 && o.Spec.Name == "" && len(o.Spec.Arms) == 0 {
 		return paths, r.draw(write)
 	}
 	if o.Spec.Kind == "" {
 		return nil, Usage("which figure? say --figure, one of " + strings.Join(figureKindNames(), ", "))
 	}
 	if bad := r.Experiment.checkFigure(o.Spec); bad != nil {
-		text := fmt.Sprintf("--%s %v is impossible: it must be %s", map[string]string{"kind": "figure", "x": "x", "y": "y", "name": "name"}[bad.Field], bad.Value, bad.Allowed)
+		text := fmt.Sprintf("--%s %v is impossible: it must be %s", map[string]string{"kind": "figure", "x": "x", "y": "y", "name": "name", "arms": "arms"}[bad.Field], bad.Value, bad.Allowed)
 		if bad.Help != "" {
 			text += "; " + bad.Help
 		}

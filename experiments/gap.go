@@ -2,7 +2,6 @@ package experiments
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"rlhfsim/internal/figure"
@@ -21,10 +20,10 @@ var gapParts = []struct {
 
 // drawGap is where each arm's distance from the best possible gold comes from,
 // a stack for each arm; nothing where the world is too large to know.
-func (r *Run) drawGap(point int, _ FigureSpec) (out []drawing) {
-	lines := slices.DeleteFunc(r.lines(point), func(l line) bool { return len(l.group.Final("exact/gold_gap")) == 0 })
+func (r *Run) drawGap(point int, s FigureSpec) (out []drawing) {
+	lines, note := r.single(point, s, func(l line) bool { return len(l.group.Final("exact/gold_gap")) > 0 })
 	for _, part := range chunks(lines) {
-		out = append(out, r.gapFigure(point, part))
+		out = append(out, noted(r.gapFigure(point, part), note))
 	}
 	return out
 }
@@ -48,7 +47,8 @@ func (r *Run) gapFigure(point int, lines []line) figure.Figure {
 // gapMarkdown is the same as a table, "" where the world is too large to know.
 func (r *Run) gapMarkdown(point int) string {
 	var b strings.Builder
-	for arm, a := range r.Experiment.Points[point].Arms {
+	for _, arm := range r.order(point) {
+		a := r.Experiment.Points[point].Arms[arm]
 		g := r.group(point, arm, a.Method)
 		if len(g.Final("exact/gold_gap")) == 0 {
 			continue

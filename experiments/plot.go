@@ -20,6 +20,7 @@ type FigureSpec struct {
 	Name string   `toml:"name"` // of its files; the kind where nothing is said
 	X    string   `toml:"x"`    // sweep: a swept field
 	Y    []string `toml:"y"`    // curve and sweep: metrics, a panel each
+	Arms []string `toml:"arms"` // only these; where nothing is said all, or the best of many
 	Dark bool     `toml:"dark"` // light on dark
 }
 
@@ -151,18 +152,25 @@ func chunks(lines []line) [][]line {
 	return slices.Collect(slices.Chunk(lines, maxLines))
 }
 
-func (r *Run) drawPipeline(point int, _ FigureSpec) []drawing {
-	if d, ok := r.pipeline(point); ok {
+func (r *Run) drawPipeline(point int, s FigureSpec) []drawing {
+	if d, ok := r.pipeline(point, s); ok {
 		return []drawing{d}
 	}
 	return nil
 }
 
-func (r *Run) drawCurves(point int, _ FigureSpec) (out []drawing) {
-	for _, lines := range chunks(r.lines(point)) {
-		out = append(out, r.curves(point, lines))
+func (r *Run) drawCurves(point int, s FigureSpec) (out []drawing) {
+	lines, note := r.single(point, s, nil)
+	for _, part := range chunks(lines) {
+		out = append(out, noted(r.curves(point, part), note))
 	}
 	return out
+}
+
+// noted puts a sentence before a figure's caption.
+func noted(f figure.Figure, note string) figure.Figure {
+	f.Caption = note + f.Caption
+	return f
 }
 
 func (r *Run) drawCurve(point int, s FigureSpec) (out []drawing) {
@@ -170,70 +178,103 @@ func (r *Run) drawCurve(point int, s FigureSpec) (out []drawing) {
 	if len(metrics) == 0 {
 		metrics = []string{"exact/gold_reward"}
 	}
-	for _, lines := range chunks(r.lines(point)) {
+	lines, note := r.single(point, s, nil)
+	for _, part := range chunks(lines) {
 		f := figure.Figure{Title: r.titled(point, strings.Join(metrics, ", ")), Columns: min(2, len(metrics)), WidthCM: 17, Caption: r.caption("")}
 		for _, metric := range metrics {
 			words := wordsOf(metric)
-			f.Panels = append(f.Panels, curve(lines, metric, words.title, words.axis, nil))
+			f.Panels = append(f.Panels, curve(part, metric, words.title, words.axis, nil))
 		}
-		out = append(out, f)
+		out = append(out, noted(f, note))
 	}
 	return out
 }
 
-func (r *Run) drawOveropt(point int, _ FigureSpec) (out []drawing) {
-	for _, lines := range chunks(r.lines(point)) {
-		out = append(out, r.overopt(point, lines))
+func (r *Run) drawOveropt(point int, s FigureSpec) (out []drawing) {
+	lines, note := r.single(point, s, nil)
+	for _, part := range chunks(lines) {
+		out = append(out, noted(r.overopt(point, part), note))
 	}
 	return out
+}
+
+// frontierPanels are what stands over √KL, with the indices of its frontiers.
+var frontierPanels = []frontierPanel{
+	{"what people want", "exact/gold_reward", []int{0, 2}},
+	{"what the judge says", "exact/proxy_reward", []int{1}},
+}
+
+type frontierPanel struct {
+	title, metric string
+	frontiers     []int
+}
+
+func (q frontierPanel) label() string {
+	return strings.ReplaceAll(strings.TrimPrefix(q.metric, "exact/"), "_", " ")
+}
+
+// end is where an arm ends, as a point over √KL.
+func (l line) end(metric string) figure.Series {
+	kl, at := l.group.Interval("exact/kl"), l.group.Interval(metric)
+	return figure.Series{Label: l.label, Style: l.style, Points: true, X: []float64{math.Sqrt(max(0, kl.Mean))}, Y: []float64{at.Mean}, Lo: []float64{at.Low}, Hi: []float64{at.High}}
 }
 
 // drawFrontier is where every arm ends, under what is possible at its KL.
-func (r *Run) drawFrontier(point int, _ FigureSpec) (out []drawing) {
-	for _, lines := range chunks(r.lines(point)) {
-		f := figure.Figure{Title: r.titled(point, "the frontier"), Columns: 2, WidthCM: 24, HeightCM: 12,
-			Caption: r.pointCaption("Points: where each arm ends. Dotted, exact: the optima of the learned reward, and of gold, from a large β (left) to a small one. Nothing lies above the proxy's frontier in b, or above the best possible gold in a.")}
-		frontiers := r.frontiers(point)
-		for i, q := range []struct{ title, metric string }{{"what people want", "exact/gold_reward"}, {"what the judge says", "exact/proxy_reward"}} {
-			p := figure.Panel{Title: q.title, XLabel: "√KL to the SFT policy (KL in nats)", YLabel: strings.ReplaceAll(strings.TrimPrefix(q.metric, "exact/"), "_", " ")}
-			for _, l := range lines {
-				kl, at := l.group.Interval("exact/kl"), l.group.Interval(q.metric)
-				p.Series = append(p.Series, figure.Series{Label: l.label, Style: l.style, Points: true, X: []float64{math.Sqrt(max(0, kl.Mean))}, Y: []float64{at.Mean}, Lo: []float64{at.Low}, Hi: []float64{at.High}})
-			}
-			for _, s := range map[int][]figure.Series{0: {frontiers[0], frontiers[2]}, 1: {frontiers[1]}}[i] {
-				if len(s.X) > 0 {
-					p.Series = append(p.Series, s)
-				}
-			}
-			f.Panels = append(f.Panels, p)
-		}
-		out = append(out, f)
+func (r *Run) drawFrontier(point int, s FigureSpec) []drawing {
+	lines := r.asked(point, s)
+	switch {
+	case len(lines) == 0:
+		return nil
+	case len(lines) > maxLines:
+		return []drawing{r.frontierOfAll(point, lines)}
 	}
-	return out
+	f := figure.Figure{Title: r.titled(point, "the frontier"), Columns: 2, WidthCM: 24, HeightCM: 12,
+		Caption: r.pointCaption("Points: where each arm ends. Dotted, exact: the optima of the learned reward, and of gold, from a large β (left) to a small one. Nothing lies above the proxy's frontier in b, or above the best possible gold in a.")}
+	frontiers := r.frontiers(point)
+	for _, q := range frontierPanels {
+		p := figure.Panel{Title: q.title, XLabel: "√KL to the SFT policy (KL in nats)", YLabel: q.label()}
+		for _, l := range lines {
+			p.Series = append(p.Series, l.end(q.metric))
+		}
+		for _, k := range q.frontiers {
+			if len(frontiers[k].X) > 0 {
+				p.Series = append(p.Series, frontiers[k])
+			}
+		}
+		f.Panels = append(f.Panels, p)
+	}
+	return []drawing{f}
 }
 
-func (r *Run) drawWinRate(point int, _ FigureSpec) (out []drawing) {
-	styles := []figure.Style{figure.Blue, figure.Vermillion, figure.Purple, figure.Orange, figure.Sky, figure.Yellow}
-	for _, lines := range chunks(r.lines(point)) {
-		low, high := 0.0, 1.1 // the numbers stand above the bars
-		p := figure.Panel{YLabel: "win rate against SFT", YMin: &low, YMax: &high, HLines: []figure.HLine{{Y: 0.5, Label: "as good as SFT", Style: figure.Neutral}}}
-		add := func(label string, style figure.Style, i stats.Interval) {
-			if i.N > 0 {
-				p.Bars = append(p.Bars, figure.Bar{Label: label, Value: i.Mean, Lo: i.Low, Hi: i.High, Style: style})
-			}
-		}
-		base := r.group(point, -1, "base")
-		add("base", figure.Neutral, base.Interval(base.exactOr("win_rate")))
-		for i, l := range lines {
-			add(l.label, styles[i], l.group.Interval(l.group.exactOr("win_rate")))
-		}
-		for i, o := range r.optima(point) {
-			add([]string{"optimum", goldOptimum}[i], figure.Black, o)
-		}
-		out = append(out, figure.Figure{Title: r.titled(point, "win rates"), Panels: []figure.Panel{p}, WidthCM: 17,
-			Caption: r.barCaption("P(gold of the response > gold of an SFT response to the same prompt) + ½ P(equal). “optimum” is the best policy for the learned reward at the first arm's β.")})
+// winRateCaption says what a win rate is.
+const winRateCaption = "P(gold of the response > gold of an SFT response to the same prompt) + ½ P(equal). “optimum” is the best policy for the learned reward at the first arm's β."
+
+// barStyles are the arms' colours between green, SFT's, and black, the optima's.
+var barStyles = []figure.Style{figure.Blue, figure.Vermillion, figure.Purple, figure.Orange, figure.Sky, figure.Yellow}
+
+func (r *Run) drawWinRate(point int, s FigureSpec) []drawing {
+	lines := r.asked(point, s)
+	switch {
+	case len(lines) == 0:
+		return nil
+	case len(lines) > maxLines:
+		return []drawing{r.winRateOfAll(point, lines)}
 	}
-	return out
+	low, high := 0.0, 1.1 // the numbers stand above the bars
+	p := figure.Panel{YLabel: "win rate against SFT", YMin: &low, YMax: &high, HLines: []figure.HLine{{Y: 0.5, Label: "as good as SFT", Style: figure.Neutral}}}
+	others := r.yardsticks(point)
+	first := slices.IndexFunc(others, func(b figure.Bar) bool { return b.Label != "base" })
+	if first < 0 {
+		first = len(others)
+	}
+	p.Bars = append(p.Bars, others[:first]...)
+	for i, l := range lines {
+		if won := l.group.Interval(l.group.exactOr("win_rate")); won.N > 0 {
+			p.Bars = append(p.Bars, bar(l.label, barStyles[i], won))
+		}
+	}
+	p.Bars = append(p.Bars, others[first:]...)
+	return []drawing{figure.Figure{Title: r.titled(point, "win rates"), Panels: []figure.Panel{p}, WidthCM: 17, Caption: r.barCaption(winRateCaption)}}
 }
 
 // optima are the win rates of the optimum of the learned reward and of gold's,
@@ -252,15 +293,15 @@ func (r *Run) optima(point int) []stats.Interval {
 }
 
 // drawMargins is what the preference methods' arms record of their pairs.
-func (r *Run) drawMargins(point int, _ FigureSpec) (out []drawing) {
-	lines := slices.DeleteFunc(r.lines(point), func(l line) bool { return len(l.group.Final("rewards/margins")) == 0 })
+func (r *Run) drawMargins(point int, s FigureSpec) (out []drawing) {
+	lines, note := r.single(point, s, func(l line) bool { return len(l.group.Final("rewards/margins")) > 0 })
 	for _, part := range chunks(lines) {
 		f := figure.Figure{Title: r.titled(point, "margins"), Columns: 2, Caption: r.caption("Over the pairs of a minibatch: the implicit rewards β log π/π_ref of chosen and rejected responses, and their log-probabilities. A margin may grow while both log-probabilities fall.")}
 		for _, metric := range []string{"rewards/margins", "rewards/accuracies", "logps/chosen", "logps/rejected"} {
 			words := wordsOf(metric)
 			f.Panels = append(f.Panels, curve(part, metric, words.title, words.axis, nil))
 		}
-		out = append(out, f)
+		out = append(out, noted(f, note))
 	}
 	return out
 }
@@ -291,7 +332,8 @@ func (r *Run) drawSweep(_ int, s FigureSpec) (out []drawing) {
 	axis := slices.Index(e.Swept, s.X)
 	for _, group := range r.along(axis) {
 		ends := r.ends(group, s.Y)
-		for from := 0; from < r.mostArms(); from += maxLines {
+		arms, note := r.chosen(group[0], s, r.everyArm(group[0]))
+		for part := range slices.Chunk(arms, maxLines) {
 			f := figure.Figure{Title: r.Experiment.Title + ": over " + s.X, Columns: min(2, len(s.Y)), WidthCM: 24, Caption: r.caption("At the end of training.")}
 			if _, _, numeric := r.sweepAxis(group, axis); !numeric {
 				f.Caption = r.barCaption("At the end of training.")
@@ -300,9 +342,9 @@ func (r *Run) drawSweep(_ int, s FigureSpec) (out []drawing) {
 				f.Title += " (" + rest + ")"
 			}
 			for _, metric := range s.Y {
-				f.Panels = append(f.Panels, r.sweepPanel(group, axis, metric, from, ends))
+				f.Panels = append(f.Panels, r.sweepPanel(group, axis, metric, part, ends))
 			}
-			out = append(out, f)
+			out = append(out, noted(f, note))
 		}
 	}
 	return out
@@ -354,18 +396,18 @@ func (r *Run) others(point, axis int) string {
 	return p.title(slices.Delete(names, axis, axis+1))
 }
 
-func (r *Run) mostArms() int {
-	most := 0
-	for _, p := range r.Experiment.Points {
-		most = max(most, len(p.Arms))
+func (r *Run) everyArm(point int) []int {
+	var arms []int
+	for arm := range r.Experiment.Points[point].Arms {
+		arms = append(arms, arm)
 	}
-	return most
+	return arms
 }
 
 // sweepPanel is one metric over the values of a swept field: lines where they
 // are numbers (on a logarithmic axis where they span two decades), bars where
 // they are words.
-func (r *Run) sweepPanel(points []int, axis int, metric string, from int, ends map[end]stats.Interval) figure.Panel {
+func (r *Run) sweepPanel(points []int, axis int, metric string, shown []int, ends map[end]stats.Interval) figure.Panel {
 	x, label, numeric := r.sweepAxis(points, axis)
 	words := wordsOf(metric)
 	p := figure.Panel{Title: words.title, YLabel: words.axis}
@@ -376,8 +418,8 @@ func (r *Run) sweepPanel(points []int, axis int, metric string, from int, ends m
 		p.XTicks = r.sweepTicks(points, axis, x)
 	}
 	arms := r.Experiment.Points[points[0]].Arms
-	for arm := from; arm < min(from+maxLines, len(arms)); arm++ {
-		s := figure.Series{Label: arms[arm].Label, Style: figure.Style(arm % maxLines)}
+	for k, arm := range shown {
+		s := figure.Series{Label: arms[arm].Label, Style: figure.Style(k)}
 		for k, point := range points {
 			i, found := ends[end{point, arm, metric}]
 			if !found {
@@ -469,6 +511,9 @@ func (r *Run) final(point, arm int, metric string) (stats.Interval, bool) {
 		if i > 0 && strings.HasPrefix(metric, "exact/") && g.Stage != "reward" {
 			continue // base and SFT have these too, but are not what was asked for
 		}
+		if strings.HasPrefix(name, "eval_") {
+			g = g.measured()
+		}
 		if len(g.Final(name)) > 0 {
 			return g.Interval(name), true
 		}
@@ -485,6 +530,12 @@ func (e *Experiment) checkFigure(s FigureSpec) *field.Error {
 	if s.Name != "" && !validName(s.Name) {
 		return &field.Error{Field: "name", Value: fmt.Sprintf("%q", s.Name), Allowed: "letters, digits, '.', '_' and '-'"}
 	}
+	arms := e.armNames()
+	for _, arm := range s.Arms {
+		if !slices.Contains(arms, arm) {
+			return &field.Error{Field: "arms", Value: fmt.Sprintf("%q", arm), Allowed: "names of arms", Help: didYouMean(arm, arms)}
+		}
+	}
 	if s.X != "" && !slices.Contains(e.Swept, s.X) {
 		allowed := "a swept field: " + strings.Join(e.Swept, ", ")
 		if len(e.Swept) == 0 {
@@ -499,6 +550,19 @@ func (e *Experiment) checkFigure(s FigureSpec) *field.Error {
 		}
 	}
 	return nil
+}
+
+// armNames is every arm of the experiment.
+func (e *Experiment) armNames() []string {
+	var names []string
+	for _, p := range e.Points {
+		for _, a := range p.Arms {
+			if !slices.Contains(names, a.Name) {
+				names = append(names, a.Name)
+			}
+		}
+	}
+	return names
 }
 
 // metricNames is every metric that some stage of the experiment can record.

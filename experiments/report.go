@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -27,6 +28,9 @@ type Line struct {
 	KL      stats.Interval `json:"kl"`
 	WinRate stats.Interval `json:"win_rate"`
 	OfJStar stats.Interval `json:"of_j_star"`
+	// SFTIsBest says that the SFT policy is the best possible already, but for
+	// less than noWay: there is no way of which to have come some.
+	SFTIsBest bool `json:"sft_is_best,omitempty"`
 	// Estimated says that the win rate is a Monte Carlo estimate: the world is
 	// too large for the exact one.
 	Estimated bool     `json:"win_rate_estimated,omitempty"`
@@ -39,7 +43,9 @@ type Summary struct {
 	Beta      float64               `json:"beta"`
 	Seeds     int                   `json:"seeds"`
 	Lines     []Line                `json:"stages"`
-	PeakBeta  stats.Interval        `json:"peak_beta"` // of the learned reward's optimum with the most gold
+	Ranked    bool                  `json:"ranked"`                 // the arms stand in the order of the ranking
+	Lacking   string                `json:"cells_failed,omitempty"` // arms that miss seeds
+	PeakBeta  stats.Interval        `json:"peak_beta"`              // of the learned reward's optimum with the most gold
 	PeakKL    stats.Interval        `json:"peak_kl"`
 	Agreement stats.Interval        `json:"rater_agreement"`
 	Ceiling   stats.Interval        `json:"accuracy_ceiling"`
@@ -104,24 +110,27 @@ func (r *Run) summary(point int, talk bool) (Summary, error) {
 		s.Swept[name] = p.Values[i]
 	}
 	judge := r.group(point, -1, "reward")
-	s.Agreement, s.Ceiling, s.Accuracy = judge.Interval(judge.exactOr("rater_agreement")), judge.Interval(judge.exactOr("accuracy_ceiling")), judge.Interval("eval_accuracy")
+	s.Agreement, s.Ceiling, s.Accuracy = judge.Interval(judge.exactOr("rater_agreement")), judge.Interval(judge.exactOr("accuracy_ceiling")), judge.measured().Interval("eval_accuracy")
 	for _, stage := range []struct{ name, label string }{{"base", "base"}, {"sft", "SFT"}} {
 		g := r.group(point, -1, stage.name)
-		s.Lines = append(s.Lines, g.line(stage.label))
+		s.Lines = append(s.Lines, g.line(stage.label, s.Beta))
 		if loss := g.loss(); !math.IsNaN(loss[0]) { // a stage of no steps has none
 			s.Loss[stage.name] = loss
 		}
 	}
 	s.Lines[1].OfJStar = stats.Interval{N: len(e.Seeds)} // the SFT policy is where the way begins
 	var best, golds []sim.Exact
-	for arm, a := range p.Arms {
+	same := 0 // the line of the arm whose optimum it is
+	for _, arm := range r.order(point) {
+		a := p.Arms[arm]
 		g := r.group(point, arm, a.Method)
 		if len(g.Runs) == 0 {
 			continue
 		}
-		s.Lines = append(s.Lines, g.line(a.Label))
+		s.Lines = append(s.Lines, g.line(a.Label, a.Config.Objective.Beta))
 		s.Lines[len(s.Lines)-1].Arm = a.Name
 		if a.Config.Objective == p.Config.Objective && best == nil {
+			same = len(s.Lines) - 1
 			for seed := range e.Seeds {
 				if c := r.cell(cellID{point, arm, seed}); c != nil {
 					best, golds = append(best, *c.Optimum), append(golds, *c.Gold)
@@ -131,7 +140,11 @@ func (r *Run) summary(point int, talk bool) (Summary, error) {
 	}
 	if best != nil {
 		s.Lines = append(s.Lines, optimumLine("optimum", best), goldLine(golds))
+		if s.Lines[same].SFTIsBest { // its way is that from SFT to this optimum
+			s.Lines[1].SFTIsBest, s.Lines[len(s.Lines)-2].SFTIsBest = true, true
+		}
 	}
+	s.Ranked, s.Lacking = len(r.Ranking(point)) > 0, r.lacking(point)
 	s.PeakBeta, s.PeakKL = r.peak(point)
 	s.BestOfN = r.bestOfNText(point)
 	if !talk {
@@ -140,18 +153,51 @@ func (r *Run) summary(point int, talk bool) (Summary, error) {
 	return s, r.addSayings(&s, point)
 }
 
-func (g Group) line(label string) Line {
+// noWay is the KL, in nats, below which SFT policy and optimum count as one
+// policy: a million responses could not tell them apart.
+const noWay = 1e-6
+
+// line is a stage at its end. By the identity J* − J(π) = β KL(π‖π*), the way from
+// SFT to the optimum is their KL at the stage's own β.
+func (g Group) line(label string, beta float64) Line {
 	l := Line{Label: label, Stage: g.Stage, Gold: g.Interval("exact/gold_reward"), Proxy: g.Interval("exact/proxy_reward"),
 		KL: g.Interval("exact/kl"), WinRate: g.Interval(g.exactOr("win_rate")), Estimated: g.exactOr("win_rate") == "mc/win_rate"}
 	var shares []float64
 	for _, rows := range g.Runs {
 		first, last := rows[0], rows[len(rows)-1]
-		if way := first.Get("exact/gap"); way > 0 {
+		switch way := first.Get("exact/gap"); {
+		case math.IsNaN(way): // not known of this stage
+		case way < float64(noWay*beta):
+			l.SFTIsBest = true
+		default:
 			shares = append(shares, (last.Get("exact/objective")-first.Get("exact/objective"))/way)
 		}
 	}
 	l.OfJStar = interval(shares, "of J*")
+	l.SFTIsBest = l.SFTIsBest && len(shares) == 0
 	return l
+}
+
+// measured leaves out the seeds whose held-out rankings have no clear comparison,
+// only ties: without one the reward model's loss there is exactly 0 (−log σ is not)
+// with nothing right.
+func (g Group) measured() Group {
+	var runs [][]sim.Row
+	for _, rows := range g.Runs {
+		if last := rows[len(rows)-1]; last.Get("eval_loss") != 0 || last.Get("eval_accuracy") != 0 {
+			runs = append(runs, rows)
+		}
+	}
+	g.Runs = runs
+	return g
+}
+
+// ofJStar prints the share of the way to the optimum, "–" where there is none.
+func (l Line) ofJStar() string {
+	if l.SFTIsBest {
+		return "–"
+	}
+	return rate(l.OfJStar)
 }
 
 func (g Group) loss() [2]float64 {
@@ -198,10 +244,11 @@ func (r *Run) addSayings(s *Summary, point int) error {
 	if err != nil {
 		return err
 	}
+	stages = inLineOrder(stages, s.Lines)
 	s.Disliked = w.Disliked()
 	for i := range s.Lines {
 		for _, stage := range stages {
-			if stage.Name == s.Lines[i].Arm || s.Lines[i].Arm == "" && stage.Name == s.Lines[i].Stage {
+			if s.Lines[i].of(stage) {
 				s.Lines[i].Disliked = says(w, stage, s.Disliked)
 			}
 		}
@@ -210,6 +257,21 @@ func (r *Run) addSayings(s *Summary, point int) error {
 		s.Says = append(s.Says, saying(w, stages, x, summaryResponses))
 	}
 	return nil
+}
+
+// of reports whether the line is a stage's.
+func (l Line) of(s Stage) bool { return s.Name == l.Arm || l.Arm == "" && s.Name == l.Stage }
+
+// inLineOrder puts stages in the order of the table, those without a line last.
+func inLineOrder(stages []Stage, lines []Line) []Stage {
+	place := func(s Stage) int {
+		if i := slices.IndexFunc(lines, func(l Line) bool { return l.of(s) }); i >= 0 {
+			return i
+		}
+		return len(lines)
+	}
+	slices.SortStableFunc(stages, func(a, b Stage) int { return cmp.Compare(place(a), place(b)) })
+	return stages
 }
 
 // says is the probability of any word of the groups; the optima that are no
@@ -279,7 +341,7 @@ func (s Summary) caption() string {
 			least = min(least, l.Gold.N)
 		}
 	}
-	n := fmt.Sprintf("mean [95 %% bootstrap interval] over %d seeds", s.Seeds)
+	n := fmt.Sprintf("mean [95 %% bootstrap interval] over %s", plural(s.Seeds, "seed"))
 	if least < s.Seeds { // cells are missing
 		n = fmt.Sprintf("mean [95 %% bootstrap interval] over %d to %d seeds", least, s.Seeds)
 	}
@@ -295,6 +357,12 @@ func (s Summary) caption() string {
 // legend explains the columns that no header can.
 func (s Summary) legend(seed uint64) string {
 	text := "of J*: how much of the way from SFT to the best possible proxy − β KL"
+	if slices.ContainsFunc(s.Lines, func(l Line) bool { return l.SFTIsBest }) {
+		text += " (–: SFT is the best possible, but for a millionth of a nat)"
+	}
+	if s.Ranked {
+		text += "; the arms stand in the order of ranking.md"
+	}
 	if len(s.Disliked) > 0 {
 		text += fmt.Sprintf("; says …: in seed %d", seed)
 	}
@@ -306,6 +374,9 @@ func (s Summary) peak() string {
 	text := fmt.Sprintf("the proxy's own optimum starts to hurt at β < %.2f, KL > %.2f nats", s.PeakBeta.Mean, s.PeakKL.Mean)
 	if s.BestOfN != "" {
 		text += "\n" + s.BestOfN
+	}
+	if s.Lacking != "" {
+		text += "\ncells failed: " + s.Lacking
 	}
 	return text
 }
@@ -324,7 +395,7 @@ func (s Summary) table(e *Experiment) pretty.Writer {
 		if l.Estimated {
 			won = "≈ " + won
 		}
-		row := pretty.Row{l.Label, two(l.Gold), two(l.Proxy), mean2(l.KL), won, rate(l.OfJStar)}
+		row := pretty.Row{l.Label, two(l.Gold), two(l.Proxy), mean2(l.KL), won, l.ofJStar()}
 		if len(s.Disliked) > 0 {
 			said := ""
 			if l.Disliked != nil {
@@ -354,7 +425,7 @@ func (r *Run) overview(all []Summary) pretty.Writer {
 			for _, v := range r.Experiment.Points[i].Values {
 				row = append(row, v)
 			}
-			t.AppendRow(append(row, l.Label, two(l.Gold), two(l.Proxy), mean2(l.KL), rate(l.WinRate), rate(l.OfJStar)))
+			t.AppendRow(append(row, l.Label, two(l.Gold), two(l.Proxy), mean2(l.KL), rate(l.WinRate), l.ofJStar()))
 		}
 	}
 	return t
@@ -414,8 +485,8 @@ func (r *Run) Text(all []Summary) string {
 		c := p.Config
 		fmt.Fprintf(&b, "0 base     %-38s %s\n", plural(c.Base.Lines, "line")+" of raw text", s.loss("base"))
 		fmt.Fprintf(&b, "1 SFT      %-38s %s\n", plural(c.SFT.Size(), "demonstration"), s.loss("sft"))
-		fmt.Fprintf(&b, "2 reward   %-38s accuracy %.1f %% (a perfect judge %.1f %%; two raters agree on %.1f %%)\n",
-			fmt.Sprintf("%s of %s", plural(c.Labels.Rankings, "ranking"), plural(c.Labels.ResponsesPerRanking, "answer")), 100*s.Accuracy.Mean, 100*s.Ceiling.Mean, 100*s.Agreement.Mean)
+		fmt.Fprintf(&b, "2 reward   %-38s %s; two raters agree on %.1f %%)\n",
+			fmt.Sprintf("%s of %s", plural(c.Labels.Rankings, "ranking"), plural(c.Labels.ResponsesPerRanking, "answer")), s.accuracy(), 100*s.Agreement.Mean)
 		fmt.Fprintf(&b, "3 policy   β = %s\n\n%s\n%s\n", number(s.Beta), trimRight(s.table(e).Render()), s.caption())
 		if i == 0 {
 			fmt.Fprintf(&b, "%s\n", s.legend(e.Seeds[0]))
@@ -433,6 +504,17 @@ func (r *Run) Text(all []Summary) string {
 	}
 	return b.String()
 }
+
+// accuracy is the judge's, on held-out rankings; the caller closes the bracket.
+func (s Summary) accuracy() string {
+	if s.Accuracy.N == 0 {
+		return "accuracy unknown (" + onlyTies
+	}
+	return fmt.Sprintf("accuracy %.1f %% (a perfect judge %.1f %%", 100*s.Accuracy.Mean, 100*s.Ceiling.Mean)
+}
+
+// onlyTies says why a judge's accuracy is not known.
+const onlyTies = "only ties were held out"
 
 func (s Summary) loss(stage string) string {
 	loss, trained := s.Loss[stage]

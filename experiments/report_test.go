@@ -99,3 +99,45 @@ func TestReadmeShowsTheLegend(t *testing.T) {
 		}
 	}
 }
+
+// Where β is so large that the SFT policy is the optimum, there is no way of
+// which a share could be told.
+func TestNoWayToTheOptimum(t *testing.T) {
+	r, _ := quickRun(t, t.TempDir(), 2, "seeds=2", "objective.beta=1e6", "claim=[]")
+	all, err := r.Summaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := r.Text(all)
+	for _, l := range all[0].Lines {
+		if l.Label != "base" && l.Label != goldOptimum && l.ofJStar() != "–" {
+			t.Errorf("%s: %s", l.Label, l.ofJStar())
+		}
+	}
+	if !strings.Contains(text, "–: SFT is the best possible") || strings.Contains(text, "100.0 %") {
+		t.Error(text)
+	}
+	r, _ = quickRun(t, t.TempDir(), 2, "seeds=2", "objective.beta=20", "claim=[]")
+	if all, err = r.Summaries(); err != nil || strings.Contains(r.Text(all), "–: ") || all[0].Lines[2].OfJStar.N != 2 {
+		t.Errorf("at β = 20 there is a way: %v", err)
+	}
+}
+
+// A judge that is measured on ties only has no accuracy, not one of 0 %.
+func TestOnlyTiesHaveNoAccuracy(t *testing.T) {
+	r, _ := quickRun(t, t.TempDir(), 2, "seeds=2", "labels.tie_nu=1e6", "reward.drop_ties=true", "dpo.drop_ties=true", "labels.held_out=2", "labels.responses_per_ranking=2", "claim=[]")
+	all, err := r.Summaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := r.Text(all); !strings.Contains(text, "accuracy unknown (only ties were held out; two raters agree on") || strings.Contains(text, "accuracy 0.0") {
+		t.Error(text)
+	}
+	d, _ := r.pipeline(0, FigureSpec{})
+	if text := fmt.Sprint(d); !strings.Contains(text, "only ties were held out") || strings.Contains(text, "accuracy 0.0") {
+		t.Error(text)
+	}
+	if f := r.rewardFigure(0); len(f.Panels[0].HLines) > 0 || !strings.Contains(f.Caption, "unknown: only ties") {
+		t.Error(f.Caption)
+	}
+}

@@ -50,6 +50,8 @@ type Run struct {
 	learnedKey  string // of the cell whose tensors are held
 	lastLearned []tensor
 
+	rankings map[int][]Place // by point, once they are known
+
 	forClaims map[cellID][]sim.Row // what claims read of the cells
 	verdicts  []Verdict            // once they are known
 
@@ -66,7 +68,7 @@ type signature struct {
 }
 
 func newRun(e *Experiment, dir string) *Run {
-	return &Run{Experiment: e, Dir: dir, keys: map[cellID]string{}, names: map[cellID]*signature{}, cells: map[string]*cell{}}
+	return &Run{Experiment: e, Dir: dir, keys: map[cellID]string{}, names: map[cellID]*signature{}, cells: map[string]*cell{}, rankings: map[int][]Place{}}
 }
 
 // cell is a finished cell without its tensors, nil where there is none.

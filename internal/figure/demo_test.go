@@ -200,7 +200,7 @@ type named struct {
 func demos() []named {
 	return []named{
 		{"curves", demoCurves()}, {"overopt", demoOveropt()}, {"reward", demoReward()},
-		{"pipeline", demoPipeline()}, {"awkward", demoAwkward()},
+		{"pipeline", demoPipeline()}, {"awkward", demoAwkward()}, {"crowd", demoCrowd()},
 	}
 }
 

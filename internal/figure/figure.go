@@ -24,6 +24,10 @@ type Series struct {
 	Dash bool
 	// Points draws markers with error bars and no line; with Dash, open ones.
 	Points bool
+	// Mark stands beside the points of one of many instead of Label, and
+	// Figure.Key says what it means. Their intervals are in the table only, and a
+	// point beyond the axes is an arrow at their border.
+	Mark string
 }
 
 // HLine is a dotted horizontal reference line with a label.
@@ -74,6 +78,10 @@ type Figure struct {
 	// for a single panel), and as high as the rows, the title and the caption
 	// need.
 	WidthCM, HeightCM float64
+	// RowCM is the height of a row of panels where HeightCM is 0; 0 means 6.2.
+	RowCM float64
+	// Key stands between the panels and the caption, in columns.
+	Key []KeyGroup
 	// Dark draws light on dark.
 	Dark bool
 }
@@ -106,8 +114,13 @@ func (f Figure) check() error {
 			return fmt.Errorf("figure %q panel %s: %w", f.Name, letter(i), err)
 		}
 	}
-	if f.Columns < 0 || f.WidthCM < 0 || f.HeightCM < 0 {
+	if f.Columns < 0 || f.WidthCM < 0 || f.HeightCM < 0 || f.RowCM < 0 {
 		return fmt.Errorf("figure %q: negative size", f.Name)
+	}
+	for _, k := range f.Key {
+		if err := k.Style.check(); err != nil {
+			return fmt.Errorf("figure %q, key %q: %w", f.Name, k.Title, err)
+		}
 	}
 	return nil
 }
@@ -154,6 +167,7 @@ func letter(i int) string {
 type page struct {
 	w, h           vg.Length
 	title, caption []string
+	key            key
 	tiles          []*tile
 }
 
@@ -184,12 +198,17 @@ func (f Figure) layout() (*page, error) {
 	}
 	g.title = wrap(f.Title, titleSize, true, inner)
 	g.caption = wrap(f.Caption, captionSize, false, inner)
+	g.key = newKey(f.Key, inner, f.hasBars())
 	rows := (len(f.Panels) + cols - 1) / cols
 	if g.h == 0 {
-		g.h = g.headHeight() + g.footHeight() + vg.Length(rows)*rowHeight
+		row := points(f.RowCM)
+		if row == 0 {
+			row = rowHeight
+		}
+		g.h = g.headHeight() + g.key.height() + g.footHeight() + vg.Length(rows)*row
 	}
 	area := vg.Rectangle{
-		Min: vg.Point{X: outerMargin, Y: g.footHeight()},
+		Min: vg.Point{X: outerMargin, Y: g.footHeight() + g.key.height()},
 		Max: vg.Point{X: g.w - outerMargin, Y: g.h - g.headHeight()},
 	}
 	if area.Max.Y-area.Min.Y < 60*vg.Length(rows) {
@@ -224,6 +243,7 @@ func (g *page) draw(c vg.Canvas) {
 	for _, t := range g.tiles {
 		t.draw(c)
 	}
+	g.key.draw(c, outerMargin, g.footHeight()+g.key.height())
 	caption := text{size: captionSize, ink: faint}
 	caption.below(c, outerMargin, g.footHeight()-7, g.caption)
 }

@@ -15,6 +15,9 @@ type scene struct {
 	lines  []segment // weight 1
 	edges  []segment // edges of bands, of lesser weight
 	blocks []vg.Rectangle
+	points []vg.Point     // of a crowd
+	labels []vg.Rectangle // those placed so far
+	leads  []segment      // and their leaders
 }
 
 func (s *scene) polyline(pts []vg.Point) {
@@ -34,8 +37,11 @@ func (t *tile) scene() *scene {
 			}
 		}
 		for _, j := range t.marked(i, k) {
-			at := t.at(s.X[j], s.Y[j])
-			sc.blocks = append(sc.blocks, around(at, markerR+0.5))
+			at, away := t.spot(s, j)
+			sc.blocks = append(sc.blocks, blockOf(at, away))
+			if s.Mark != "" {
+				sc.points = append(sc.points, at)
+			}
 			if k.noLine && s.hasInterval(j) {
 				sc.lines = append(sc.lines, segment{t.at(s.X[j], s.Lo[j]), t.at(s.X[j], s.Hi[j])})
 			}
@@ -74,9 +80,11 @@ func (s *scene) bands(t *tile, of Series) {
 // cost weighs what a rectangle would cover.
 func (s *scene) cost(r vg.Rectangle) float64 {
 	cost := 0.0
-	for _, l := range s.lines {
-		if hits(r, l) {
-			cost += 100
+	for _, lines := range [][]segment{s.lines, s.leads} {
+		for _, l := range lines {
+			if hits(r, l) {
+				cost += 100
+			}
 		}
 	}
 	for _, l := range s.edges {
@@ -84,9 +92,11 @@ func (s *scene) cost(r vg.Rectangle) float64 {
 			cost += 2
 		}
 	}
-	for _, b := range s.blocks {
-		if overlap(r, b) {
-			cost += 150
+	for _, blocks := range [][]vg.Rectangle{s.blocks, s.labels} {
+		for _, b := range blocks {
+			if overlap(r, b) {
+				cost += 150
+			}
 		}
 	}
 	return cost
@@ -100,9 +110,11 @@ func (s *scene) crossings(l segment) float64 {
 		return 0
 	}
 	l.a = l.a.Add(l.b.Sub(l.a).Scale(min(1, 4/d)))
-	for _, o := range s.lines {
-		if intersect(l, o) {
-			n++
+	for _, lines := range [][]segment{s.lines, s.leads} {
+		for _, o := range lines {
+			if intersect(l, o) {
+				n++
+			}
 		}
 	}
 	return n
@@ -112,31 +124,50 @@ func (s *scene) crossings(l segment) float64 {
 // start apart.
 func (s *scene) through(l segment) float64 {
 	n := 0.0
-	for _, b := range s.blocks {
-		if hits(b, l) && nearest(b, l.a) != l.a {
-			n++
+	for _, blocks := range [][]vg.Rectangle{s.blocks, s.labels} {
+		for _, b := range blocks {
+			if hits(b, l) && nearest(b, l.a) != l.a {
+				n++
+			}
 		}
 	}
 	return n
 }
 
-// placeInline puts each label at the cheapest spot near its line.
+// nowhere is the place of a label that has none yet.
+var nowhere = vg.Rectangle{Min: vg.Point{X: -2, Y: -2}, Max: vg.Point{X: -1, Y: -1}}
+
+// placeInline puts each label at the cheapest spot near its line. Those of a crowd
+// are taken up again when all have a place: the first did not know of the last.
 func (t *tile) placeInline() {
 	if len(t.inline) == 0 {
 		return
 	}
 	sc := t.scene()
+	sc.labels, sc.leads = make([]vg.Rectangle, len(t.inline)), make([]segment, len(t.inline))
 	for i := range t.inline {
-		l := &t.inline[i]
-		l.lines = balanced(strings.Join(l.lines, " "), directSize, false, min(t.cellW*0.3, t.data.Size().X*0.45))
-		best := math.Inf(1)
-		for k, p := range t.targets(l) {
-			t.search(l, p, sc, 3*float64(k), &best)
+		sc.labels[i], sc.leads[i] = nowhere, segment{nowhere.Min, nowhere.Min}
+	}
+	for turn := range marksReach.turns {
+		for i := range t.inline {
+			if turn < t.inline[i].reach().turns {
+				t.placeLabel(i, sc)
+			}
 		}
-		sc.blocks = append(sc.blocks, l.rect)
-		if l.leader {
-			sc.lines = append(sc.lines, segment{l.target, nearest(l.rect, l.target)})
-		}
+	}
+}
+
+func (t *tile) placeLabel(i int, sc *scene) {
+	l := &t.inline[i]
+	sc.labels[i], sc.leads[i] = nowhere, segment{nowhere.Min, nowhere.Min}
+	l.lines = balanced(strings.Join(l.lines, " "), l.size, false, min(t.cellW*0.3, t.data.Size().X*0.45))
+	best := math.Inf(1)
+	for k, p := range t.targets(l) {
+		t.search(l, p, sc, 3*float64(k), &best)
+	}
+	sc.labels[i] = l.rect
+	if l.leader {
+		sc.leads[i] = segment{l.target, nearest(l.rect, l.target)}
 	}
 }
 
@@ -154,7 +185,9 @@ func (t *tile) targets(l *label) []vg.Point {
 	s := t.p.Series[l.series]
 	vis := t.visible(s)
 	for k := len(vis) - 1; k >= max(0, len(vis)-20); k-- {
-		out = append(out, t.at(s.X[vis[k]], s.Y[vis[k]]))
+		at, away := t.spot(s, vis[k])
+		l.arrow = away != (vg.Point{})
+		out = append(out, at.Sub(away.Scale(arrowLength/2)))
 		if !s.Points {
 			break
 		}
@@ -165,11 +198,15 @@ func (t *tile) targets(l *label) []vg.Point {
 // search tries spots around a target at growing distances and keeps the
 // cheapest in l if it beats best.
 func (t *tile) search(l *label, target vg.Point, sc *scene, extra float64, best *float64) {
-	w := maxWidth(l.lines, directSize, false)
-	h := blockHeight(len(l.lines), directSize)
+	w := maxWidth(l.lines, l.size, false)
+	h := blockHeight(len(l.lines), l.size)
 	bounds := t.data.Rectangle
 	bounds.Max.Y += 4
-	for _, gap := range []vg.Length{4, 7, 12, 18, 26, 36, 48, 62, 80, 100, 130} {
+	if l.mark { // clear of the spines
+		bounds = grow(t.data.Rectangle, -3)
+	}
+	at := l.reach()
+	for _, gap := range at.gaps {
 		for a := range 24 {
 			sin, cos := math.Sincos(2 * math.Pi * float64(a) / 24)
 			r := vg.Rectangle{Max: vg.Point{X: w, Y: h}}.Add(vg.Point{
@@ -178,12 +215,16 @@ func (t *tile) search(l *label, target vg.Point, sc *scene, extra float64, best 
 			})
 			r = inside(r, bounds)
 			end := nearest(r, target)
-			covered := sc.cost(grow(r, 1.5))
+			covered := sc.cost(grow(r, at.margin))
 			lead := segment{target, end}
-			cost := extra + covered + 30*sc.crossings(lead) + 60*sc.through(lead) + float64(dist(end, target)) + 2*(1-cos)
+			away := dist(end, target)
+			cost := extra + covered + 30*sc.crossings(lead) + 60*sc.through(lead) + float64(away) + 2*(1-cos)
+			if l.mark && away <= at.leader {
+				cost += 20 * sc.astray(r, target, away)
+			}
 			if cost < *best {
 				*best = cost
-				l.target, l.rect, l.leader, l.forced = target, r, dist(end, target) > 7, covered >= 100
+				l.target, l.rect, l.leader, l.forced = target, r, away > at.leader, covered >= 100
 			}
 		}
 	}

@@ -26,6 +26,9 @@ type label struct {
 	rect   vg.Rectangle
 	leader bool
 	forced bool // no free spot was found
+	mark   bool // of a crowd's point
+	arrow  bool // which lies beyond the axes
+	size   vg.Length
 }
 
 // findLabels decides which labels stand right of the axes (lines that end
@@ -36,8 +39,11 @@ func (t *tile) findLabels() {
 		if s.Label == "" || len(vis) == 0 {
 			continue
 		}
-		l := label{pen: t.p.pen(s), series: i, lines: t.wrapLabel(s.Label)}
-		if t.x.frac(s.X[vis[len(vis)-1]]) > 0.9 && len(vis) > 1 && !s.Points {
+		l := label{pen: t.p.pen(s), series: i, lines: t.wrapLabel(s.Label), size: directSize}
+		if s.Mark != "" {
+			l.lines, l.mark, l.size = []string{clean(s.Mark)}, true, markSize
+		}
+		if t.x.frac(s.X[vis[len(vis)-1]]) > 0.9 && len(vis) > 1 && !s.Points && !t.p.crowded() { // a crowd needs the width
 			t.margin = append(t.margin, l)
 		} else {
 			t.inline = append(t.inline, l)
@@ -53,7 +59,7 @@ func (t *tile) findLabels() {
 		})
 	}
 	if t.p.Diagonal && t.p.hasData() && len(t.diagonal()) > 0 {
-		t.inline = append(t.inline, label{pen: exactPen(Neutral), series: -1, lines: []string{"y = x"}})
+		t.inline = append(t.inline, label{pen: exactPen(Neutral), series: -1, lines: []string{"y = x"}, size: directSize})
 	}
 }
 
@@ -164,14 +170,15 @@ func (t *tile) drawLabels(c vg.Canvas) {
 	}
 	for _, l := range t.inline {
 		if l.leader {
-			end := nearest(grow(l.rect, 1.5), l.target)
-			start := l.target.Add(end.Sub(l.target).Scale(min(1, (markerR+1)/max(dist(end, l.target), 1))))
+			at := l.reach()
+			end := nearest(grow(l.rect, at.clear), l.target)
+			start := l.target.Add(end.Sub(l.target).Scale(min(1, (markerR+at.start)/max(dist(end, l.target), 1))))
 			stroke(c, []vg.Point{start, end}, l.pen.line, 0.5, nil)
 		}
 		if l.forced {
 			fill(c, corners(l.rect), alpha(white, 0xD0))
 		}
-		text{size: directSize, ink: l.pen.text}.below(c, l.rect.Min.X, l.rect.Max.Y, l.lines)
+		text{size: l.size, ink: l.pen.text}.below(c, l.rect.Min.X, l.rect.Max.Y, l.lines)
 	}
 }
 

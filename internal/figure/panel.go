@@ -27,7 +27,7 @@ func (p *Panel) extents() (x, y extent) {
 			}
 			x.add(s.X[i])
 			y.add(s.Y[i])
-			if s.Lo != nil {
+			if s.Lo != nil && s.Mark == "" {
 				y.add(s.Lo[i], s.Hi[i])
 			}
 		}
@@ -178,6 +178,9 @@ func (t *tile) barValue(c vg.Canvas, b Bar, x vg.Length) {
 // barText prints a bar's value at a height.
 func (t *tile) barText(c vg.Canvas, s string, x, y vg.Length) {
 	size := t.valueSize
+	if size == 0 {
+		return
+	}
 	w := width(s, size, true)
 	// Hide the grid behind the number.
 	fill(c, corners(vg.Rectangle{Min: vg.Point{X: x - w/2 - 1, Y: y - 4}, Max: vg.Point{X: x + w/2 + 1, Y: y + 4}}), white)
@@ -201,6 +204,9 @@ func (t *tile) fitValues(slot vg.Length) {
 	}
 	for t.valueSize > minText && widest() > slot {
 		t.valueSize -= 0.25
+	}
+	if widest() > slot {
+		t.valueSize = 0 // the table has them
 	}
 }
 

@@ -3,6 +3,7 @@ package figure
 import (
 	"image/color"
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot/vg"
 )
@@ -62,7 +63,7 @@ func runs(n int, ok func(int) bool) [][2]int {
 func (s Series) drawable(i int) bool { return usable(s.X[i]) && usable(s.Y[i]) }
 
 func (s Series) hasInterval(i int) bool {
-	return s.Lo != nil && s.drawable(i) && usable(s.Lo[i]) && usable(s.Hi[i])
+	return s.Mark == "" && s.Lo != nil && s.drawable(i) && usable(s.Lo[i]) && usable(s.Hi[i])
 }
 
 // bandPath lists lo forward and hi backward over one run.
@@ -150,7 +151,11 @@ func (t *tile) drawSeries(c vg.Canvas) {
 	for i, s := range t.p.Series {
 		k := t.p.pen(s)
 		for _, j := range t.marked(i, k) {
-			at := t.at(s.X[j], s.Y[j])
+			at, away := t.spot(s, j)
+			if away != (vg.Point{}) {
+				outward(c, at, away, k)
+				continue
+			}
 			if k.noLine && s.hasInterval(j) {
 				t.whisker(c, at.X, s.Lo[j], s.Hi[j], 4, k.line)
 			}
@@ -165,17 +170,18 @@ func (t *tile) marker(c vg.Canvas, at vg.Point, k pen, s Series) {
 		return
 	}
 	r := vg.Length(markerR)
-	if s.Points {
+	if s.Points && s.Mark == "" {
 		r *= 1.15
 	}
 	k.marker.draw(c, at, r, color.Color(k.line), k.open)
 }
 
-// visible lists the points of a series inside the panel.
+// visible lists the points of a series that are drawn: those inside the panel,
+// and all marked ones.
 func (t *tile) visible(s Series) []int {
 	var out []int
 	for i := range s.X {
-		if s.drawable(i) && t.x.holds(s.X[i]) && t.y.holds(s.Y[i]) {
+		if s.drawable(i) && (s.Mark != "" || t.x.holds(s.X[i]) && t.y.holds(s.Y[i])) {
 			out = append(out, i)
 		}
 	}
@@ -188,7 +194,7 @@ func (t *tile) marked(series int, k pen) []int {
 	s := t.p.Series[series]
 	vis := t.visible(s)
 	if k.noMarks {
-		if len(vis) == 1 {
+		if len(vis) == 1 && !slices.ContainsFunc(t.path(s), func(l []vg.Point) bool { return len(l) > 1 }) {
 			return vis
 		}
 		return nil
