@@ -198,6 +198,22 @@ func TestBestMarginOfAPair(t *testing.T) {
 			same(t, fmt.Sprintf("%s at P = %v: βh", name, p), beta*below, c.best(p), 1e-9)
 		}
 	}
+	// Single responses that are desirable with probability q. BCO is a classifier: βu =
+	// δ + log(q/(1−q)). KTO has no such point: its slope has the sign of 1 − 2q everywhere.
+	for _, q := range []float64{0.2, 0.45, 0.7, 0.99} {
+		const delta, z0 = 0.3, 0.2
+		u := (delta + odds(q)) / beta
+		_, up := BCO(u, beta, delta, true)
+		_, down := BCO(u, beta, delta, false)
+		same(t, fmt.Sprintf("BCO's slope at its optimum, q = %v", q), q*up+(1-q)*down, 0, 1e-12)
+		for _, u := range []float64{-9, -0.3, 0, 0.2, 4, 12} {
+			_, up := KTO(u, beta, z0, 1, true)
+			_, down := KTO(u, beta, z0, 1, false)
+			if slope := q*up + (1-q)*down; slope == 0 || (slope < 0) != (q > 0.5) {
+				t.Errorf("KTO's slope at u = %v, q = %v: %v", u, q, slope)
+			}
+		}
+	}
 	if _, slope := DiscoPOP(0, 1, 0.05); math.Abs(slope-0.7843) > 1e-4 {
 		t.Errorf("DiscoPOP's slope at 0: %v", slope)
 	}

@@ -50,7 +50,7 @@ func Load(ref string, overrides []string) (*Experiment, error) {
 	}
 	l.written = root
 	l.command = l.commandLine(overrides)
-	l.root = merged(root, l.command)
+	l.root = merged(inherited(root, l.command), l.command)
 	l.root.at = root.at // what is missing is missing in the file
 	l.keys(l.root)
 	return l.experiment(ref)
@@ -113,7 +113,22 @@ func (l *loader) read(ref, from string, seen []string) *node {
 			base = without(base, only(own))
 		}
 	}
-	return merged(base, tree)
+	return merged(inherited(base, tree), tree)
+}
+
+// inherited is what a file takes over from the one it extends: not the world that was
+// written out, where it asks for a random one.
+func inherited(base, tree *node) *node {
+	if n := tree.get("world", "random", "words"); n == nil || n.value == int64(0) {
+		return base
+	}
+	out := base
+	for _, path := range []string{"world.words", "world.prompt", "world.value", "base.weights", "sft.demonstrations", "sft.file"} {
+		if tree.get(strings.Split(path, ".")...) == nil {
+			out = without(out, nested(path, &node{kind: text}))
+		}
+	}
+	return out
 }
 
 func only(key string) *node {

@@ -84,6 +84,20 @@ func TestNamesOfArms(t *testing.T) {
 	}
 }
 
+// A random world takes the place of the one that the extended file has written out.
+func TestARandomWorldReplacesTheInheritedOne(t *testing.T) {
+	e, report := load(t, head+"[world.random]\nwords = 20\n", append(quick, "seeds=1")...)
+	if report != "" || len(e.Points[0].Config.World.Prompts) != 8 || len(e.Points[0].Config.World.Words) != 6 || e.Points[0].Config.World.Words[0].Value[0] != "w0" {
+		t.Errorf("%s\n%+v", report, e)
+	}
+	if _, report := load(t, head, "world.random.words=20"); report != "" {
+		t.Error(report)
+	}
+	if _, report := load(t, head+"[world.random]\nwords = 20\n[world.words]\na = [\"b\"]\n"); !strings.Contains(report, "generates it") {
+		t.Error(report)
+	}
+}
+
 // A preference loss is the same as a method of its own and as DPO's loss_type: same
 // numbers, batch for batch.
 func TestALossIsAMethod(t *testing.T) {

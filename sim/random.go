@@ -32,7 +32,7 @@ func (r RandomConfig) validate(k *field.Checker, c Config) {
 		{"base.weights", len(c.Base.Weights) > 0}, {"sft.demonstrations", len(c.SFT.Demonstrations) > 0},
 	} {
 		if own.written {
-			k.Add(&field.Error{Field: own.path, Value: "set", Allowed: "left out", Why: "[world.random] generates it; a file that extends another takes over that one's world"})
+			k.Add(&field.Error{Field: own.path, Value: "set", Allowed: "left out", Why: "[world.random] generates it"})
 		}
 	}
 }
