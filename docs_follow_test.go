@@ -105,7 +105,7 @@ func TestThePagesCanBeFollowed(t *testing.T) {
 	}
 	pages := []string{"docs/how-to/own-world.md", "docs/how-to/compare-arms.md"}
 	if os.Getenv("DOCS") == "all" {
-		pages = append(pages, "docs/how-to/compare-and-sweep.md", "docs/how-to/write-a-claim.md", "docs/tutorial.md", "README.md")
+		pages = append(pages, "docs/how-to/try-a-method.md", "docs/how-to/compare-and-sweep.md", "docs/how-to/write-a-claim.md", "docs/tutorial.md", "README.md")
 	}
 	for _, page := range pages {
 		t.Run(filepath.Base(page), func(t *testing.T) { follow(t, page) })
