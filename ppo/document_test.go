@@ -2,6 +2,7 @@ package ppo
 
 import (
 	"encoding/json"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -10,9 +11,20 @@ import (
 	"rlhfsim/internal/rng"
 )
 
+func readGolden(t *testing.T, file string, into any) {
+	t.Helper()
+	data, err := os.ReadFile("../testdata/golden/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The rewards, advantages, losses and gradients of TRL's PPO (0.9.6, the
-// lm-human-preferences formulas, and 1.12) and of its group trainers, computed by
-// the functions that the trainers here use.
+// lm-human-preferences formulas, and 1.12) and of its group trainers, and whole updates
+// in torch, computed by the functions that the trainers here use.
 func TestGoldenDocuments(t *testing.T) {
 	for _, file := range goldentest.Documents(t, Kinds...) {
 		t.Run(file.Name, func(t *testing.T) {
@@ -22,7 +34,7 @@ func TestGoldenDocuments(t *testing.T) {
 			}
 			for _, v := range values {
 				if !v.Agrees() {
-					t.Errorf("results[%d].%s = %.15g, want %.15g", v.Result, v.Field, v.Got, v.Want)
+					t.Errorf("%s = %.15g, want %.15g", v.Path, v.Got, v.Want)
 				}
 			}
 			if len(values) == 0 {
@@ -102,21 +114,105 @@ func TestRecomputeRefuses(t *testing.T) {
 		`{`:                "JSON",
 		`{"kind": "dpo"}`:  "known kinds",
 		`{"kind": "grpo"}`: "without results",
-		`{"kind": "grpo", "cases": [{}], "results": [{"case": 1}]}`: "case 1 of 1",
+		`{"kind": "grpo", "cases": [{}], "results": [{"case": 1, "loss_type": "grpo"}]}`: "no case 1 among 1",
 		`{"kind": "grpo", "cases": [{"completion_mask": [[1]], "advantages": [1], "per_token_logps": [[-1, -2]]}],
-			"results": [{"loss_type": "grpo", "importance_sampling_level": "token", "epsilon_low": 0.2}]}`: "shape",
-		`{"kind": "grpo", "cases": [{}], "results": [{"loss_type": "gspo", "importance_sampling_level": "token", "epsilon_low": 0.2}]}`: "loss_type",
-		`{"kind": "ppo", "cases": [{}], "results": [{}]}`:                                                                  "without scores",
-		`{"kind": "ppo", "cases": [{"scores": [1], "length": [2], "old_logprobs": [[-1]]}], "results": [{}]}`:              "2 tokens in a row of 1",
-		`{"kind": "ppo_trl112", "cases": [{"scores": [1], "sequence_lengths": [0], "logprobs": [[-1]]}], "results": [{}]}`: "equally long",
+			"results": [{"case": 0, "loss_type": "grpo", "importance_sampling_level": "token", "epsilon_low": 0.2}]}`: "shape",
+		`{"kind": "grpo", "cases": [{}], "results": [{"case": 0, "loss_type": "gspo", "importance_sampling_level": "token", "epsilon_low": 0.2}]}`: "loss_type",
+		`{"kind": "ppo", "cases": [{}], "results": [{"case": 0}]}`:                                                                                 "without scores",
+		`{"kind": "ppo", "cases": [{"scores": [1], "length": [2], "old_logprobs": [[-1]]}], "results": [{"case": 0}]}`:                             "2 tokens in a row of 1",
+		`{"kind": "ppo_trl112", "cases": [{"scores": [1], "sequence_lengths": [0], "logprobs": [[-1]]}], "results": [{"case": 0}]}`:                "equally long",
 		`{"kind": "ppo", "cases": [{"scores": [1], "length": [1], "old_logprobs": [[-1]], "ref_logprobs": [[-1]], "new_logprobs": [[-1]],
-			"values": [[0]], "new_values": [[0]]}], "results": [{}]}`: "KL estimator",
-		`{"kind": "rloo", "cases": [{"completion_mask": [[1]], "advantages": []}], "results": [{"epsilon_low": 0.2}]}`:                     "0 advantages for 1",
+			"values": [[0]], "new_values": [[0]]}], "results": [{"case": 0}]}`: "KL estimator",
+		`{"kind": "rloo", "cases": [{"completion_mask": [[1]], "advantages": []}], "results": [{"case": 0, "epsilon_low": 0.2}]}`:          "0 advantages for 1",
 		`{"kind": "group_advantages", "results": [{"algo": "grpo", "num_generations": 2, "rewards_per_func": [[1]]}]}`:                     "groups of 2",
 		`{"kind": "group_advantages", "results": [{"algo": "x", "num_generations": 1, "rewards_per_func": [[1]], "reward_weights": [1]}]}`: "algo",
 	} {
 		if _, err := Recompute([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// What is done to a run of a document, it is computed or refused: nothing panics.
+func TestRunsSurviveMalformedDocuments(t *testing.T) {
+	for _, file := range goldentest.Documents(t, "traj_ppo_update") {
+		var tree map[string]any
+		if err := json.Unmarshal(file.Data, &tree); err != nil {
+			t.Fatal(err)
+		}
+		tree["runs"] = tree["runs"].([]any)[:1]
+		goldentest.Spoil(tree, func() {
+			data, err := json.Marshal(tree)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = Recompute(data)
+		})
+	}
+}
+
+// aRun is a document of one run of two episodes, without results.
+const aRun = `{"kind": "traj_ppo_update", "runs": [{"config": {"P": 1, "V": 1, "T": 2, "N": 2, "gamma": 1, "lam": 0.95, "clip": 0.2, "vclip": null, "kl_coef": 0.1,
+	"vf_coef": 0.1, "ent_coef": 0, "whiten": true, "max_grad_norm": null, "optimizer": "adam", "lr": 0.1},
+	"initial_logits": [[[0, 0], [0.5, 0]]], "reference_logits": [[[0, 0], [0, 0]]], "initial_value_weights": [0, 0.1, 0, 0],
+	"episodes": [{"prompt": 0, "tokens": [0, 0], "score": 1}, {"prompt": 0, "tokens": [1], "score": 0}], "epoch_orders": [[1, 0]]}]}`
+
+func TestRunsRefuse(t *testing.T) {
+	if _, err := Recompute([]byte(aRun)); err != nil {
+		t.Fatal(err)
+	}
+	for change, says := range map[[2]string]string{
+		{`"P": 1`, `"P": 2`}:                                                  "initial_value_weights has 4 entries, want P + V + 2 = 5",
+		{`"P": 1, `, ``}:                                                      "config: p is missing",
+		{`"V": 1`, `"V": -1`}:                                                 "at least 1",
+		{`"V": 1`, `"V": 1e9`}:                                                "the limit is",
+		{`"T": 2`, `"T": 1`}:                                                  "2 tokens of at most T = 1",
+		{`"N": 2`, `"N": 3`}:                                                  "2 episodes, N = 3",
+		{`"clip": 0.2`, `"clip": -0.2`}:                                       "at least 0",
+		{`"vclip": null`, `"vclip": -1`}:                                      "at least 0",
+		{`"optimizer": "adam"`, `"optimizer": "lion"`}:                        `unknown optimizer "lion"; known: adam, adamw, sgd`,
+		{`"whiten": true, `, ``}:                                              "whiten is missing",
+		{`"lr": 0.1`, `"lr": 0.1, "eps": 1e-5`}:                               `unknown field "eps"`,
+		{`[[[0, 0], [0.5, 0]]]`, `[[[0, 0]]]`}:                                "initial_logits is not [P][V+1][V+1]",
+		{`"tokens": [1]`, `"tokens": [0]`}:                                    "1 tokens are fewer than T = 2",
+		{`"tokens": [1]`, `"tokens": [2]`}:                                    "the last is not V",
+		{`"tokens": [1]`, `"tokens": []`}:                                     "0 tokens",
+		{`"tokens": [0, 0]`, `"tokens": [1, 0]`}:                              "token 1 is no word",
+		{`[[1, 0]]`, `[[1, 1]]`}:                                              "no order of 2 episodes",
+		{`[[1, 0]]`, `[[1, 2]]`}:                                              "no order of 2 episodes",
+		{`[[1, 0]]`, `[]`}:                                                    "0 steps for 0 epochs",
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{}]`}:                               "1 steps for 1 epochs of 2",
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{"indices": [0]}, {}]`}:             "steps[0].indices are [0], epoch_orders has [1]",
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{}, {"epoch": 1}]`}:                 "steps[1] is minibatch 1 of epoch 0",
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{}, {"minibatch": 0}]`}:             "steps[1] is minibatch 1 of epoch 0",
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{}, {"loss": 0}]`}:                  `steps[1]: unknown field "loss"`,
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{}, {"logits_after": [[[0]]]}]`}:    "steps[1].logits_after is not",
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{}, {"value_weights_after": [0]}]`}: "value_weights_after has 1 entries, computed 4",
+		{`[[1, 0]]`, `[[1, 0]], "returns": [[0]]`}:                            "returns has 1 rows, computed 2",
+	} {
+		_, err := Recompute([]byte(strings.Replace(aRun, change[0], change[1], 1)))
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %s", change[1], err, says)
+		}
+	}
+}
+
+// A value's clip range of 0 holds it where it was, null lets it move.
+func TestAClipRangeOf0IsNotNone(t *testing.T) {
+	loss := func(vclip string) (last float64) {
+		run := strings.NewReplacer(`"vclip": null`, `"vclip": `+vclip, `"score": 0`, `"score": 1`).Replace(aRun) // both steps raise the value
+		values, err := Recompute([]byte(run))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range values {
+			if v.Path == "runs[0].steps[1].value_loss" {
+				last = v.Got
+			}
+		}
+		return last
+	}
+	if none, held, wide := loss("null"), loss("0.0"), loss("1e9"); none != wide || held == none {
+		t.Errorf("value losses %v without a range, %v with a range of 0, %v with a wide one", none, held, wide)
 	}
 }

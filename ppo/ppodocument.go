@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"rlhfsim/internal/golden"
 	"rlhfsim/internal/num"
 )
 
@@ -95,7 +96,7 @@ func (in *ppoCase) layout() (*ppoUpdate, error) {
 }
 
 // of computes one update of PPOTrainer and compares every number of it.
-func (r ppoResult) of(in ppoCase, out *comparison) error {
+func (r ppoResult) of(in ppoCase, out *golden.Comparison) error {
 	u, err := in.layout()
 	if err != nil {
 		return err
@@ -225,7 +226,7 @@ func (u *ppoUpdate) rows(sizes []int, column []float64) [][]float64 {
 
 // compare puts the document's numbers next to those computed. What lies in the
 // padding is not compared, but for gradients, which are 0 there.
-func (r ppoResult) compare(got ppoResult, u *ppoUpdate, out *comparison) error {
+func (r ppoResult) compare(got ppoResult, u *ppoUpdate, out *golden.Comparison) error {
 	for _, c := range []struct {
 		field     string
 		want, got [][]float64
@@ -234,7 +235,7 @@ func (r ppoResult) compare(got ppoResult, u *ppoUpdate, out *comparison) error {
 		if c.optional && c.want == nil {
 			continue
 		}
-		if err := out.table(c.field, clipRows(c.want, c.got), c.got, exactTolerance); err != nil {
+		if err := out.Table(c.field, clipRows(c.want, c.got), c.got, golden.OfValues); err != nil {
 			return err
 		}
 	}
@@ -245,19 +246,19 @@ func (r ppoResult) compare(got ppoResult, u *ppoUpdate, out *comparison) error {
 		for e, row := range c.got {
 			c.got[e] = append(append([]float64(nil), row...), make([]float64, u.width-len(row))...)
 		}
-		if err := out.table(c.field, c.want, c.got, gradientTolerance); err != nil {
+		if err := out.Table(c.field, c.want, c.got, golden.OfGradients); err != nil {
 			return err
 		}
 	}
-	out.value("policy_loss", r.PolicyLoss, *got.PolicyLoss, exactTolerance)
-	out.value("value_loss", r.ValueLoss, *got.ValueLoss, exactTolerance)
-	out.optional("value_loss_times_coef", r.ValueTerm, *got.ValueTerm, exactTolerance)
-	out.value("total_loss", r.TotalLoss, *got.TotalLoss, exactTolerance)
-	out.value("policy_clipfrac", r.PolicyClip, *got.PolicyClip, float32Tolerance)
-	out.value("value_clipfrac", r.ValueClip, *got.ValueClip, float32Tolerance)
-	out.optional("approxkl", r.ApproxKL, *got.ApproxKL, exactTolerance)
-	out.optional("approxkl_over_all_positions", r.ApproxKLAll, *got.ApproxKLAll, exactTolerance)
-	out.optional("policykl", r.PolicyKL, *got.PolicyKL, exactTolerance)
+	out.Number("policy_loss", r.PolicyLoss, *got.PolicyLoss, golden.OfValues)
+	out.Number("value_loss", r.ValueLoss, *got.ValueLoss, golden.OfValues)
+	out.Optional("value_loss_times_coef", r.ValueTerm, *got.ValueTerm, golden.OfValues)
+	out.Number("total_loss", r.TotalLoss, *got.TotalLoss, golden.OfValues)
+	out.Number("policy_clipfrac", r.PolicyClip, *got.PolicyClip, golden.OfFloat32)
+	out.Number("value_clipfrac", r.ValueClip, *got.ValueClip, golden.OfFloat32)
+	out.Optional("approxkl", r.ApproxKL, *got.ApproxKL, golden.OfValues)
+	out.Optional("approxkl_over_all_positions", r.ApproxKLAll, *got.ApproxKLAll, golden.OfValues)
+	out.Optional("policykl", r.PolicyKL, *got.PolicyKL, golden.OfValues)
 	return nil
 }
 

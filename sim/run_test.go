@@ -307,7 +307,7 @@ func TestVariantsRunThroughAllStages(t *testing.T) {
 				}
 				last := out.Rows[len(out.Rows)-1]
 				if !(last.Get("exact/kl") > 1e-4) || // DPOP at its λ of 50 hardly moves
-					 !(last.Get("exact/gap") > -1e-9) {
+					!(last.Get("exact/gap") > -1e-9) {
 					t.Errorf("%s: KL %v, gap %v", m.Name, last.Get("exact/kl"), last.Get("exact/gap"))
 				}
 			}
