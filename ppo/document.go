@@ -113,16 +113,16 @@ func batchLoss(o *GroupObjective, ys []*Tokens, size Size) (loss float64, grad [
 type groupCase struct {
 	masked
 	Advantages []float64
-	MaxLength  int     `json:"max_completion_length"`
-	Items      float64 `json:"num_items_in_batch"`
+	MaxLength  int      `json:"max_completion_length"`
+	Items      *float64 `json:"num_items_in_batch"`
 }
 
 type groupResult struct {
 	LossType    string  `json:"loss_type"`
 	Level       string  `json:"importance_sampling_level"`
 	Beta        float64 `json:"beta"`
-	EpsilonLow  float64 `json:"epsilon_low"`
-	EpsilonHigh float64 `json:"epsilon_high"`
+	EpsilonLow  float64 `json:"epsilon_low" required:"true"`
+	EpsilonHigh float64 `json:"epsilon_high" required:"true"`
 	Delta       float64 `json:"delta"`
 	Correct     bool    `json:"use_bias_correction_kl"`
 
@@ -132,19 +132,45 @@ type groupResult struct {
 	KL      *float64    `json:"kl_mean"`
 }
 
+// config is the method of a result. TRL takes bounds that nobody would train with too:
+// a delta inside the range, and in cispo a largest ratio below 1.
 func (r groupResult) config() (GroupConfig, error) {
 	c := DefaultGroup()
 	c.LossType, c.ImportanceSamplingLevel, c.Beta, c.UseBiasCorrectionKL = r.LossType, r.Level, r.Beta, r.Correct
-	c.Epsilon, c.EpsilonHigh = bounds(r.EpsilonLow, r.EpsilonHigh)
-	err := c.Validate()
-	c.Delta = r.Delta // TRL takes one inside the range too
+	low, high, err := bounds(r.EpsilonLow, r.EpsilonHigh)
+	c.Epsilon, c.EpsilonHigh = low, high
+	if r.LossType == "cispo" {
+		c.EpsilonHigh = max(1, high)
+	}
+	if err == nil {
+		err = c.Validate()
+	}
+	c.EpsilonHigh, c.Delta = high, r.Delta
 	return c, err
 }
 
 // bounds are a clip's as a document has them. In a configuration a high one of 0
 // means the low one; here it is 0, for which the smallest number stands: 1 + it is 1.
-func bounds(low, high float64) (float64, float64) {
-	return max(low, math.SmallestNonzeroFloat64), max(high, math.SmallestNonzeroFloat64)
+func bounds(low, high float64) (float64, float64, error) {
+	if low < 0 || high < 0 {
+		return 0, 0, fmt.Errorf("epsilon_low = %v, epsilon_high = %v: they must be at least 0", low, high)
+	}
+	return max(low, math.SmallestNonzeroFloat64), max(high, math.SmallestNonzeroFloat64), nil
+}
+
+// check requires what the loss's aggregation divides by, and tables of one shape.
+func (in groupCase) check(lossType string) error {
+	switch lossType {
+	case "dr_grpo":
+		if in.MaxLength < 1 {
+			return fmt.Errorf("loss_type %q divides by max_completion_length, which is missing or below 1", lossType)
+		}
+	case "dapo", "cispo", "cispo_two_sided", "vespo":
+		if in.Items == nil || *in.Items < 0 {
+			return fmt.Errorf("loss_type %q divides by num_items_in_batch, which is missing or below 0", lossType)
+		}
+	}
+	return in.masked.check(map[string][][]float64{"per_token_logps": in.LogP, "old_per_token_logps": in.Old, "ref_per_token_logps": in.Ref}, in.Advantages)
 }
 
 // of computes the loss of GRPOTrainer on one case.
@@ -153,28 +179,57 @@ func (r groupResult) of(in groupCase, out *golden.Comparison) error {
 	if err != nil {
 		return err
 	}
-	if err := in.check(map[string][][]float64{"per_token_logps": in.LogP, "old_per_token_logps": in.Old, "ref_per_token_logps": in.Ref}, in.Advantages); err != nil {
+	if err := in.check(r.LossType); err != nil {
 		return err
 	}
 	var ys []*Tokens
-	size := Size{Responses: len(in.Mask), Items: in.Items, MaxLength: in.MaxLength}
+	size := Size{Responses: len(in.Mask), MaxLength: in.MaxLength}
+	if in.Items != nil {
+		size.Items = *in.Items
+	}
 	for i, mask := range in.Mask {
 		y := tokens(under(mask, in.LogP[i]), under(mask, in.Old[i]), under(mask, in.Ref[i]), in.Advantages[i])
 		size.Tokens += len(y.LogP)
 		ys = append(ys, y)
 	}
-	loss, grad, clipped, kl := batchLoss(NewGroupObjective(c), ys, size)
-	weights := float64(size.Tokens)
+	o := NewGroupObjective(c)
+	loss, grad, clipped, kl := batchLoss(o, ys, size)
+	weights, kls := float64(size.Tokens), float64(size.Tokens)
 	if c.ImportanceSamplingLevel != "token" {
 		weights = float64(size.Responses)
+	}
+	if in.oneWide() {
+		clipped, kl = in.ofAll(o)
+		weights, kls = float64(size.Responses), float64(size.Responses)
 	}
 	for i := range grad {
 		grad[i] = spread(in.Mask[i], grad[i])
 	}
 	out.Number("loss", r.Loss, loss, golden.OfValues)
 	out.Optional("clip_ratio_region_mean", r.Clipped, clipped/max(1, weights), golden.OfFloat32)
-	out.Optional("kl_mean", r.KL, kl/float64(max(1, size.Tokens)), golden.OfValues)
+	out.Optional("kl_mean", r.KL, kl/max(1, kls), golden.OfValues)
 	return out.Table("grad_per_token_logps", r.Grad, grad, golden.OfGradients)
+}
+
+// oneWide says whether all tables have one column. TRL takes them for one value a
+// response, and its metrics are means over all rows, masked or not.
+func (in groupCase) oneWide() bool {
+	return !slices.ContainsFunc(in.Mask, func(row []int) bool { return len(row) != 1 })
+}
+
+// ofAll sums clipped weights and KL penalties over tables of one column. A response
+// without a token has the weight 1 where one weight serves the response.
+func (in groupCase) ofAll(o *GroupObjective) (clipped, kl float64) {
+	var ys []*Tokens
+	for i, mask := range in.Mask {
+		old := in.Old[i]
+		if mask[0] == 0 && o.Config.ImportanceSamplingLevel != "token" {
+			old = in.LogP[i]
+		}
+		ys = append(ys, tokens(in.LogP[i], old, in.Ref[i], in.Advantages[i]))
+	}
+	_, _, clipped, kl = batchLoss(o, ys, Size{Responses: len(ys), MaxLength: 1})
+	return clipped, kl
 }
 
 type rlooCase struct {
@@ -184,8 +239,8 @@ type rlooCase struct {
 }
 
 type rlooResult struct {
-	EpsilonLow  float64 `json:"epsilon_low"`
-	EpsilonHigh float64 `json:"epsilon_high"`
+	EpsilonLow  float64 `json:"epsilon_low" required:"true"`
+	EpsilonHigh float64 `json:"epsilon_high" required:"true"`
 	Loss        *float64
 	Grad        [][]float64 `json:"grad_per_token_logps"`
 }
@@ -194,7 +249,10 @@ type rlooResult struct {
 func (r rlooResult) of(in rlooCase, out *golden.Comparison) error {
 	c := DefaultGroup()
 	c.ImportanceSamplingLevel, c.Beta = "response", 0
-	c.Epsilon, c.EpsilonHigh = bounds(r.EpsilonLow, r.EpsilonHigh)
+	var err error
+	if c.Epsilon, c.EpsilonHigh, err = bounds(r.EpsilonLow, r.EpsilonHigh); err != nil {
+		return err
+	}
 	if err := c.Validate(); err != nil {
 		return err
 	}
@@ -243,10 +301,14 @@ func (r advantageResult) of(_ struct{}, out *golden.Comparison) error {
 	got := make([]float64, len(rewards))
 	groups := Groups{Size: r.Size, Reward: rewards}
 	switch {
+	case r.Algo == "grpo" && !slices.Contains(scales, r.Scale):
+		return fmt.Errorf("scale_rewards %q; known: %q", r.Scale, scales)
 	case r.Algo == "grpo" && r.Aggregation == "normalize_then_sum":
 		NormalizeThenSum(got, r.byFunction(), r.Weights, r.Size)
-	case r.Algo == "grpo":
+	case r.Algo == "grpo" && (r.Aggregation == "sum_then_normalize" || r.Aggregation == ""):
 		Advantages(got, groups, baseline("group_mean"), r.Scale, scaleEpsilon)
+	case r.Algo == "grpo" || r.Algo == "rloo" && r.Aggregation != "":
+		return fmt.Errorf("aggregation %q of %q; known: sum_then_normalize, normalize_then_sum, both of grpo", r.Aggregation, r.Algo)
 	case r.Algo == "rloo":
 		if err := r.penalise(rewards); err != nil {
 			return err
