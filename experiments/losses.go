@@ -215,7 +215,11 @@ func (c *LossCheck) Text(tolerance float64) (text string, ok bool) {
 		}
 		t.AppendRow([]any{f.Name, f.Numbers, fmt.Sprintf("%.1e", f.Largest), fmt.Sprintf("%.0e", allowed), verdict})
 	}
-	text = fmt.Sprintf("%s, by %s\n%s\n", c.Kind, c.Source, trimRight(t.Render()))
+	by := ""
+	if c.Source != "" {
+		by = ", by " + c.Source
+	}
+	text = fmt.Sprintf("%s%s\n%s\n", c.Kind, by, trimRight(t.Render()))
 	if ok {
 		return text + fmt.Sprintf("all %d numbers agree\n", c.Compared()), true
 	}

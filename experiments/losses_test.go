@@ -54,6 +54,13 @@ func TestALossThatDiffersIsSeen(t *testing.T) {
 			t.Errorf("loss %s is not within 1e-3", loss)
 		}
 	}
+	c, err := Losses([]byte(strings.NewReplacer("LOSS", "1", "mine", "").Replace(document)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := c.Text(1e-9); !strings.HasPrefix(text, "reward\n") {
+		t.Errorf("without a source: %s", text)
+	}
 	for says, bad := range map[string]string{
 		"no document":        `{`,
 		"known kinds":        `{"kind": "dpoo"}`,
