@@ -46,10 +46,10 @@ var version024 = regexp.MustCompile(`(^|[^\d.])0\.24(\.\d|\D|$)`)
 func (d *Document) fromTRL() bool { return strings.Contains(strings.ToLower(d.Source), "trl") }
 func (d *Document) of024() bool   { return d.fromTRL() && version024.MatchString(d.Source) }
 
-// mixture is the loss of a result. TRL's sigmoid knows no label smoothing.
+// mixture is the loss of a result, in TRL's form where that made it.
 func (d *Document) mixture(c Config, n int) *Mixture {
 	m := NewMixture(c, n)
-	m.sharpSigmoid = d.fromTRL()
+	m.asTRL = d.fromTRL()
 	return m
 }
 

@@ -53,8 +53,8 @@ type Mixture struct {
 	Weights []float64
 	sum     *Batch // of the parts' losses and derivatives so far
 	// As TRL since 0.29: no label smoothing in sigmoid and sigmoid_norm, also where
-	// another part of the mixture has it.
-	sharpSigmoid bool
+	// another part of the mixture has it, and no divergence in losses of each response alone.
+	asTRL bool
 }
 
 // NewMixture is the loss that a valid Config names, for batches of up to n pairs.
@@ -114,12 +114,21 @@ func (m *Mixture) Of(b *Batch, c *Config) {
 	}
 }
 
+// inTRL is the configuration with what TRL's form of the loss reads.
+func (l Loss) inTRL(c Config) *Config {
+	switch l.Name {
+	case "sigmoid", "sigmoid_norm":
+		c.LabelSmoothing = 0
+	case "nca_pair", "bco_pair", "sppo_hard", "apo_down":
+		c.FDivergenceType = reverseKL
+	}
+	return &c
+}
+
 func (m *Mixture) part(k int, b *Batch, c *Config) {
 	l := m.Parts[k]
-	if m.sharpSigmoid && strings.HasPrefix(l.Name, "sigmoid") {
-		sharp := *c
-		sharp.LabelSmoothing = 0
-		c = &sharp
+	if m.asTRL {
+		c = l.inTRL(*c)
 	}
 	if b.separate {
 		clear(b.DLikelihood)
