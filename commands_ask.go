@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"strings"
@@ -49,20 +51,23 @@ func (c *cli) lossesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "losses FILE",
 		Short:   "Work out a document of losses again: is your library's loss right?",
-		Long:    "Work out a document of losses, as a library made it, with the functions that train here;\nprint it with our numbers, or with --check the largest difference of each field.\n\nKinds: " + experiments.LossKindsText(),
-		Example: "  rlhfsim losses mine.json --check",
+		Long:    "Work out a document of losses, as a library made it, with the functions that train here;\nprint it with our numbers, or with --check the largest difference of each field. A FILE\nof - is standard input.\n\nKinds: " + experiments.LossKindsText(),
+		Example: "  rlhfsim losses mine.json --check\n  python3 my_trainer.py | rlhfsim losses - --check",
 		Args:    arguments(1, 1, "which document?", "a JSON file such as testdata/golden/dpo_sigmoid.json"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if !(tolerance >= 0) {
 				return fmt.Errorf("--tolerance %g: it must be a number, 0 or above", tolerance)
 			}
-			data, err := os.ReadFile(args[0])
+			if asJSON && !check {
+				return errors.New("--json is about --check; without it the document is printed, which is JSON")
+			}
+			name, data, err := c.read(args[0])
 			if err != nil {
 				return fmt.Errorf("cannot read the document: %w", err)
 			}
 			done, err := experiments.Losses(data)
 			if err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
+				return fmt.Errorf("%s: %w", name, err)
 			}
 			if !check {
 				text, err := done.JSON()
@@ -72,7 +77,7 @@ func (c *cli) lossesCommand() *cobra.Command {
 				return c.write(text)
 			}
 			if done.Compared() == 0 {
-				return fmt.Errorf("%s has no results to compare with; without --check it is printed with ours", args[0])
+				return fmt.Errorf("%s has no results to compare with; without --check it is printed with ours", name)
 			}
 			text, ok := done.Text(tolerance)
 			if err := c.print(asJSON, done, func() string { return text }); err != nil {
@@ -89,6 +94,16 @@ func (c *cli) lossesCommand() *cobra.Command {
 	f.Float64Var(&tolerance, "tolerance", tolerance, "largest relative difference that passes")
 	f.BoolVar(&asJSON, "json", false, "with --check: print as JSON")
 	return cmd
+}
+
+// read is a file, or standard input for "-", and what to call it.
+func (c *cli) read(file string) (name string, data []byte, err error) {
+	if file == "-" {
+		data, err = io.ReadAll(c.stdin)
+		return "standard input", data, err
+	}
+	data, err = os.ReadFile(file)
+	return file, data, err
 }
 
 func (c *cli) chapterLossCommand() *cobra.Command {

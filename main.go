@@ -35,14 +35,14 @@ func main() {
 }
 
 // run is the program: arguments and streams in, exit code out.
-func run(args []string, _ io.Reader, stdout, stderr io.Writer) (code int) {
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	defer func() { // Go's own exit code of a panic is 2, which says that nothing was run
 		if p := recover(); p != nil {
 			fmt.Fprintf(stderr, "error: this is a mistake of rlhfsim's, not yours: %v\n\n%s", p, debug.Stack())
 			code = exitFailed
 		}
 	}()
-	c := &cli{stdout: stdout, stderr: stderr, args: args}
+	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, args: args}
 	root := c.root()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -81,6 +81,7 @@ func message(err error) string {
 
 // cli holds what the commands share.
 type cli struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	args           []string
 }

@@ -84,16 +84,27 @@ func meanLogProbs(b *Batch, i int) (chosen, rejected float64) {
 // one, as in TRL.
 func perToken(n float64) float64 { return max(1, n) }
 
+// ratios are the log-ratios of pair i, by token divided by the responses' lengths,
+// with their derivatives.
+func (b *Batch) ratios(i int, byToken bool) (chosen, rejected, dc, dr float64) {
+	chosen, rejected = b.LogRatios(i)
+	if !byToken {
+		return chosen, rejected, 1, 1
+	}
+	n, m := perToken(b.ChosenLen[i]), perToken(b.RejectedLen[i])
+	return chosen / n, rejected / m, 1 / n, 1 / m
+}
+
 // scores are what a loss under the leash D_f compares, f′(π/π_ref) of the chosen and
 // the rejected response of pair i, with their derivatives; under the reverse KL the
 // log-ratios themselves. By token they are divided by the responses' lengths.
 func (b *Batch) scores(i int, c *Config, byToken bool) (chosen, rejected, dc, dr float64) {
-	chosen, rejected = b.LogRatios(i)
-	dc, dr = 1, 1
-	if c.FDivergenceType != reverseKL {
-		chosen, dc = FScore(chosen, c.FDivergenceType, c.FAlphaDivergenceCoef)
-		rejected, dr = FScore(rejected, c.FDivergenceType, c.FAlphaDivergenceCoef)
+	if c.FDivergenceType == reverseKL {
+		return b.ratios(i, byToken)
 	}
+	chosen, rejected = b.LogRatios(i)
+	chosen, dc = FScore(chosen, c.FDivergenceType, c.FAlphaDivergenceCoef)
+	rejected, dr = FScore(rejected, c.FDivergenceType, c.FAlphaDivergenceCoef)
 	if byToken {
 		n, m := perToken(b.ChosenLen[i]), perToken(b.RejectedLen[i])
 		chosen, dc, rejected, dr = chosen/n, dc/n, rejected/m, dr/m
@@ -130,15 +141,19 @@ func ofPair(f func(chosen, rejected float64, c *Config) (loss, dc, dr float64)) 
 	}
 }
 
-// ofScores makes a Loss of a function of the two scores.
-func ofScores(f func(chosen, rejected float64, c *Config) (loss, dc, dr float64)) func(*Batch, *Config) {
-	return func(b *Batch, c *Config) {
-		for i := range b.Chosen {
-			chosen, rejected, dc, dr := b.scores(i, c, c.PerToken)
-			loss, sc, sr := f(chosen, rejected, c)
-			b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(sc*dc), float64(sr*dr)
-		}
+// each takes a loss of each response alone, of their log-ratios: TRL's leash D_f acts
+// on margins only.
+func (b *Batch) each(c *Config, f func(chosen, rejected float64, c *Config) (loss, dc, dr float64)) {
+	for i := range b.Chosen {
+		chosen, rejected, dc, dr := b.ratios(i, c.PerToken)
+		loss, sc, sr := f(chosen, rejected, c)
+		b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(sc*dc), float64(sr*dr)
 	}
+}
+
+// ofEach makes a Loss of a function of the two log-ratios, per token where configured.
+func ofEach(f func(chosen, rejected float64, c *Config) (loss, dc, dr float64)) func(*Batch, *Config) {
+	return func(b *Batch, c *Config) { b.each(c, f) }
 }
 
 // ofTies makes a Loss of a function of h for clear preferences, and one for ties.
@@ -199,21 +214,7 @@ func bcoPair(b *Batch, c *Config) {
 	if c.RunningDelta {
 		delta = b.Delta
 	}
-	for i := range b.Chosen {
-		chosen, rejected, dc, dr := b.scores(i, c, c.PerToken)
-		loss, sc, sr := BCOPair(chosen, rejected, c.Beta, delta)
-		b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, float64(sc*dc), float64(sr*dr)
-	}
-}
-
-// apoDown anchors the log-ratio itself and compares the scores, as TRL does.
-func apoDown(b *Batch, c *Config) {
-	for i := range b.Chosen {
-		own, _ := b.LogRatios(i)
-		chosen, rejected, dc, dr := b.scores(i, c, false)
-		loss, anchor, slope := APODown(own, chosen-rejected, c.Beta)
-		b.Loss[i], b.DChosen[i], b.DRejected[i] = loss, anchor+float64(slope*dc), -float64(slope*dr)
-	}
+	b.each(c, func(u, v float64, c *Config) (float64, float64, float64) { return BCOPair(u, v, c.Beta, delta) })
 }
 
 func bco(b *Batch, c *Config) {

@@ -26,7 +26,7 @@ type Number struct {
 	Path      string  // "results[3].per_sequence_loss[1]"
 	Got       float64 // computed here
 	Want      float64 // recorded; NaN where the document has none
-	Scale     float64 // the largest |Want| of the array it stands in
+	Scale     float64 // the largest |Want| of the array it stands in, at least 1000 tolerances: an array of nothing but noise has a scale too
 	Tolerance float64 // allowed deviation relative to Scale
 }
 
@@ -40,9 +40,8 @@ const (
 // Recorded says whether the document has the number.
 func (n Number) Recorded() bool { return !math.IsNaN(n.Want) }
 
-// Deviation is |Got − Want| relative to the scale of the number's array. An array
-// of nothing but rounding noise has a scale of its own, 1000 tolerances.
-func (n Number) Deviation() float64 { return math.Abs(n.Got-n.Want) / max(n.Scale, 1000*n.Tolerance) }
+// Deviation is |Got − Want| relative to the scale of the number's array.
+func (n Number) Deviation() float64 { return math.Abs(n.Got-n.Want) / n.Scale }
 
 // OK says whether the number is what the document has, if it has one.
 func (n Number) OK() bool {
@@ -74,13 +73,13 @@ func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 func Compute(document []byte) (*Document, error) {
 	d := &Document{}
 	if err := json.Unmarshal(document, &d.tree); err != nil {
-		return nil, fmt.Errorf("golden document: %w", err)
+		return nil, fmt.Errorf("no document: %w", err)
 	}
 	top := d.node("", d.tree)
 	d.Kind, d.Source = top.text("kind"), top.text("source")
 	kind, known := kinds[d.Kind]
 	if !known {
-		return nil, fmt.Errorf("golden document: unknown kind %q (known: %s)", d.Kind, strings.Join(Kinds(), ", "))
+		return nil, fmt.Errorf("unknown kind %q (known: %s)", d.Kind, strings.Join(Kinds(), ", "))
 	}
 	if kind.results == "" {
 		kind.compute(d, top)
@@ -94,7 +93,7 @@ func Compute(document []byte) (*Document, error) {
 		}
 	}
 	if d.err != nil {
-		return nil, fmt.Errorf("golden document: %w", d.err)
+		return nil, d.err
 	}
 	return d, nil
 }
@@ -150,6 +149,18 @@ func (n *node) number(key string, otherwise float64) float64 {
 	}
 	n.doc.fail(n.at(key), "not a number")
 	return otherwise
+}
+
+// beta is β, which a document must say: a library's default is not known here.
+func (n *node) beta() float64 {
+	v := n.number("beta", 0)
+	switch {
+	case n.m["beta"] == nil:
+		n.doc.fail(n.at("beta"), "missing, and the loss needs it")
+	case v < 0:
+		n.doc.fail(n.at("beta"), "%v is below 0", v)
+	}
+	return v
 }
 
 // index is a whole number from 0 to below limit.
@@ -266,12 +277,12 @@ func (n *node) putAtScale(key string, tolerance, scale float64, got ...float64) 
 	_, single := recorded.(float64)
 	single = single || !there && len(got) == 1
 	for i, v := range got {
-		number := Number{Path: n.at(key), Got: v, Want: math.NaN(), Tolerance: tolerance}
+		number := Number{Path: n.at(key), Got: v, Want: math.NaN(), Scale: max(scale, 1000*tolerance), Tolerance: tolerance}
 		if !single {
 			number.Path = fmt.Sprintf("%s[%d]", n.at(key), i)
 		}
 		if there {
-			number.Want, number.Scale = want[i], scale
+			number.Want = want[i]
 		}
 		n.doc.Numbers = append(n.doc.Numbers, number)
 	}

@@ -40,23 +40,26 @@ func scaled(v []float64, by float64) []float64 {
 	return out
 }
 
-var trl024 = regexp.MustCompile(`(?i)trl\W*0\.24`)
+var version024 = regexp.MustCompile(`(^|[^\d.])0\.24(\.\d|\D|$)`)
 
-// mixture is the loss of a result. TRL's sigmoid knows no label smoothing.
+// fromTRL says whether the source is TRL; of024, whether it is TRL 0.24.
+func (d *Document) fromTRL() bool { return strings.Contains(strings.ToLower(d.Source), "trl") }
+func (d *Document) of024() bool   { return d.fromTRL() && version024.MatchString(d.Source) }
+
+// mixture is the loss of a result, in TRL's form where that made it.
 func (d *Document) mixture(c Config, n int) *Mixture {
 	m := NewMixture(c, n)
-	m.sharpSigmoid = strings.Contains(strings.ToLower(d.Source), "trl")
+	m.sharpSigmoid = d.fromTRL()
 	return m
 }
 
 // config reads the settings of a result, any field of Config under its name. TRL
-// 0.24 differs in two losses.
+// 0.24 differs in two losses; a δ of bco_pair says so too.
 func (d *Document) config(r *node) Config {
 	c, top := Default(), d.node("", d.tree)
 	c.LossType = top.text("loss_type")
-	if trl024.MatchString(d.Source) {
-		c.AverageLogProb, c.RunningDelta = false, true
-	}
+	c.AverageLogProb = c.AverageLogProb && !d.of024()
+	c.RunningDelta = d.of024() || r.has("delta")
 	into := reflect.ValueOf(&c).Elem()
 	for i, name := range fieldNames() {
 		if r.m[name] == nil { // null is the default
@@ -87,6 +90,9 @@ func (d *Document) config(r *node) Config {
 		if l, known := Find(name); !known || l.Needs&^NeedDelta != 0 {
 			d.fail(r.path, "loss %q is unknown, or needs more than pairs", name)
 		}
+	}
+	if slices.ContainsFunc(parts, func(name string) bool { return name != "sft" }) {
+		c.Beta = r.beta()
 	}
 	return c
 }
@@ -205,7 +211,7 @@ func tokenRows(tokens, n int) [][]int32 {
 
 // kto is KTOTrainer.compute_loss.
 func (d *Document) kto(r *node) {
-	in, beta := r.theCase(), r.number("beta", Default().Beta)
+	in, beta := r.theCase(), r.beta()
 	policy := in.floats("policy_logps", -1)
 	n := len(policy)
 	ref := in.floats("ref_logps", n)
@@ -252,7 +258,7 @@ func (m *float32Mean) add(mean float64, n int) float64 {
 // bco is BCOTrainer.bco_loss on a sequence of batches, which share δ, once with an
 // exact running mean and once with TRL's own ("trl_verbatim").
 func (d *Document) bco(sequence *node) {
-	beta := sequence.number("beta", Default().Beta)
+	beta := sequence.beta()
 	var exact RunningMean
 	var rounded float32Mean
 	for _, step := range sequence.list("steps") {
@@ -343,7 +349,7 @@ func cpoPair(w, l float64, c *Config) (loss, dw, dl float64) {
 
 // orpo is ORPOTrainer.odds_ratio_loss on mean log-probabilities.
 func (d *Document) orpo(r *node) {
-	in, beta := r.theCase(), r.number("beta", Default().Beta)
+	in, beta := r.theCase(), r.beta()
 	w := in.floats("chosen_avg_logps", -1)
 	n := len(w)
 	l := in.floats("rejected_avg_logps", n)
@@ -421,7 +427,7 @@ func (q sequences) paths() (responses, whole [][]int32) {
 // trainer's own name of the loss.
 func (d *Document) ofTrainer(r *node) Config {
 	c := Default()
-	c.Beta, c.CPOAlpha, c.SimPOGamma = r.number("beta", c.Beta), r.number("cpo_alpha", 1), r.number("simpo_gamma", 0)
+	c.Beta, c.CPOAlpha, c.SimPOGamma = r.beta(), r.number("cpo_alpha", 1), r.number("simpo_gamma", 0)
 	c.LabelSmoothing, c.Alpha = r.number("label_smoothing", 0), r.number("alpha", 0)
 	c.LossType = r.text("loss_type")
 	if r.text("name") == "orpo" {
@@ -620,7 +626,7 @@ func (n *node) textbookResults(z, ref []float64, words int) {
 	}
 	policyRows, refRows := [][]float64{z[:words], z[words:]}, [][]float64{ref[:words], ref[words:]}
 	for _, r := range n.list("results") {
-		loss, gradient := ComputeDPOLossGradient(policyRows, refRows, r.number("beta", Default().Beta))
+		loss, gradient := ComputeDPOLossGradient(policyRows, refRows, r.beta())
 		g := slices.Concat(gradient[0], gradient[1])
 		r.put("loss", ofValues, loss)
 		if r.has("loss_float32") {

@@ -1,6 +1,7 @@
 package dpo
 
 import (
+	"math"
 	"slices"
 	"strconv"
 
@@ -74,8 +75,7 @@ func (d *Document) bigram(run *node) {
 	d.replay(run, s, pairs, cells)
 }
 
-// replay takes a run's steps of full-batch training with the Trainer. The rounding
-// noise of gradients that cancel is what Adam divides by its ε.
+// replay takes a run's steps of full-batch training with the Trainer, and compares.
 func (d *Document) replay(run *node, s policy.Shape, pairs []policy.Pair, cells []int) {
 	t := d.start(run, s, pairs, cells)
 	if d.err != nil {
@@ -89,38 +89,92 @@ func (d *Document) replay(run *node, s policy.Shape, pairs []policy.Pair, cells 
 		run.put("ref_chosen_logps", ofValues, chosen...)
 		run.put("ref_rejected_logps", ofValues, rejected...)
 	}
-	inFileOrder := func(z []float64) []float64 {
-		out := make([]float64, len(cells))
-		for i, at := range cells {
-			out[i] = z[at]
-		}
-		return out
-	}
-	after, losses := run.object("logits_after_step"), []float64(nil)
-	step := d.stepper(run, t)
+	var losses, offLosses []float64
+	after, off, offLoss := run.object("logits_after_step"), make([]float64, s.Cells()), make([]float64, 1)
+	step, shadow := d.stepper(run, t, false), d.shadow(run, s, pairs, cells)
 	for k := range run.floats("loss_before_step", -1) {
 		if d.err != nil {
 			return
 		}
 		loss, g := t.fullGradient()
 		if k == 0 && run.has("grad_step1") {
-			run.put("grad_step1", ofGradients, inFileOrder(g)...)
+			run.put("grad_step1", ofGradients, picked(g, cells)...)
 		}
-		losses = append(losses, loss)
 		step(g)
-		if k := strconv.Itoa(k + 1); after.has(k) {
-			after.put(k, ofValues, inFileOrder(t.trainer.Policy.Logits)...)
+		if shadow != nil {
+			shadowLoss, logits := shadow()
+			widen(offLoss, []float64{loss}, []float64{shadowLoss})
+			widen(off, t.trainer.Policy.Logits, logits)
+		}
+		losses, offLosses = append(losses, loss), append(offLosses, offLoss[0])
+		if name := strconv.Itoa(k + 1); after.has(name) {
+			after.putBeside(name, picked(t.trainer.Policy.Logits, cells), picked(off, cells))
 		}
 	}
-	run.put("loss_before_step", ofValues, losses...)
+	run.putBeside("loss_before_step", losses, offLosses)
 	after.done()
+}
+
+// picked is a table in the order of the document.
+func picked(z []float64, cells []int) []float64 {
+	out := make([]float64, len(cells))
+	for i, at := range cells {
+		out[i] = z[at]
+	}
+	return out
+}
+
+// putBeside is put for numbers of a run, of which off says how far a shadow of the run
+// was off them. Gradients that cancel in theory are rounding noise in practice, which
+// Adam divides by its ε of 1e−8: where that noise decides, two correct programs differ
+// by far more than 1e−9. The shadow, whose gradients were moved by about a unit in the
+// last place of the largest, shows which numbers these are: each may be off by ten times
+// the most that the shadow has been off by so far, where that is more than the tolerance.
+func (n *node) putBeside(key string, got, off []float64) {
+	first := len(n.doc.Numbers)
+	n.put(key, ofValues, got...)
+	for i := range n.doc.Numbers[first:] {
+		v := &n.doc.Numbers[first+i]
+		v.Tolerance = max(v.Tolerance, 10*off[i]/v.Scale)
+	}
+}
+
+// widen puts |a − b| into each entry of off where that is more.
+func widen(off, a, b []float64) {
+	for i := range off {
+		off[i] = max(off[i], math.Abs(a[i]-b[i]))
+	}
+}
+
+// shadow is one step of the same run with every entry of the gradient moved, up and down
+// in turn, by a unit in the last place of the largest; it returns the loss before the
+// step and the logits after it. Plain descent divides by nothing and has none.
+func (d *Document) shadow(run *node, s policy.Shape, pairs []policy.Pair, cells []int) func() (loss float64, logits []float64) {
+	if run.text("optimizer") == "sgd" || d.err != nil {
+		return nil
+	}
+	t := d.start(run, s, pairs, cells)
+	step := d.stepper(run, t, true)
+	return func() (float64, []float64) {
+		loss, g := t.fullGradient()
+		unit := 0.0
+		for _, v := range g {
+			unit = max(unit, float64(0x1p-52*math.Abs(v)))
+		}
+		for i := range g {
+			g[i] += unit
+			unit = -unit
+		}
+		step(g)
+		return loss, t.trainer.Policy.Logits
+	}
 }
 
 // start is the Trainer of a run, at its initial logits; cells says where each entry
 // of the document's tables lies in ours.
 func (d *Document) start(run *node, s policy.Shape, pairs []policy.Pair, cells []int) *Trainer {
 	c := Default()
-	c.LossType, c.Beta, c.LearningRate = run.text("loss_type"), run.number("beta", c.Beta), run.number("lr", c.LearningRate)
+	c.LossType, c.Beta, c.LearningRate = run.text("loss_type"), run.beta(), run.number("lr", c.LearningRate)
 	c.BatchSize, c.LRSchedulerType, c.MaxGradNorm = max(1, len(pairs)), "constant", 0
 	if err := c.Validate(); err != nil {
 		d.fail(run.path, "%v", err)
@@ -148,22 +202,24 @@ func (d *Document) start(run *node, s policy.Shape, pairs []policy.Pair, cells [
 }
 
 // stepper is one step of the run's optimizer, given the gradient: the Trainer's own
-// Adam, or AdamW and plain descent beside it.
-func (d *Document) stepper(run *node, t *Trainer) func(g []float64) {
+// step where that has Adam, or else Adam, AdamW and plain descent beside it.
+func (d *Document) stepper(run *node, t *Trainer, beside bool) func(g []float64) {
 	pi, lr := t.trainer.Policy, t.cfg.LearningRate
-	switch optimizer := run.text("optimizer"); optimizer {
-	case "adam":
+	switch optimizer := run.text("optimizer"); {
+	case optimizer == "adam" && !beside:
 		r := rng.New(1)
 		return func([]float64) { t.Step(r) }
-	case "adamw":
+	case optimizer == "adam" || optimizer == "adamw":
 		adam := policy.NewAdam(len(pi.Logits))
-		adam.WeightDecay = 0.01
+		if optimizer == "adamw" {
+			adam.WeightDecay = 0.01
+		}
 		return func(g []float64) {
 			z := slices.Clone(pi.Logits)
 			adam.Step(z, g, lr)
 			_ = pi.SetLogits(z)
 		}
-	case "sgd":
+	case optimizer == "sgd":
 		return func(g []float64) {
 			z := slices.Clone(pi.Logits)
 			for i := range z {

@@ -2,10 +2,8 @@ package dpo
 
 import (
 	"encoding/json"
-	"maps"
 	"math"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -165,16 +163,51 @@ func TestComputeFindsAWrongNumber(t *testing.T) {
 	}
 }
 
+// Only numbers of a run that rounding noise decides get more room than the rest: none in
+// a run whose gradients do not cancel, and none before the noise has grown.
+func TestOnlyNoiseGetsRoom(t *testing.T) {
+	wide := func(file string) (wide []Number) {
+		d, err := Compute(read(t, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range d.Numbers {
+			if n.Tolerance > ofGradients {
+				wide = append(wide, n)
+			}
+			n.Got += 10 * ofGradients * n.Scale
+			if n.OK() && n.Tolerance <= ofGradients {
+				t.Errorf("%s: %+v passes", file, n)
+			}
+		}
+		return wide
+	}
+	for _, file := range []string{"traj_bandit_dpo.json", "traj_bigram_dpo.json"} {
+		if w := wide(file); len(w) > 0 {
+			t.Errorf("%s: %+v has room", file, w[0])
+		}
+	}
+	noisy := wide("traj_bandit_dpo_noise.json")
+	if len(noisy) < 50 {
+		t.Errorf("only %d numbers have room", len(noisy))
+	}
+	for _, n := range noisy {
+		if strings.HasSuffix(n.Path, "loss_before_step[0]") || strings.HasSuffix(n.Path, "loss_before_step[1]") || strings.Contains(n.Path, "grad_step1") {
+			t.Errorf("%+v has room before its run is noise", n)
+		}
+	}
+}
+
 func TestComputeRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	for document, says := range map[string]string{
-		"{":               "golden document",
-		"[]":              "golden document",
+		"{":               "no document",
+		"[]":              "no document",
 		`{"kind":"grpo"}`: "unknown kind",
 		`{"kind":"dpo"}`:  "results: not a list",
-		`{"kind":"dpo","loss_type":"dpq","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":0}]}`:                     `"dpq" is unknown`,
-		`{"kind":"dpo","loss_type":"hinge","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":0,"temperature":0.5}]}`: "results[0].temperature: unknown field",
-		`{"kind":"dpo","loss_type":"hinge","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":1}]}`:                   "results[0].case",
-		`{"kind":"dpo","loss_type":"hinge","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1,2],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":0}]}`:                 "cases[0].policy_rejected_logps: 2 numbers",
+		`{"kind":"dpo","loss_type":"dpq","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":0}]}`:                              `"dpq" is unknown`,
+		`{"kind":"dpo","loss_type":"hinge","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":0,"beta":1,"temperature":0.5}]}`: "results[0].temperature: unknown field",
+		`{"kind":"dpo","loss_type":"hinge","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":1,"beta":1}]}`:                   "results[0].case",
+		`{"kind":"dpo","loss_type":"hinge","cases":[{"policy_chosen_logps":[1],"policy_rejected_logps":[1,2],"ref_chosen_logps":[1],"ref_rejected_logps":[1]}],"results":[{"case":0,"beta":1}]}`:                 "cases[0].policy_rejected_logps: 2 numbers",
 	} {
 		if _, err := Compute([]byte(document)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, want %s", document, err, says)
@@ -182,33 +215,60 @@ func TestComputeRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	}
 }
 
-// Whatever is done to a document, Compute answers or refuses: it never panics.
-func TestComputeSurvivesMalformedDocuments(t *testing.T) {
-	spoils := []any{nil, "x", -1.0, 0.0, 0.5, 1e300, []any{}, []any{1.0}, []any{"x"}, []any{[]any{}, []any{-1.0, 1e9}}, map[string]any{}, true}
+// Every loss but sft needs β, and nobody else knows what a library's default was.
+func TestBetaIsNotMadeUp(t *testing.T) {
 	for _, file := range goldentest.Documents(t, Kinds()...) {
-		var spoil func(tree, at map[string]any)
-		spoil = func(tree, at map[string]any) {
-			for _, key := range slices.Sorted(maps.Keys(at)) {
-				whole := at[key]
-				for _, bad := range spoils {
-					at[key] = bad
-					_, _ = compute(t, tree)
+		for _, beta := range []any{nil, -0.1} {
+			tree := trimmed(t, file.Data)
+			found, needless := false, false
+			for _, key := range []string{"results", "sequences", "runs", "small", "large"} {
+				list, ok := tree[key].([]any)
+				if !ok {
+					continue
 				}
-				delete(at, key)
-				_, _ = compute(t, tree)
-				at[key] = whole
-				if list, ok := whole.([]any); ok && len(list) > 0 {
-					at[key] = list[1:]
-					_, _ = compute(t, tree)
-					at[key] = whole
-					whole = list[0]
+				object := list[0].(map[string]any)
+				if inner, ok := object["results"].([]any); ok {
+					object = inner[0].(map[string]any)
 				}
-				if inner, ok := whole.(map[string]any); ok {
-					spoil(tree, inner)
-				}
+				found, needless, object["beta"] = true, object["loss_type"] == "sft" || tree["loss_type"] == "sft", beta
+			}
+			if _, err := compute(t, tree); !found || !needless && (err == nil || !strings.Contains(err.Error(), "beta")) {
+				t.Errorf("%s with β = %v: %v", file.Name, beta, err)
 			}
 		}
+	}
+}
+
+// TRL 0.24 is known by its name, however it is written, and by the δ of its bco_pair.
+func TestSourcesOfTRL024(t *testing.T) {
+	for source, is := range map[string]bool{
+		"trl 0.24.0 DPOTrainer": true, "TRL v0.24": true, "trl==0.24.0": true, "trl-0.24": true, "version 0.24.0 of TRL": true, "trl0.24": true,
+		"trl 1.16.0": false, "trl 0.240": false, "trl 1.0.24": false, "mine 0.24": false, "trl 10.24": false,
+	} {
+		if d := (&Document{Source: source}); d.of024() != is {
+			t.Errorf("%q is TRL 0.24: %v", source, !is)
+		}
+	}
+	var tree map[string]any
+	if err := json.Unmarshal(read(t, "dpo_old_0.24_unequal_batches.json"), &tree); err != nil {
+		t.Fatal(err)
+	}
+	tree["source"] = "mine"
+	d, err := compute(t, tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range d.Numbers {
+		if !n.OK() {
+			t.Errorf("%+v", n)
+		}
+	}
+}
+
+// Whatever is done to a document, Compute answers or refuses: it never panics.
+func TestComputeSurvivesMalformedDocuments(t *testing.T) {
+	for _, file := range goldentest.Documents(t, Kinds()...) {
 		tree := trimmed(t, file.Data)
-		spoil(tree, tree)
+		goldentest.Spoil(tree, func() { _, _ = compute(t, tree) })
 	}
 }

@@ -7,6 +7,7 @@ var (
 	usesSync      = []string{"sync_ref_model", "ref_model_sync_steps", "ref_model_mixup_alpha"}
 	usesReference = append([]string{"reference_free"}, usesSync...)
 	usesTokens    = append([]string{"ld_alpha", "use_weighting"}, usesReference...)
+	usesPerToken  = append([]string{"per_token"}, usesTokens...)
 	usesDivergent = append([]string{"f_divergence_type", "f_alpha_divergence_coef"}, usesTokens...)
 	usesScores    = append([]string{"per_token"}, usesDivergent...)
 )
@@ -117,10 +118,10 @@ var Losses = []Loss{
 			Formula: "−log σ(βc) − ½ log σ(−βc) − ½ log σ(−βr)",
 			Paper:   "Chen et al. 2024, arXiv 2402.05369",
 			Also:    []string{"NCA"},
-			Differs: "TRL as here; OpenRLHF does not have it",
+			Differs: "TRL as here (it ignores f_divergence_type); OpenRLHF does not have it",
 		},
-		Uses: usesScores,
-		Of:   ofScores(func(u, v float64, c *Config) (float64, float64, float64) { return NCAPair(u, v, c.Beta) }),
+		Uses: usesPerToken,
+		Of:   ofEach(func(u, v float64, c *Config) (float64, float64, float64) { return NCAPair(u, v, c.Beta) }),
 	},
 	{
 		Name: "robust",
@@ -143,9 +144,9 @@ var Losses = []Loss{
 			Idea:    "one classifier for the chosen and one for the rejected responses",
 			Formula: "−log σ(βc − δ) − log σ(δ − βr), δ = 0 unless running_delta",
 			Paper:   "Jung et al. 2024, arXiv 2404.04656",
-			Differs: "TRL has no δ any more; running_delta = true is TRL 0.24's. OpenRLHF does not have it",
+			Differs: "TRL has no δ any more, and ignores f_divergence_type as here; running_delta = true is TRL 0.24's. OpenRLHF does not have it",
 		},
-		Uses: with(usesScores, "running_delta"), Needs: NeedDelta, Of: bcoPair,
+		Uses: with(usesPerToken, "running_delta"), Needs: NeedDelta, Of: bcoPair,
 	},
 	{
 		Name: "sppo_hard",
@@ -154,10 +155,10 @@ var Losses = []Loss{
 			Idea:    "regress the chosen log-ratio on 1/(2β) and the rejected one on −1/(2β)",
 			Formula: "(c − 1/(2β))² + (r + 1/(2β))²",
 			Paper:   "Wu et al. 2024, arXiv 2405.00675, equation 4.7",
-			Differs: "TRL as here; the method sppo plays against itself with soft labels. OpenRLHF does not have it",
+			Differs: "TRL as here (it ignores f_divergence_type); the method sppo plays against itself with soft labels. OpenRLHF does not have it",
 		},
-		Uses: usesScores,
-		Of:   ofScores(func(u, v float64, c *Config) (float64, float64, float64) { return SPPOHard(u, v, c.Beta) }),
+		Uses: usesPerToken,
+		Of:   ofEach(func(u, v float64, c *Config) (float64, float64, float64) { return SPPOHard(u, v, c.Beta) }),
 	},
 	{
 		Name: "aot",
@@ -203,10 +204,11 @@ var Losses = []Loss{
 			Idea:    "lower both, the rejected response more: for pairs worse than the policy",
 			Formula: "σ(βc) + 1 − σ(βh)",
 			Paper:   "D'Oosterlinck et al. 2024, arXiv 2408.06266, equation 8",
-			Differs: "TRL as here; OpenRLHF does not have it",
+			Differs: "TRL as here (it ignores f_divergence_type); OpenRLHF does not have it",
 			Exact:   "on pairs that the policy says itself it ends below where it began: a warning, not a defect",
 		},
-		Uses: usesDivergent, Of: apoDown,
+		Uses: usesTokens,
+		Of:   ofPair(func(u, v float64, c *Config) (float64, float64, float64) { return APODown(u, v, c.Beta) }),
 	},
 	{
 		Name: "discopop",

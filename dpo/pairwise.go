@@ -53,11 +53,12 @@ func APOZero(c, r, beta float64) (loss, dc, dr float64) {
 // (equation 8): both likelihoods fall, the rejected one's more. With h = c − r,
 //
 //	ℓ = σ(βc) + 1 − σ(βh)
-//	∂ℓ/∂c (the first term's) = β σ(βc) σ(−βc),  ∂ℓ/∂h = −β σ(βh) σ(−βh)
-func APODown(c, h, beta float64) (loss, anchor, slope float64) {
-	zc, z := float64(beta*c), float64(beta*h)
+//	∂ℓ/∂c = β σ(βc) σ(−βc) − β σ(βh) σ(−βh),  ∂ℓ/∂r = β σ(βh) σ(−βh)
+func APODown(c, r, beta float64) (loss, dc, dr float64) {
+	zc, z := float64(beta*c), float64(beta*(c-r))
 	up, lose := num.Sigmoid(zc), num.Sigmoid(-z)
-	return up + lose, float64(beta * float64(up*num.Sigmoid(-zc))), -float64(beta * float64(lose*num.Sigmoid(z)))
+	slope := float64(beta * float64(lose*num.Sigmoid(z)))
+	return up + lose, float64(beta*float64(up*num.Sigmoid(-zc))) - slope, slope
 }
 
 // DPOP is DPO-Positive (Pal et al. 2024, arXiv 2402.13228), which

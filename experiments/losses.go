@@ -2,17 +2,15 @@ package experiments
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"rlhfsim/dpo"
-	"rlhfsim/internal/field"
+	"rlhfsim/internal/golden"
 	"rlhfsim/internal/rng"
 	"rlhfsim/ppo"
 	"rlhfsim/reward"
@@ -46,31 +44,32 @@ type lossNumber struct {
 
 // LossKinds are the documents that can be worked out.
 func LossKinds() []string {
-	return slices.Sorted(slices.Values(slices.Concat(dpo.Kinds(), ppo.Kinds, []string{"reward"})))
+	return slices.Sorted(slices.Values(slices.Concat(dpo.Kinds(), ppo.Kinds, reward.DocumentKinds)))
 }
 
 // LossKindsText is the kinds in lines, to stand behind a word.
 func LossKindsText() string { return wrapped(strings.Join(LossKinds(), ", "), 7) }
 
 // Losses reads a document and computes every result in it.
-func Losses(document []byte) (*LossCheck, error) {
+func Losses(data []byte) (*LossCheck, error) {
 	var head struct{ Kind, Source string }
 	var tree any
-	if err := json.Unmarshal(document, &head); err != nil {
+	if err := json.Unmarshal(data, &head); err != nil {
 		return nil, Usage(fmt.Sprintf("this is no document of losses: %v", err))
 	}
-	if err := json.Unmarshal(document, &tree); err != nil {
+	if err := json.Unmarshal(data, &tree); err != nil {
 		return nil, Usage(fmt.Sprintf("this is no document of losses: %v", err))
 	}
 	var numbers []lossNumber
+	var values []golden.Value
 	var err error
 	switch {
 	case slices.Contains(dpo.Kinds(), head.Kind):
-		numbers, tree, err = preferenceNumbers(document)
+		numbers, tree, err = preferenceNumbers(data)
 	case slices.Contains(ppo.Kinds, head.Kind):
-		numbers, err = onPolicyNumbers(document)
-	case head.Kind == "reward":
-		numbers, err = rewardNumbers(document)
+		values, err = ppo.Recompute(data)
+	case slices.Contains(reward.DocumentKinds, head.Kind):
+		values, err = reward.Recompute(data)
 	default:
 		return nil, Usage(fmt.Sprintf("a document of kind %q%s (known kinds: %s)", head.Kind, meant(head.Kind, LossKinds()), strings.Join(LossKinds(), ", ")))
 	}
@@ -78,12 +77,11 @@ func Losses(document []byte) (*LossCheck, error) {
 		return nil, Usage(err.Error())
 	}
 	c := &LossCheck{Kind: head.Kind, Source: head.Source}
-	for _, n := range numbers {
+	for _, v := range values {
+		tree = placed(tree, steps(v.Path), v.Got)
+	}
+	for _, n := range append(numbers, numbersOf(values)...) {
 		c.add(n)
-		if slices.Contains(dpo.Kinds(), head.Kind) {
-			continue // filled in already
-		}
-		tree = placed(tree, steps(n.path), n.got)
 	}
 	c.document = tree
 	return c, nil
@@ -115,8 +113,8 @@ func fieldOf(path string) string {
 	return parts[len(parts)-1]
 }
 
-func preferenceNumbers(document []byte) ([]lossNumber, any, error) {
-	d, err := dpo.Compute(document)
+func preferenceNumbers(data []byte) ([]lossNumber, any, error) {
+	d, err := dpo.Compute(data)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -132,108 +130,12 @@ func preferenceNumbers(document []byte) ([]lossNumber, any, error) {
 	return out, tree, err
 }
 
-func onPolicyNumbers(document []byte) ([]lossNumber, error) {
-	values, err := ppo.Recompute(document)
-	if err != nil {
-		return nil, err
-	}
-	var out []lossNumber
+// numbersOf are the numbers of a document that a reader recomputes.
+func numbersOf(values []golden.Value) (out []lossNumber) {
 	for _, v := range values {
-		out = append(out, lossNumber{fmt.Sprintf("results[%d].%s", v.Result, v.Field), v.Got, v.Want, v.Deviation(), v.Tolerance})
+		out = append(out, lossNumber{v.Path, v.Got, v.Want, v.Deviation(), v.Tolerance})
 	}
-	return out, nil
-}
-
-type rewardCase struct {
-	Chosen   []float64 `json:"rewards_chosen"`
-	Rejected []float64 `json:"rewards_rejected"`
-	Margin   []float64 `json:"margin"`
-}
-
-type rewardResult struct {
-	Case         int
-	UseMargin    bool     `json:"use_margin"`
-	Center       *float64 `json:"center_rewards_coefficient"`
-	Loss         *float64
-	Accuracy     *float64
-	GradChosen   []float64 `json:"grad_chosen"`
-	GradRejected []float64 `json:"grad_rejected"`
-}
-
-// rewardNumbers is TRL's RewardTrainer.compute_loss: the mean over the batch.
-func rewardNumbers(document []byte) ([]lossNumber, error) {
-	var d struct {
-		Cases   []rewardCase
-		Results []json.RawMessage
-	}
-	document, err := field.WholeNumbers(document)
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(document, &d); err != nil {
-		return nil, err
-	}
-	if len(d.Results) == 0 {
-		return nil, errors.New("the document has no results")
-	}
-	var out []lossNumber
-	for k, raw := range d.Results {
-		var r rewardResult
-		if err := field.Known(raw, reflect.TypeFor[rewardResult]()); err != nil {
-			return nil, fmt.Errorf("results[%d]: %w", k, err)
-		}
-		if err := json.Unmarshal(raw, &r); err != nil {
-			return nil, fmt.Errorf("results[%d]: %w", k, err)
-		}
-		if r.Case < 0 || r.Case >= len(d.Cases) {
-			return nil, fmt.Errorf("results[%d]: there is no case %d", k, r.Case)
-		}
-		c := d.Cases[r.Case]
-		n := len(c.Chosen)
-		if n == 0 || len(c.Rejected) != n || r.UseMargin && len(c.Margin) != n || len(r.GradChosen)%n != 0 || len(r.GradRejected)%n != 0 {
-			return nil, fmt.Errorf("results[%d]: rewards, margins and gradients differ in number", k)
-		}
-		out = append(out, r.numbers(c, fmt.Sprintf("results[%d].", k))...)
-	}
-	return out, nil
-}
-
-// numbers are the loss, the accuracy and the gradients of a batch; at begins their names.
-func (r rewardResult) numbers(c rewardCase, at string) (out []lossNumber) {
-	n, center, loss, right := float64(len(c.Chosen)), 0.0, 0.0, 0.0
-	if r.Center != nil {
-		center = *r.Center
-	}
-	compare := func(name string, got, want, tolerance float64) {
-		out = append(out, lossNumber{at + name, got, want, math.Abs(got-want) / max(math.Abs(want), 100*tolerance), tolerance})
-	}
-	for i := range c.Chosen {
-		margin := 0.0
-		if r.UseMargin {
-			margin = c.Margin[i]
-		}
-		l, dc, dr := reward.Pairwise(c.Chosen[i], c.Rejected[i], margin, center)
-		loss += l / n
-		if c.Chosen[i] > c.Rejected[i] {
-			right += 1 / n
-		}
-		if len(r.GradChosen) > 0 {
-			compare(fmt.Sprintf("grad_chosen[%d]", i), dc/n, r.GradChosen[i], 1e-8)
-		}
-		if len(r.GradRejected) > 0 {
-			compare(fmt.Sprintf("grad_rejected[%d]", i), dr/n, r.GradRejected[i], 1e-8)
-		}
-	}
-	compare("loss", loss, recorded(r.Loss), 1e-9)
-	compare("accuracy", right, recorded(r.Accuracy), 1e-6) // through float32
 	return out
-}
-
-func recorded(v *float64) float64 {
-	if v == nil {
-		return math.NaN()
-	}
-	return *v
 }
 
 // steps are the names and indices of a path like "results[3].grad[1]".
@@ -313,7 +215,11 @@ func (c *LossCheck) Text(tolerance float64) (text string, ok bool) {
 		}
 		t.AppendRow([]any{f.Name, f.Numbers, fmt.Sprintf("%.1e", f.Largest), fmt.Sprintf("%.0e", allowed), verdict})
 	}
-	text = fmt.Sprintf("%s, by %s\n%s\n", c.Kind, c.Source, trimRight(t.Render()))
+	by := ""
+	if c.Source != "" {
+		by = ", by " + c.Source
+	}
+	text = fmt.Sprintf("%s%s\n%s\n", c.Kind, by, trimRight(t.Render()))
 	if ok {
 		return text + fmt.Sprintf("all %d numbers agree\n", c.Compared()), true
 	}

@@ -1,32 +1,21 @@
 package experiments
 
 import (
+	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
-	"slices"
+	"math"
 	"strings"
 	"testing"
 
 	"rlhfsim/internal/goldentest"
 )
 
-// trajectories are trained through, by tests in other packages, which name the kind.
-var trajectories = map[string]string{"traj_ppo_update": "ppo", "traj_reward_bt": "reward"}
-
 // Every document of the reference libraries agrees through the command that users
 // have; one that nothing reads is a failure.
 func TestGoldenDocuments(t *testing.T) {
 	for _, d := range goldentest.Documents(t) {
 		t.Run(d.Name, func(t *testing.T) {
-			if folder := trajectories[d.Kind]; folder != "" {
-				if !readBy(t, folder, d.Kind) {
-					t.Errorf("no test in %s reads it", folder)
-				}
-				return
-			}
-			data := d.Data
-			c, err := Losses(data)
+			c, err := Losses(d.Data)
 			if err != nil {
 				t.Fatalf("kind %q: %v", d.Kind, err)
 			}
@@ -50,18 +39,6 @@ func TestGoldenDocuments(t *testing.T) {
 	}
 }
 
-func readBy(t *testing.T, folder, name string) bool {
-	t.Helper()
-	tests, err := filepath.Glob("../" + folder + "/*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return slices.ContainsFunc(tests, func(path string) bool {
-		text, err := os.ReadFile(path)
-		return err == nil && strings.Contains(string(text), `"`+name+`"`)
-	})
-}
-
 func TestALossThatDiffersIsSeen(t *testing.T) {
 	document := `{"kind": "reward", "source": "mine", "cases": [{"rewards_chosen": [1, 0.5], "rewards_rejected": [0, 1], "margin": [0, 0]}],
 		"results": [{"case": 0, "use_margin": false, "loss": LOSS, "accuracy": 0.5}]}`
@@ -77,6 +54,13 @@ func TestALossThatDiffersIsSeen(t *testing.T) {
 			t.Errorf("loss %s is not within 1e-3", loss)
 		}
 	}
+	c, err := Losses([]byte(strings.NewReplacer("LOSS", "1", "mine", "").Replace(document)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := c.Text(1e-9); !strings.HasPrefix(text, "reward\n") {
+		t.Errorf("without a source: %s", text)
+	}
 	for says, bad := range map[string]string{
 		"no document":        `{`,
 		"known kinds":        `{"kind": "dpoo"}`,
@@ -88,6 +72,33 @@ func TestALossThatDiffersIsSeen(t *testing.T) {
 		if !errors.As(err, &usage) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", says, err)
 		}
+	}
+}
+
+// A run without results is printed with ours in place.
+func TestARunIsFilledIn(t *testing.T) {
+	document := `{"kind": "traj_reward_bt", "source": "mine", "runs": [{"P": 1, "V": 2, "lr": 0.1, "initial_w": [[0, 0]],
+		"pairs": [{"prompt": 0, "chosen": [0, 2], "rejected": [1, 2]}], "loss_before_step": [0], "w_after_step": {"1": [[0, 0]]}}]}`
+	c, err := Losses([]byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := c.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var filled struct {
+		Runs []struct {
+			Loss  []float64              `json:"loss_before_step"`
+			After map[string][][]float64 `json:"w_after_step"`
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &filled); err != nil {
+		t.Fatal(err)
+	}
+	run := filled.Runs[0]
+	if math.Abs(run.Loss[0]-math.Ln2) > 1e-15 || math.Abs(run.After["1"][0][0]-0.1) > 1e-8 || math.Abs(run.After["1"][0][1]+0.1) > 1e-8 {
+		t.Errorf("%+v", run)
 	}
 }
 

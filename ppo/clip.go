@@ -14,20 +14,25 @@ type Clip struct {
 //
 // since ∂ρ/∂log π = ρ. The bound δ > 1+ε_high acts on negative advantages only,
 // and is the dual clip (Ye et al. 2020, arXiv 1912.09729) as well as the
-// two-sided clip (INTELLECT-2, arXiv 2505.07291): one formula, found twice.
+// two-sided clip (INTELLECT-2, arXiv 2505.07291): one formula, found twice. As in
+// torch, a ratio on a bound counts as cut off, and of two equal terms each gives half.
 func Clipped(ratio, advantage float64, c Clip) (loss, slope, clipped float64) {
 	plain := -advantage * min(ratio, c.Delta)
-	near := min(max(ratio, 1-c.Low), 1+c.High)
-	bound := -advantage * near
-	switch {
-	case bound > plain && near == ratio: // only where δ lies inside the range
-		return bound, bound, 1
-	case bound > plain:
-		return bound, 0, 1
-	case ratio > c.Delta:
-		return plain, 0, 0
+	bound := -advantage * min(max(ratio, 1-c.Low), 1+c.High)
+	free, inside := -advantage*ratio, -advantage*ratio // the slopes of the two terms
+	if ratio >= c.Delta {
+		free = 0
 	}
-	return plain, plain, 0
+	if ratio <= 1-c.Low || ratio >= 1+c.High {
+		inside = 0
+	}
+	switch {
+	case bound > plain:
+		return bound, inside, 1
+	case bound < plain:
+		return plain, free, 0
+	}
+	return plain, float64(0.5 * (free + inside)), 0
 }
 
 // side is where TRL counts a ratio as clipped.

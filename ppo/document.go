@@ -1,167 +1,42 @@
 package ppo
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"slices"
 
-	"rlhfsim/internal/field"
+	"rlhfsim/internal/golden"
 	"rlhfsim/internal/num"
 )
 
-// Value is one number of a document of golden values, next to what the
-// functions of this package give for it.
-type Value struct {
-	Result    int     // index into the document's results
-	Field     string  // "loss", "grad_per_token_logps[2][0]"
-	Want, Got float64 // Want is NaN where the document has none
-	Tolerance float64 // relative: 1e−9 for values, 1e−8 for gradients, 1e−6 for what went through float32
-	Noise     float64 // what rounding alone may make of it, absolute
-}
-
-// Deviation is the difference of the two beyond the noise, relative to Want or, for
-// numbers below 1e−3, to 1e−3.
-func (v Value) Deviation() float64 {
-	return max(0, math.Abs(v.Got-v.Want)-v.Noise) / max(math.Abs(v.Want), 1e-3)
-}
-
-// Agrees says whether the two are equal within the tolerance.
-func (v Value) Agrees() bool { return math.IsNaN(v.Want) || v.Deviation() <= v.Tolerance }
-
-const (
-	exactTolerance    = 1e-9
-	gradientTolerance = 1e-8
-	float32Tolerance  = 1e-6
-)
-
 // Kinds are the kinds of documents that Recompute reads.
-var Kinds = []string{"ppo", "ppo_trl112", "grpo", "rloo", "group_advantages"}
+var Kinds = []string{"ppo", "ppo_trl112", "grpo", "rloo", "group_advantages", "traj_ppo_update"}
 
 // Recompute reads a document of golden values (its schema is described in
 // testdata/golden/README.md) and computes every result again with the functions
 // that training uses.
-func Recompute(document []byte) ([]Value, error) {
-	document, err := field.WholeNumbers(document)
+func Recompute(data []byte) ([]golden.Value, error) {
+	kind, err := golden.Kind(data)
 	if err != nil {
 		return nil, err
 	}
-	var head struct{ Kind string }
-	if err := json.Unmarshal(document, &head); err != nil {
-		return nil, err
-	}
-	switch head.Kind {
+	switch kind {
 	case "ppo", "ppo_trl112":
-		return recompute(document, ppoResult.of)
+		return golden.Results(data, ppoResult.of)
 	case "grpo":
-		return recompute(document, groupResult.of)
+		return golden.Results(data, groupResult.of)
 	case "rloo":
-		return recompute(document, rlooResult.of)
+		return golden.Results(data, rlooResult.of)
 	case "group_advantages":
-		return recompute(document, func(r advantageResult, _ struct{}, c *comparison) error { return r.of(c) })
+		return golden.Results(data, advantageResult.of)
+	case "traj_ppo_update":
+		return golden.Runs(data, updateRun.of)
 	}
-	return nil, fmt.Errorf("a document of kind %q; known kinds: %q", head.Kind, Kinds)
+	return nil, fmt.Errorf("a document of kind %q; known kinds: %q", kind, Kinds)
 }
 
-// recompute calls f for every result, together with the case it belongs to.
-func recompute[R, C any](document []byte, f func(R, C, *comparison) error) ([]Value, error) {
-	var doc struct {
-		Cases   []C
-		Results []json.RawMessage
-	}
-	if err := json.Unmarshal(document, &doc); err != nil {
-		return nil, err
-	}
-	if len(doc.Results) == 0 {
-		return nil, errors.New("a document without results")
-	}
-	var c comparison
-	for i, raw := range doc.Results {
-		var own R
-		var at struct{ Case int }
-		var in C
-		err := firstError(field.Known(raw, reflect.TypeFor[R]()), json.Unmarshal(raw, &own), json.Unmarshal(raw, &at))
-		if err == nil && len(doc.Cases) > 0 {
-			if at.Case < 0 || at.Case >= len(doc.Cases) {
-				err = fmt.Errorf("case %d of %d", at.Case, len(doc.Cases))
-			} else {
-				in = doc.Cases[at.Case]
-			}
-		}
-		if err == nil {
-			c.result = i
-			err = f(own, in, &c)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("results[%d]: %w", i, err)
-		}
-	}
-	return c.values, nil
-}
-
-func firstError(all ...error) error {
-	for _, err := range all {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// comparison collects values.
-type comparison struct {
-	result int
-	values []Value
-}
-
-func (c *comparison) add(field string, want, got, tolerance float64) {
-	c.values = append(c.values, Value{c.result, field, want, got, tolerance, 0})
-}
-
-// value compares with a number, which the document may have left for us to fill in.
-func (c *comparison) value(field string, want *float64, got, tolerance float64) {
-	if want == nil {
-		nan := math.NaN()
-		want = &nan
-	}
-	c.add(field, *want, got, tolerance)
-}
-
-// optional compares with a number that the document may leave out.
-func (c *comparison) optional(field string, want *float64, got, tolerance float64) {
-	if want != nil {
-		c.add(field, *want, got, tolerance)
-	}
-}
-
-// table compares two ragged tables, entry by entry; the document may have none.
-func (c *comparison) table(field string, want, got [][]float64, tolerance float64) error {
-	for i := 0; want == nil && i < len(got); i++ {
-		for j, v := range got[i] {
-			c.add(fmt.Sprintf("%s[%d][%d]", field, i, j), math.NaN(), v, tolerance)
-		}
-	}
-	if want == nil {
-		return nil
-	}
-	if len(want) != len(got) {
-		return fmt.Errorf("%s has %d rows, want %d", field, len(want), len(got))
-	}
-	for i := range want {
-		if len(want[i]) != len(got[i]) {
-			return fmt.Errorf("%s[%d] has %d entries, want %d", field, i, len(want[i]), len(got[i]))
-		}
-		for j := range want[i] {
-			c.add(fmt.Sprintf("%s[%d][%d]", field, i, j), want[i][j], got[i][j], tolerance)
-		}
-	}
-	return nil
-}
-
-// padded are rectangular tables of tokens, of which those under the mask count.
-type padded struct {
+// masked are rectangular tables of tokens, of which those under the mask count.
+type masked struct {
 	Mask [][]int     `json:"completion_mask"`
 	LogP [][]float64 `json:"per_token_logps"`
 	Old  [][]float64 `json:"old_per_token_logps"`
@@ -169,7 +44,7 @@ type padded struct {
 }
 
 // check requires the named tables to have the mask's rows and lengths.
-func (p padded) check(tables map[string][][]float64, advantages []float64) error {
+func (p masked) check(tables map[string][][]float64, advantages []float64) error {
 	if len(advantages) != len(p.Mask) {
 		return fmt.Errorf("%d advantages for %d responses", len(advantages), len(p.Mask))
 	}
@@ -236,18 +111,18 @@ func batchLoss(o *GroupObjective, ys []*Tokens, size Size) (loss float64, grad [
 }
 
 type groupCase struct {
-	padded
+	masked
 	Advantages []float64
-	MaxLength  int     `json:"max_completion_length"`
-	Items      float64 `json:"num_items_in_batch"`
+	MaxLength  int      `json:"max_completion_length"`
+	Items      *float64 `json:"num_items_in_batch"`
 }
 
 type groupResult struct {
 	LossType    string  `json:"loss_type"`
 	Level       string  `json:"importance_sampling_level"`
 	Beta        float64 `json:"beta"`
-	EpsilonLow  float64 `json:"epsilon_low"`
-	EpsilonHigh float64 `json:"epsilon_high"`
+	EpsilonLow  float64 `json:"epsilon_low" required:"true"`
+	EpsilonHigh float64 `json:"epsilon_high" required:"true"`
 	Delta       float64 `json:"delta"`
 	Correct     bool    `json:"use_bias_correction_kl"`
 
@@ -257,69 +132,127 @@ type groupResult struct {
 	KL      *float64    `json:"kl_mean"`
 }
 
+// config is the method of a result. TRL takes bounds that nobody would train with too:
+// a delta inside the range, and in cispo a largest ratio below 1.
 func (r groupResult) config() (GroupConfig, error) {
 	c := DefaultGroup()
 	c.LossType, c.ImportanceSamplingLevel, c.Beta, c.UseBiasCorrectionKL = r.LossType, r.Level, r.Beta, r.Correct
-	c.Epsilon, c.EpsilonHigh = bounds(r.EpsilonLow, r.EpsilonHigh)
-	err := c.Validate()
-	c.Delta = r.Delta // TRL takes one inside the range too
+	low, high, err := bounds(r.EpsilonLow, r.EpsilonHigh)
+	c.Epsilon, c.EpsilonHigh = low, high
+	if r.LossType == "cispo" {
+		c.EpsilonHigh = max(1, high)
+	}
+	if err == nil {
+		err = c.Validate()
+	}
+	c.EpsilonHigh, c.Delta = high, r.Delta
 	return c, err
 }
 
 // bounds are a clip's as a document has them. In a configuration a high one of 0
 // means the low one; here it is 0, for which the smallest number stands: 1 + it is 1.
-func bounds(low, high float64) (float64, float64) {
-	return max(low, math.SmallestNonzeroFloat64), max(high, math.SmallestNonzeroFloat64)
+func bounds(low, high float64) (float64, float64, error) {
+	if low < 0 || high < 0 {
+		return 0, 0, fmt.Errorf("epsilon_low = %v, epsilon_high = %v: they must be at least 0", low, high)
+	}
+	return max(low, math.SmallestNonzeroFloat64), max(high, math.SmallestNonzeroFloat64), nil
+}
+
+// check requires what the loss's aggregation divides by, and tables of one shape.
+func (in groupCase) check(lossType string) error {
+	switch lossType {
+	case "dr_grpo":
+		if in.MaxLength < 1 {
+			return fmt.Errorf("loss_type %q divides by max_completion_length, which is missing or below 1", lossType)
+		}
+	case "dapo", "cispo", "cispo_two_sided", "vespo":
+		if in.Items == nil || *in.Items < 0 {
+			return fmt.Errorf("loss_type %q divides by num_items_in_batch, which is missing or below 0", lossType)
+		}
+	}
+	return in.masked.check(map[string][][]float64{"per_token_logps": in.LogP, "old_per_token_logps": in.Old, "ref_per_token_logps": in.Ref}, in.Advantages)
 }
 
 // of computes the loss of GRPOTrainer on one case.
-func (r groupResult) of(in groupCase, out *comparison) error {
+func (r groupResult) of(in groupCase, out *golden.Comparison) error {
 	c, err := r.config()
 	if err != nil {
 		return err
 	}
-	if err := in.check(map[string][][]float64{"per_token_logps": in.LogP, "old_per_token_logps": in.Old, "ref_per_token_logps": in.Ref}, in.Advantages); err != nil {
+	if err := in.check(r.LossType); err != nil {
 		return err
 	}
 	var ys []*Tokens
-	size := Size{Responses: len(in.Mask), Items: in.Items, MaxLength: in.MaxLength}
+	size := Size{Responses: len(in.Mask), MaxLength: in.MaxLength}
+	if in.Items != nil {
+		size.Items = *in.Items
+	}
 	for i, mask := range in.Mask {
 		y := tokens(under(mask, in.LogP[i]), under(mask, in.Old[i]), under(mask, in.Ref[i]), in.Advantages[i])
 		size.Tokens += len(y.LogP)
 		ys = append(ys, y)
 	}
-	loss, grad, clipped, kl := batchLoss(NewGroupObjective(c), ys, size)
-	weights := float64(size.Tokens)
+	o := NewGroupObjective(c)
+	loss, grad, clipped, kl := batchLoss(o, ys, size)
+	weights, kls := float64(size.Tokens), float64(size.Tokens)
 	if c.ImportanceSamplingLevel != "token" {
 		weights = float64(size.Responses)
+	}
+	if in.oneWide() {
+		clipped, kl = in.ofAll(o)
+		weights, kls = float64(size.Responses), float64(size.Responses)
 	}
 	for i := range grad {
 		grad[i] = spread(in.Mask[i], grad[i])
 	}
-	out.value("loss", r.Loss, loss, exactTolerance)
-	out.optional("clip_ratio_region_mean", r.Clipped, clipped/max(1, weights), float32Tolerance)
-	out.optional("kl_mean", r.KL, kl/float64(max(1, size.Tokens)), exactTolerance)
-	return out.table("grad_per_token_logps", r.Grad, grad, gradientTolerance)
+	out.Number("loss", r.Loss, loss, golden.OfValues)
+	out.Optional("clip_ratio_region_mean", r.Clipped, clipped/max(1, weights), golden.OfFloat32)
+	out.Optional("kl_mean", r.KL, kl/max(1, kls), golden.OfValues)
+	return out.Table("grad_per_token_logps", r.Grad, grad, golden.OfGradients)
+}
+
+// oneWide says whether all tables have one column. TRL takes them for one value a
+// response, and its metrics are means over all rows, masked or not.
+func (in groupCase) oneWide() bool {
+	return !slices.ContainsFunc(in.Mask, func(row []int) bool { return len(row) != 1 })
+}
+
+// ofAll sums clipped weights and KL penalties over tables of one column. A response
+// without a token has the weight 1 where one weight serves the response.
+func (in groupCase) ofAll(o *GroupObjective) (clipped, kl float64) {
+	var ys []*Tokens
+	for i, mask := range in.Mask {
+		old := in.Old[i]
+		if mask[0] == 0 && o.Config.ImportanceSamplingLevel != "token" {
+			old = in.LogP[i]
+		}
+		ys = append(ys, tokens(in.LogP[i], old, in.Ref[i], in.Advantages[i]))
+	}
+	_, _, clipped, kl = batchLoss(o, ys, Size{Responses: len(ys), MaxLength: 1})
+	return clipped, kl
 }
 
 type rlooCase struct {
-	padded
+	masked
 	OldLogps   []float64 `json:"old_logps"`
 	Advantages []float64
 }
 
 type rlooResult struct {
-	EpsilonLow  float64 `json:"epsilon_low"`
-	EpsilonHigh float64 `json:"epsilon_high"`
+	EpsilonLow  float64 `json:"epsilon_low" required:"true"`
+	EpsilonHigh float64 `json:"epsilon_high" required:"true"`
 	Loss        *float64
 	Grad        [][]float64 `json:"grad_per_token_logps"`
 }
 
 // of computes the loss of RLOOTrainer on one case: one clipped ratio a response.
-func (r rlooResult) of(in rlooCase, out *comparison) error {
+func (r rlooResult) of(in rlooCase, out *golden.Comparison) error {
 	c := DefaultGroup()
 	c.ImportanceSamplingLevel, c.Beta = "response", 0
-	c.Epsilon, c.EpsilonHigh = bounds(r.EpsilonLow, r.EpsilonHigh)
+	var err error
+	if c.Epsilon, c.EpsilonHigh, err = bounds(r.EpsilonLow, r.EpsilonHigh); err != nil {
+		return err
+	}
 	if err := c.Validate(); err != nil {
 		return err
 	}
@@ -342,8 +275,8 @@ func (r rlooResult) of(in rlooCase, out *comparison) error {
 	for i := range grad {
 		grad[i] = spread(in.Mask[i], grad[i])
 	}
-	out.value("loss", r.Loss, loss, exactTolerance)
-	return out.table("grad_per_token_logps", r.Grad, grad, gradientTolerance)
+	out.Number("loss", r.Loss, loss, golden.OfValues)
+	return out.Table("grad_per_token_logps", r.Grad, grad, golden.OfGradients)
 }
 
 type advantageResult struct {
@@ -355,12 +288,12 @@ type advantageResult struct {
 	Aggregation string
 	Beta        float64
 	Normalize   bool `json:"normalize_advantages"`
-	padded
+	masked
 	Advantages []float64
 }
 
 // of computes the advantages of GRPOTrainer or RLOOTrainer.
-func (r advantageResult) of(out *comparison) error {
+func (r advantageResult) of(_ struct{}, out *golden.Comparison) error {
 	rewards, err := r.rewards()
 	if err != nil {
 		return err
@@ -368,10 +301,14 @@ func (r advantageResult) of(out *comparison) error {
 	got := make([]float64, len(rewards))
 	groups := Groups{Size: r.Size, Reward: rewards}
 	switch {
+	case r.Algo == "grpo" && !slices.Contains(scales, r.Scale):
+		return fmt.Errorf("scale_rewards %q; known: %q", r.Scale, scales)
 	case r.Algo == "grpo" && r.Aggregation == "normalize_then_sum":
 		NormalizeThenSum(got, r.byFunction(), r.Weights, r.Size)
-	case r.Algo == "grpo":
+	case r.Algo == "grpo" && (r.Aggregation == "sum_then_normalize" || r.Aggregation == ""):
 		Advantages(got, groups, baseline("group_mean"), r.Scale, scaleEpsilon)
+	case r.Algo == "grpo" || r.Algo == "rloo" && r.Aggregation != "":
+		return fmt.Errorf("aggregation %q of %q; known: sum_then_normalize, normalize_then_sum, both of grpo", r.Aggregation, r.Algo)
 	case r.Algo == "rloo":
 		if err := r.penalise(rewards); err != nil {
 			return err
@@ -383,18 +320,7 @@ func (r advantageResult) of(out *comparison) error {
 	default:
 		return fmt.Errorf("algo %q; known: grpo, rloo", r.Algo)
 	}
-	if r.Advantages == nil {
-		r.Advantages = make([]float64, len(got))
-		fill(r.Advantages, math.NaN())
-	}
-	if len(r.Advantages) != len(got) {
-		return fmt.Errorf("%d advantages for %d rewards", len(r.Advantages), len(got))
-	}
-	noise := r.noise(rewards, got)
-	for i := range got {
-		out.values = append(out.values, Value{out.result, fmt.Sprintf("advantages[%d]", i), r.Advantages[i], got[i], exactTolerance, noise})
-	}
-	return nil
+	return out.Row("advantages", r.Advantages, got, golden.OfValues, r.noise(rewards, got))
 }
 
 // noise is what a library makes of equal rewards, whose mean it may round: an ulp,

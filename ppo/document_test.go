@@ -2,17 +2,30 @@ package ppo
 
 import (
 	"encoding/json"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"rlhfsim/internal/golden"
 	"rlhfsim/internal/goldentest"
 	"rlhfsim/internal/rng"
 )
 
+func readGolden(t *testing.T, file string, into any) {
+	t.Helper()
+	data, err := os.ReadFile("../testdata/golden/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The rewards, advantages, losses and gradients of TRL's PPO (0.9.6, the
-// lm-human-preferences formulas, and 1.12) and of its group trainers, computed by
-// the functions that the trainers here use.
+// lm-human-preferences formulas, and 1.12) and of its group trainers, and whole updates
+// in torch, computed by the functions that the trainers here use.
 func TestGoldenDocuments(t *testing.T) {
 	for _, file := range goldentest.Documents(t, Kinds...) {
 		t.Run(file.Name, func(t *testing.T) {
@@ -22,7 +35,7 @@ func TestGoldenDocuments(t *testing.T) {
 			}
 			for _, v := range values {
 				if !v.Agrees() {
-					t.Errorf("results[%d].%s = %.15g, want %.15g", v.Result, v.Field, v.Got, v.Want)
+					t.Errorf("%s = %.15g, want %.15g", v.Path, v.Got, v.Want)
 				}
 			}
 			if len(values) == 0 {
@@ -96,27 +109,204 @@ func damage(object map[string]any, r *rng.Stream) {
 	}
 }
 
+// Documents of one result each, without the results' numbers.
+const (
+	aPPO = `{"kind": "ppo", "cases": [{"scores": [1], "length": [1], "mask": [[1, 0]], "old_logprobs": [[-1, 0]], "ref_logprobs": [[-1, 0]], "new_logprobs": [[-1, 0]],
+		"values": [[0, 0]], "new_values": [[0, 0]]}], "results": [{"case": 0, "config": {"kl_penalty": "kl", "kl_coef": 0.1}}]}`
+	aLaterPPO = `{"kind": "ppo_trl112", "cases": [{"scores": [1], "sequence_lengths": [0], "logprobs": [[-1]], "ref_logprobs": [[-1]], "new_logprobs": [[-1]],
+		"values": [[0]], "new_values": [[0]]}], "results": [{"case": 0, "config": {"kl_estimator": "k1"}}]}`
+	aGRPO = `{"kind": "grpo", "cases": [{"completion_mask": [[1]], "advantages": [1], "per_token_logps": [[-1]], "old_per_token_logps": [[-1]], "ref_per_token_logps": [[-1]],
+		"max_completion_length": 3, "num_items_in_batch": 1}],
+		"results": [{"case": 0, "loss_type": "grpo", "importance_sampling_level": "token", "epsilon_low": 0.2, "epsilon_high": 0.2}]}`
+	aRLOO = `{"kind": "rloo", "cases": [{"completion_mask": [[1]], "advantages": [1], "per_token_logps": [[-1]], "old_logps": [-1]}],
+		"results": [{"case": 0, "epsilon_low": 0.2, "epsilon_high": 0.2}]}`
+	someAdvantages = `{"kind": "group_advantages", "results": [{"algo": "grpo", "num_generations": 2, "rewards_per_func": [[1], [0]], "reward_weights": [1],
+		"scale_rewards": "group", "aggregation": "sum_then_normalize"}]}`
+)
+
 // What is no such document is an error, never a panic.
 func TestRecomputeRefuses(t *testing.T) {
-	for text, want := range map[string]string{
-		`{`:                "JSON",
-		`{"kind": "dpo"}`:  "known kinds",
-		`{"kind": "grpo"}`: "without results",
-		`{"kind": "grpo", "cases": [{}], "results": [{"case": 1}]}`: "case 1 of 1",
-		`{"kind": "grpo", "cases": [{"completion_mask": [[1]], "advantages": [1], "per_token_logps": [[-1, -2]]}],
-			"results": [{"loss_type": "grpo", "importance_sampling_level": "token", "epsilon_low": 0.2}]}`: "shape",
-		`{"kind": "grpo", "cases": [{}], "results": [{"loss_type": "gspo", "importance_sampling_level": "token", "epsilon_low": 0.2}]}`: "loss_type",
-		`{"kind": "ppo", "cases": [{}], "results": [{}]}`:                                                                  "without scores",
-		`{"kind": "ppo", "cases": [{"scores": [1], "length": [2], "old_logprobs": [[-1]]}], "results": [{}]}`:              "2 tokens in a row of 1",
-		`{"kind": "ppo_trl112", "cases": [{"scores": [1], "sequence_lengths": [0], "logprobs": [[-1]]}], "results": [{}]}`: "equally long",
-		`{"kind": "ppo", "cases": [{"scores": [1], "length": [1], "old_logprobs": [[-1]], "ref_logprobs": [[-1]], "new_logprobs": [[-1]],
-			"values": [[0]], "new_values": [[0]]}], "results": [{}]}`: "KL estimator",
-		`{"kind": "rloo", "cases": [{"completion_mask": [[1]], "advantages": []}], "results": [{"epsilon_low": 0.2}]}`:                     "0 advantages for 1",
-		`{"kind": "group_advantages", "results": [{"algo": "grpo", "num_generations": 2, "rewards_per_func": [[1]]}]}`:                     "groups of 2",
-		`{"kind": "group_advantages", "results": [{"algo": "x", "num_generations": 1, "rewards_per_func": [[1]], "reward_weights": [1]}]}`: "algo",
+	for _, c := range []struct{ document, from, to, says string }{
+		{aPPO, `"scores": [1]`, `"scores": []`, "without scores"},
+		{aPPO, `"scores": [1]`, `"scores": [1, 1]`, "2 scores for 1 responses"},
+		{aPPO, `"length": [1]`, `"length": [3]`, "3 tokens in a row of 2"},
+		{aPPO, `"values": [[0, 0]]`, `"values": [[0]]`, "equally long"},
+		{aPPO, `[[1, 0]]`, `[[1, 1]]`, "mask[0] is [1 1], response 0 has 1 tokens"},
+		{aPPO, `[[1, 0]]`, `[[0, 1]]`, "mask[0]"},
+		{aPPO, `[[1, 0]]`, `[[1]]`, "mask[0]"},
+		{aPPO, `[[1, 0]]`, `[]`, "mask has 0 rows for 1 responses"},
+		{aPPO, `"kl"`, `"k9"`, "KL estimator"},
+		{aPPO, `"case": 0, `, ``, "results[0]: case is missing"},
+		{aPPO, `"case": 0`, `"case": null`, "results[0]: case is missing"},
+		{aPPO, `"case": 0`, `"case": 1`, "no case 1 among 1"},
+		{aPPO, `"kl_coef": 0.1`, `"klcoef": 0.1`, `config: unknown field "klcoef"`},
+		{aLaterPPO, `"k1"`, `"k1", "ratio_threshold": 10`, "ratio_threshold is of TRL 0.9.6"},
+		{aGRPO, `"loss_type": "grpo"`, `"loss_type": "gspo"`, "loss_type"},
+		{aGRPO, `"per_token_logps": [[-1]]`, `"per_token_logps": [[-1, -2]]`, "shape"},
+		{aGRPO, `"advantages": [1]`, `"advantages": []`, "0 advantages for 1"},
+		{aGRPO, `"epsilon_low": 0.2`, `"epsilon_low": -0.2`, "epsilon_low = -0.2"},
+		{aGRPO, `, "epsilon_high": 0.2`, ``, "epsilon_high is missing"},
+		{aGRPO, `"case": 0, `, ``, "case is missing"},
+		{strings.Replace(aGRPO, `"grpo", "imp`, `"dr_grpo", "imp`, 1), `"max_completion_length": 3, `, ``, "divides by max_completion_length"},
+		{strings.Replace(aGRPO, `"grpo", "imp`, `"dapo", "imp`, 1), `, "num_items_in_batch": 1`, ``, "divides by num_items_in_batch"},
+		{aRLOO, `"epsilon_high": 0.2`, `"epsilon_high": -1`, "epsilon_high = -1"},
+		{aRLOO, `"old_logps": [-1]`, `"old_logps": []`, "0 old_logps for 1"},
+		{someAdvantages, `"num_generations": 2`, `"num_generations": 3`, "groups of 3"},
+		{someAdvantages, `"grpo"`, `"x"`, "algo"},
+		{someAdvantages, `"sum_then_normalize"`, `"sum"`, `aggregation "sum"`},
+		{someAdvantages, `"group"`, `"groups"`, `scale_rewards "groups"`},
 	} {
+		if _, err := Recompute([]byte(c.document)); err != nil {
+			t.Errorf("%s: %v", c.document, err)
+		}
+		changed := strings.Replace(c.document, c.from, c.to, 1)
+		if _, err := Recompute([]byte(changed)); changed == c.document || err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %s", changed, err, c.says)
+		}
+	}
+	for text, want := range map[string]string{`{`: "JSON", `{"kind": "dpo"}`: "known kinds", `{"kind": "grpo"}`: "without results"} {
 		if _, err := Recompute([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// What the libraries have in the padding is compared too, where it means something.
+func TestPaddingIsCompared(t *testing.T) {
+	for file, fields := range map[string][]string{
+		"ppo_trl096_padding.json": {"token_rewards", "non_score_rewards", "gae_before_whitening", "returns"},
+		"ppo_trl112.json":         {"kl", "token_rewards", "gae_before_whitening", "returns"},
+	} {
+		for _, field := range fields {
+			var doc map[string]any
+			readGolden(t, file, &doc)
+			row := doc["results"].([]any)[0].(map[string]any)[field].([]any)[shortest(doc)].([]any)
+			row[len(row)-1] = row[len(row)-1].(float64) + 0.5
+			text, err := json.Marshal(doc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			values, err := Recompute(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(values, func(v golden.Value) bool { return !v.Agrees() && strings.Contains(v.Path, field) }) {
+				t.Errorf("%s: a wrong number behind the last token of %s passes", file, field)
+			}
+		}
+	}
+}
+
+// shortest is the shortest response of the first result's case.
+func shortest(doc map[string]any) (e int) {
+	in := doc["cases"].([]any)[int(doc["results"].([]any)[0].(map[string]any)["case"].(float64))].(map[string]any)
+	lengths, ok := in["length"].([]any)
+	if !ok {
+		lengths = in["sequence_lengths"].([]any)
+	}
+	for i, n := range lengths {
+		if n.(float64) < lengths[e].(float64) {
+			e = i
+		}
+	}
+	return e
+}
+
+// A document may say its ratio_threshold, above which TRL 0.9.6 skips a batch.
+func TestRatioThreshold(t *testing.T) {
+	for threshold, skipped := range map[string]bool{"0.5": true, "2": false} {
+		values, err := Recompute([]byte(strings.Replace(aPPO, `"kl_coef": 0.1`, `"vf_coef": 1, "ratio_threshold": `+threshold, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range values {
+			if v.Path == "results[0].total_loss" && (v.Got == 0) != skipped {
+				t.Errorf("threshold %s: loss %v", threshold, v.Got)
+			}
+		}
+	}
+}
+
+// What is done to a run of a document, it is computed or refused: nothing panics.
+func TestRunsSurviveMalformedDocuments(t *testing.T) {
+	for _, file := range goldentest.Documents(t, "traj_ppo_update")[:1] {
+		var tree map[string]any
+		if err := json.Unmarshal(file.Data, &tree); err != nil {
+			t.Fatal(err)
+		}
+		tree["runs"] = tree["runs"].([]any)[:1]
+		goldentest.Spoil(tree, func() {
+			data, err := json.Marshal(tree)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = Recompute(data)
+		})
+	}
+}
+
+// aRun is a document of one run of two episodes, without results.
+const aRun = `{"kind": "traj_ppo_update", "runs": [{"config": {"P": 1, "V": 1, "T": 2, "N": 2, "gamma": 1, "lam": 0.95, "clip": 0.2, "vclip": null, "kl_coef": 0.1,
+	"vf_coef": 0.1, "ent_coef": 0, "whiten": true, "max_grad_norm": null, "optimizer": "adam", "lr": 0.1},
+	"initial_logits": [[[0, 0], [0.5, 0]]], "reference_logits": [[[0, 0], [0, 0]]], "initial_value_weights": [0, 0.1, 0, 0],
+	"episodes": [{"prompt": 0, "tokens": [0, 0], "score": 1}, {"prompt": 0, "tokens": [1], "score": 0}], "epoch_orders": [[1, 0]]}]}`
+
+func TestRunsRefuse(t *testing.T) {
+	if _, err := Recompute([]byte(aRun)); err != nil {
+		t.Fatal(err)
+	}
+	for change, says := range map[[2]string]string{
+		{`"P": 1`, `"P": 2`}:                                                  "initial_value_weights has 4 entries, want P + V + 2 = 5",
+		{`"P": 1, `, ``}:                                                      "config: p is missing",
+		{`"V": 1`, `"V": -1`}:                                                 "at least 1",
+		{`"V": 1`, `"V": 1e9`}:                                                "the limit is",
+		{`"T": 2`, `"T": 1`}:                                                  "2 tokens of at most T = 1",
+		{`"N": 2`, `"N": 3`}:                                                  "2 episodes, N = 3",
+		{`"clip": 0.2`, `"clip": -0.2`}:                                       "at least 0",
+		{`"vclip": null`, `"vclip": -1`}:                                      "at least 0",
+		{`"optimizer": "adam"`, `"optimizer": "lion"`}:                        `unknown optimizer "lion"; known: adam, adamw, sgd`,
+		{`"whiten": true, `, ``}:                                              "whiten is missing",
+		{`"lr": 0.1`, `"lr": 0.1, "eps": 1e-5`}:                               `unknown field "eps"`,
+		{`[[[0, 0], [0.5, 0]]]`, `[[[0, 0]]]`}:                                "initial_logits is not [P][V+1][V+1]",
+		{`"tokens": [1]`, `"tokens": [0]`}:                                    "1 tokens are fewer than T = 2",
+		{`"tokens": [1]`, `"tokens": [2]`}:                                    "the last is not V",
+		{`"tokens": [1]`, `"tokens": []`}:                                     "0 tokens",
+		{`"tokens": [0, 0]`, `"tokens": [1, 0]`}:                              "token 1 is no word",
+		{`[[1, 0]]`, `[[1, 1]]`}:                                              "no order of 2 episodes",
+		{`[[1, 0]]`, `[[1, 2]]`}:                                              "no order of 2 episodes",
+		{`[[1, 0]]`, `[]`}:                                                    "0 steps for 0 epochs",
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{}]`}:                               "1 steps for 1 epochs of 2",
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{"indices": [0]}, {}]`}:             "steps[0].indices are [0], epoch_orders has [1]",
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{}, {"epoch": 1}]`}:                 "steps[1] is minibatch 1 of epoch 0",
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{}, {"minibatch": 0}]`}:             "steps[1] is minibatch 1 of epoch 0",
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{}, {"loss": 0}]`}:                  `steps[1]: unknown field "loss"`,
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{}, {"logits_after": [[[0]]]}]`}:    "steps[1].logits_after is not",
+		{`[[1, 0]]`, `[[1, 0]], "steps": [{}, {"value_weights_after": [0]}]`}: "value_weights_after has 1 entries, computed 4",
+		{`[[1, 0]]`, `[[1, 0]], "returns": [[0]]`}:                            "returns has 1 rows, computed 2",
+	} {
+		_, err := Recompute([]byte(strings.Replace(aRun, change[0], change[1], 1)))
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %s", change[1], err, says)
+		}
+	}
+}
+
+// A value's clip range of 0 holds it where it was, null lets it move.
+func TestAClipRangeOf0IsNotNone(t *testing.T) {
+	loss := func(vclip string) (last float64) {
+		run := strings.NewReplacer(`"vclip": null`, `"vclip": `+vclip, `"score": 0`, `"score": 1`).Replace(aRun) // both steps raise the value
+		values, err := Recompute([]byte(run))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range values {
+			if v.Path == "runs[0].steps[1].value_loss" {
+				last = v.Got
+			}
+		}
+		return last
+	}
+	if none, held, wide := loss("null"), loss("0.0"), loss("1e9"); none != wide || held == none {
+		t.Errorf("value losses %v without a range, %v with a range of 0, %v with a wide one", none, held, wide)
 	}
 }

@@ -53,18 +53,29 @@ func Whiten(xs []float64, shift bool) {
 // V, and 1 where the clipped term is the larger one:
 //
 //	ℓ = ½ max((V − R)², (clip(V, V_old − c, V_old + c) − R)²)
+//
+// As in TRL 0.9.6, of two numbers that are equal in one of its max and min each gives
+// half of the slope.
 func ClippedValue(v, old, target, c float64) (loss, slope, clipped float64) {
 	near := min(max(v, old-c), old+c)
 	plain, bound := v-target, near-target
-	switch far, own := float64(bound*bound), float64(plain*plain); {
-	case far > own:
-		// The clipped term moves with V only inside the range, and there both
-		// terms are the same.
+	own, far := float64(plain*plain), float64(bound*bound)
+	switch {
+	case far > own: // V is outside the range, where the clipped term does not move
 		return float64(0.5 * far), 0, 1
-	case far == own && near != v: // torch shares the derivative between two that are equal
-		return float64(0.5 * own), 0.5 * plain, 0
+	case far < own:
+		return float64(0.5 * own), plain, 0
 	}
-	return float64(0.5 * float64(plain*plain)), plain, 0
+	inside := plain
+	if near != v {
+		inside = 0
+	}
+	for _, end := range [2]float64{old - c, old + c} {
+		if v == end {
+			inside *= 0.5
+		}
+	}
+	return float64(0.5 * own), float64(0.5 * (plain + inside)), 0
 }
 
 // klController is the KL coefficient: fixed, or steering the KL to a target

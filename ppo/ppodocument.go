@@ -3,7 +3,9 @@ package ppo
 import (
 	"fmt"
 	"math"
+	"slices"
 
+	"rlhfsim/internal/golden"
 	"rlhfsim/internal/num"
 )
 
@@ -11,6 +13,7 @@ import (
 // index of their last token, and other names to two columns.
 type ppoCase struct {
 	Length    []int
+	Mask      [][]float64 // what Length says, once more
 	Last      []int       `json:"sequence_lengths"`
 	Old       [][]float64 `json:"old_logprobs"`
 	OldLater  [][]float64 `json:"logprobs"`
@@ -24,12 +27,13 @@ type ppoCase struct {
 type ppoResult struct {
 	Config struct {
 		Gamma, Lam, Cliprange float64
-		KLCoef                float64 `json:"kl_coef"`
-		KLPenalty             string  `json:"kl_penalty"`
-		KLEstimator           string  `json:"kl_estimator"`
-		CliprangeValue        float64 `json:"cliprange_value"`
-		VFCoef                float64 `json:"vf_coef"`
-		WhitenRewards         bool    `json:"whiten_rewards"`
+		KLCoef                float64  `json:"kl_coef"`
+		KLPenalty             string   `json:"kl_penalty"`
+		KLEstimator           string   `json:"kl_estimator"`
+		CliprangeValue        float64  `json:"cliprange_value"`
+		VFCoef                float64  `json:"vf_coef"`
+		WhitenRewards         bool     `json:"whiten_rewards"`
+		RatioThreshold        *float64 `json:"ratio_threshold"` // of 0.9.6: a batch whose mean ratio is above it is skipped
 	}
 	KL           [][]float64 `json:"kl"`
 	NonScore     [][]float64 `json:"non_score_rewards"`
@@ -54,64 +58,109 @@ type ppoResult struct {
 // responses. A response has tokens, and places with a reward and a value: in TRL
 // 1.12 one more, past its last token, where there is room.
 type ppoUpdate struct {
+	later                                          bool // TRL 1.12
 	tokens, places                                 []int
 	width                                          int
-	reward, whitened, gae, returns, values, newest []float64 // of places
-	kl, advantage, logRatio                        []float64 // of tokens
+	reward, whitened, gae, returns, values, newest []float64   // of places
+	kl, advantage, logRatio                        []float64   // of tokens
+	pastKL, pastGAE                                [][]float64 // of each response's padding, behind its tokens and behind its places
 }
 
 // layout reads tokens and places off a case and checks its shape.
 func (in *ppoCase) layout() (*ppoUpdate, error) {
-	u := &ppoUpdate{}
+	u := &ppoUpdate{later: in.Last != nil}
 	if in.OldLater != nil {
 		in.Old = in.OldLater
+	}
+	if len(in.Scores) == 0 {
+		return nil, fmt.Errorf("a case without scores")
 	}
 	for e := range in.Scores {
 		if e >= len(in.Old) {
 			return nil, fmt.Errorf("%d scores for %d responses", len(in.Scores), len(in.Old))
 		}
-		width, n, m := len(in.Old[e]), 0, 0
-		switch {
-		case e < len(in.Last):
-			n = in.Last[e] + 1
-			m = min(n+1, width)
-		case e < len(in.Length):
-			n, m = in.Length[e], in.Length[e]
-		}
-		if n < 1 || n > width {
-			return nil, fmt.Errorf("response %d has %d tokens in a row of %d", e, n, width)
-		}
-		for _, table := range [][][]float64{in.Ref, in.New, in.Values, in.NewValues} {
-			if e >= len(table) || len(table[e]) != width {
+		u.width = len(in.Old[0])
+		for _, table := range [][][]float64{in.Old, in.Ref, in.New, in.Values, in.NewValues} {
+			if e >= len(table) || len(table[e]) != u.width {
 				return nil, fmt.Errorf("row %d is not equally long in all tables", e)
 			}
 		}
-		u.tokens, u.places, u.width = append(u.tokens, n), append(u.places, m), width
+		n, m := 0, 0
+		switch {
+		case e < len(in.Last):
+			n = in.Last[e] + 1
+			m = min(n+1, u.width)
+		case e < len(in.Length):
+			n, m = in.Length[e], in.Length[e]
+		}
+		if n < 1 || n > u.width {
+			return nil, fmt.Errorf("response %d has %d tokens in a row of %d", e, n, u.width)
+		}
+		u.tokens, u.places = append(u.tokens, n), append(u.places, m)
 	}
-	if len(u.tokens) == 0 {
-		return nil, fmt.Errorf("a case without scores")
+	return u, in.checkMask(u)
+}
+
+// checkMask requires a mask, where there is one, to have the tokens first.
+func (in *ppoCase) checkMask(u *ppoUpdate) error {
+	if in.Mask != nil && len(in.Mask) != len(u.tokens) {
+		return fmt.Errorf("mask has %d rows for %d responses", len(in.Mask), len(u.tokens))
 	}
-	return u, nil
+	for e, row := range in.Mask {
+		ok := len(row) == u.width
+		for t, m := range row {
+			ok = ok && (m == 1) == (t < u.tokens[e]) && (m == 0 || m == 1)
+		}
+		if !ok {
+			return fmt.Errorf("mask[%d] is %v, response %d has %d tokens", e, row, e, u.tokens[e])
+		}
+	}
+	return nil
 }
 
 // of computes one update of PPOTrainer and compares every number of it.
-func (r ppoResult) of(in ppoCase, out *comparison) error {
+func (r ppoResult) of(in ppoCase, out *golden.Comparison) error {
 	u, err := in.layout()
 	if err != nil {
 		return err
+	}
+	if u.later && r.Config.RatioThreshold != nil {
+		return fmt.Errorf("config: ratio_threshold is of TRL 0.9.6, 1.12 has none")
 	}
 	if err := u.rewards(in, r); err != nil {
 		return err
 	}
 	u.advantages(in, r)
 	got := u.losses(r)
-	got.TokenRewards, got.GAE, got.Returns = u.rows(u.places, u.whitened), u.rows(u.places, u.gae), u.rows(u.places, u.returns)
-	got.Advantages, got.KL = u.rows(u.tokens, u.advantage), u.rows(u.tokens, u.kl)
-	got.NonScore = u.rows(u.tokens, scaled(u.kl, -r.Config.KLCoef))
-	if in.Last == nil { // 0.9.6 shows rewards before whitening
-		got.TokenRewards = u.rows(u.places, u.reward)
-	}
+	u.fill(&got, r.Config.KLCoef)
 	return r.compare(got, u, out)
+}
+
+// fill puts what was worked out before the losses into the rows of a result. What TRL
+// 0.9.6 has in the padding is the penalty there, and what whitened zeros add up to; in
+// 1.12 all is 0.
+func (u *ppoUpdate) fill(got *ppoResult, coef float64) {
+	got.Advantages = u.rows(u.tokens, u.advantage)
+	got.KL = joined(u.rows(u.tokens, u.kl), u.pastKL)
+	for _, row := range got.KL {
+		got.NonScore = append(got.NonScore, scaled(row, -coef))
+	}
+	got.GAE, got.Returns = joined(u.rows(u.places, u.gae), u.pastGAE), joined(u.rows(u.places, u.returns), u.pastGAE)
+	if got.TokenRewards = u.rows(u.places, u.whitened); u.later {
+		return
+	}
+	got.TokenRewards = u.rows(u.places, u.reward) // 0.9.6 shows those before whitening
+	for e, n := range u.tokens {
+		got.TokenRewards[e] = append(slices.Clone(got.TokenRewards[e]), got.NonScore[e][n:]...)
+	}
+}
+
+// joined puts tails behind rows.
+func joined(rows, tails [][]float64) [][]float64 {
+	for e, tail := range tails {
+		rows[e] = slices.Concat(rows[e], tail)
+	}
+	return rows
 }
 
 // rewards fills the token rewards, whitened where the configuration says so.
@@ -125,11 +174,16 @@ func (u *ppoUpdate) rewards(in ppoCase, r ppoResult) error {
 		return fmt.Errorf("no KL estimator %q", name)
 	}
 	for e, n := range u.tokens {
-		own := make([]float64, u.places[e])
+		own, past := make([]float64, u.places[e]), make([]float64, u.width-n)
 		for t := range n {
 			own[t], _ = k.At(in.Old[e][t], in.Ref[e][t])
 		}
-		u.kl = append(u.kl, own[:n]...)
+		for t := range past {
+			if !u.later {
+				past[t], _ = k.At(in.Old[e][n+t], in.Ref[e][n+t])
+			}
+		}
+		u.kl, u.pastKL = append(u.kl, own[:n]...), append(u.pastKL, past)
 		TokenRewards(own, own, r.Config.KLCoef, in.Scores[e])
 		u.reward = append(u.reward, own...)
 	}
@@ -145,23 +199,19 @@ func (u *ppoUpdate) rewards(in ppoCase, r ppoResult) error {
 // back into the advantages.
 func (u *ppoUpdate) advantages(in ppoCase, r ppoResult) {
 	padding := 0.0
-	if r.Config.WhitenRewards && in.Last == nil {
+	if r.Config.WhitenRewards && !u.later {
 		m, variance := moments(u.reward)
 		padding = m - m/math.Sqrt(variance+1e-8)
 	}
 	rest := u.whitened
 	for e, m := range u.places {
-		width := m
-		if in.Last == nil {
-			width = u.width
-		}
-		own, reward, value := make([]float64, width), make([]float64, width), make([]float64, width)
+		own, reward, value := make([]float64, u.width), make([]float64, u.width), make([]float64, u.width)
 		copy(value, in.Values[e][:m]) // 0 in the padding
 		fill(reward, padding)
 		copy(reward, rest[:m])
 		rest = rest[m:]
 		GAE(own, reward, value, r.Config.Gamma, r.Config.Lam)
-		u.gae = append(u.gae, own[:m]...)
+		u.gae, u.pastGAE = append(u.gae, own[:m]...), append(u.pastGAE, own[m:])
 		u.advantage = append(u.advantage, own[:u.tokens[e]]...)
 		u.values = append(u.values, in.Values[e][:m]...)
 		u.newest = append(u.newest, in.NewValues[e][:m]...)
@@ -178,12 +228,14 @@ func (u *ppoUpdate) advantages(in ppoCase, r ppoResult) {
 // losses are the clipped losses, their gradients and what TRL measures beside.
 func (u *ppoUpdate) losses(r ppoResult) ppoResult {
 	var got ppoResult
-	var policyLoss, policyClip, valueLoss, valueClip, approx, moved float64
+	var policyLoss, policyClip, valueLoss, valueClip, approx, moved, ratios float64
 	each, place := 1/float64(len(u.advantage)), 1/float64(len(u.returns))
 	slopes, valueSlopes := make([]float64, len(u.advantage)), make([]float64, len(u.returns))
 	clip := Clip{Low: r.Config.Cliprange, High: r.Config.Cliprange, Delta: math.Inf(1)}
 	for j, a := range u.advantage {
-		loss, slope, clipped := Clipped(num.Exp(u.logRatio[j]), a, clip)
+		ratio := num.Exp(u.logRatio[j])
+		loss, slope, clipped := Clipped(ratio, a, clip)
+		ratios += float64(each * ratio)
 		slopes[j] = float64(each * slope)
 		policyLoss += float64(each * loss)
 		policyClip += float64(each * clipped)
@@ -192,9 +244,17 @@ func (u *ppoUpdate) losses(r ppoResult) ppoResult {
 	}
 	for j, target := range u.returns {
 		loss, slope, clipped := ClippedValue(u.newest[j], u.values[j], target, r.Config.CliprangeValue)
+		if u.later && r.Config.CliprangeValue == 0 && u.newest[j] == u.values[j] {
+			slope = u.newest[j] - target // torch.clamp lets all through where its bounds are one
+		}
 		valueSlopes[j] = float64(float64(r.Config.VFCoef*place) * slope)
 		valueLoss += float64(place * loss)
 		valueClip += float64(place * clipped)
+	}
+	if !u.later && ratios > r.threshold() { // the batch is skipped
+		policyLoss, valueLoss = 0, 0
+		clear(slopes)
+		clear(valueSlopes)
 	}
 	mean, all := approx*each, approx/float64(u.width*len(u.tokens))
 	got.ApproxKL, got.ApproxKLAll, got.PolicyKL = &mean, &all, &moved
@@ -204,6 +264,14 @@ func (u *ppoUpdate) losses(r ppoResult) ppoResult {
 	got.PolicyLoss, got.PolicyClip, got.ValueLoss, got.ValueClip, got.TotalLoss = &policyLoss, &policyClip, &valueLoss, &valueClip, &total
 	got.GradLogprobs, got.GradValues = u.rows(u.tokens, slopes), u.rows(u.places, valueSlopes)
 	return got
+}
+
+// threshold is the mean ratio above which TRL 0.9.6 skips a batch.
+func (r ppoResult) threshold() float64 {
+	if r.Config.RatioThreshold == nil {
+		return 10
+	}
+	return *r.Config.RatioThreshold
 }
 
 func scaled(xs []float64, by float64) []float64 {
@@ -223,41 +291,39 @@ func (u *ppoUpdate) rows(sizes []int, column []float64) [][]float64 {
 	return out
 }
 
-// compare puts the document's numbers next to those computed. What lies in the
-// padding is not compared, but for gradients, which are 0 there.
-func (r ppoResult) compare(got ppoResult, u *ppoUpdate, out *comparison) error {
+// compare puts the document's numbers next to those computed. Advantages in the
+// padding mean nothing and are not compared.
+func (r ppoResult) compare(got ppoResult, u *ppoUpdate, out *golden.Comparison) error {
 	for _, c := range []struct {
 		field     string
 		want, got [][]float64
 		optional  bool // in one of the two versions only
-	}{{"kl", r.KL, got.KL, true}, {"non_score_rewards", r.NonScore, got.NonScore, true}, {"token_rewards", r.TokenRewards, got.TokenRewards, false}, {"gae_before_whitening", r.GAE, got.GAE, false}, {"returns", r.Returns, got.Returns, false}, {"advantages", r.Advantages, got.Advantages, false}} {
+		tolerance float64
+	}{{"kl", r.KL, got.KL, true, golden.OfValues}, {"non_score_rewards", r.NonScore, got.NonScore, true, golden.OfValues}, {"token_rewards", r.TokenRewards, got.TokenRewards, false, golden.OfValues},
+		{"gae_before_whitening", r.GAE, got.GAE, false, golden.OfValues}, {"returns", r.Returns, got.Returns, false, golden.OfValues},
+		{"grad_new_logprobs", r.GradLogprobs, got.GradLogprobs, false, golden.OfGradients}, {"grad_new_values", r.GradValues, got.GradValues, false, golden.OfGradients}} {
 		if c.optional && c.want == nil {
 			continue
 		}
-		if err := out.table(c.field, clipRows(c.want, c.got), c.got, exactTolerance); err != nil {
-			return err
-		}
-	}
-	for _, c := range []struct {
-		field     string
-		want, got [][]float64
-	}{{"grad_new_logprobs", r.GradLogprobs, got.GradLogprobs}, {"grad_new_values", r.GradValues, got.GradValues}} {
 		for e, row := range c.got {
-			c.got[e] = append(append([]float64(nil), row...), make([]float64, u.width-len(row))...)
+			c.got[e] = append(slices.Clone(row), make([]float64, u.width-len(row))...)
 		}
-		if err := out.table(c.field, c.want, c.got, gradientTolerance); err != nil {
+		if err := out.Table(c.field, c.want, c.got, c.tolerance); err != nil {
 			return err
 		}
 	}
-	out.value("policy_loss", r.PolicyLoss, *got.PolicyLoss, exactTolerance)
-	out.value("value_loss", r.ValueLoss, *got.ValueLoss, exactTolerance)
-	out.optional("value_loss_times_coef", r.ValueTerm, *got.ValueTerm, exactTolerance)
-	out.value("total_loss", r.TotalLoss, *got.TotalLoss, exactTolerance)
-	out.value("policy_clipfrac", r.PolicyClip, *got.PolicyClip, float32Tolerance)
-	out.value("value_clipfrac", r.ValueClip, *got.ValueClip, float32Tolerance)
-	out.optional("approxkl", r.ApproxKL, *got.ApproxKL, exactTolerance)
-	out.optional("approxkl_over_all_positions", r.ApproxKLAll, *got.ApproxKLAll, exactTolerance)
-	out.optional("policykl", r.PolicyKL, *got.PolicyKL, exactTolerance)
+	if err := out.Table("advantages", clipRows(r.Advantages, got.Advantages), got.Advantages, golden.OfValues); err != nil {
+		return err
+	}
+	out.Number("policy_loss", r.PolicyLoss, *got.PolicyLoss, golden.OfValues)
+	out.Number("value_loss", r.ValueLoss, *got.ValueLoss, golden.OfValues)
+	out.Optional("value_loss_times_coef", r.ValueTerm, *got.ValueTerm, golden.OfValues)
+	out.Number("total_loss", r.TotalLoss, *got.TotalLoss, golden.OfValues)
+	out.Number("policy_clipfrac", r.PolicyClip, *got.PolicyClip, golden.OfFloat32)
+	out.Number("value_clipfrac", r.ValueClip, *got.ValueClip, golden.OfFloat32)
+	out.Optional("approxkl", r.ApproxKL, *got.ApproxKL, golden.OfValues)
+	out.Optional("approxkl_over_all_positions", r.ApproxKLAll, *got.ApproxKLAll, golden.OfValues)
+	out.Optional("policykl", r.PolicyKL, *got.PolicyKL, golden.OfValues)
 	return nil
 }
 

@@ -1,11 +1,9 @@
 package reward
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"testing"
 
 	"rlhfsim/internal/field"
@@ -422,36 +420,6 @@ func TestUnusedFields(t *testing.T) {
 	}
 }
 
-func TestGoldenRewardModel(t *testing.T) {
-	type document struct{ Cases, Results []map[string]json.RawMessage }
-	goldentest.Each(t, "reward", func(t *testing.T, g document) {
-		if len(g.Results) == 0 {
-			t.Fatal("no results")
-		}
-		for _, r := range g.Results {
-			c := g.Cases[int(scalar(t, r["case"]))]
-			chosen, rejected := vector(t, c["rewards_chosen"]), vector(t, c["rewards_rejected"])
-			margin := make([]float64, len(chosen))
-			if string(r["use_margin"]) == "true" {
-				margin = vector(t, c["margin"])
-			}
-			center := 0.0
-			if raw := r["center_rewards_coefficient"]; raw != nil && string(raw) != "null" {
-				center = scalar(t, raw)
-			}
-			gradChosen, gradRejected := vector(t, r["grad_chosen"]), vector(t, r["grad_rejected"])
-			loss, n := 0.0, float64(len(chosen))
-			for i := range chosen {
-				l, a, b := Pairwise(chosen[i], rejected[i], margin[i], center)
-				loss += l / n
-				same(t, "grad chosen", a/n, gradChosen[i])
-				same(t, "grad rejected", b/n, gradRejected[i])
-			}
-			same(t, "loss", loss, scalar(t, r["loss"]))
-		}
-	})
-}
-
 // TRL's whole batches as rankings of two one-word responses: the trainer's loss,
 // gradient and accuracy are TRL's.
 func TestGoldenRewardModelThroughTheTrainer(t *testing.T) {
@@ -496,104 +464,9 @@ func TestGoldenRewardModelThroughTheTrainer(t *testing.T) {
 	})
 }
 
-func TestGoldenTrajectory(t *testing.T) {
-	type document struct{ Runs []trajectory }
-	goldentest.Each(t, "traj_reward_bt", func(t *testing.T, g document) {
-		if len(g.Runs) == 0 {
-			t.Fatal("no runs")
-		}
-		for i, run := range g.Runs {
-			t.Run(fmt.Sprintf("%d_center=%g_margin=%v", i, run.Center, run.Margin != nil), run.replay)
-		}
-	})
-}
-
-// trajectory is one run of traj_reward_bt.json: 50 full-batch Adam steps in torch.
-type trajectory struct {
-	P, V       int
-	LR         float64
-	Center     float64 `json:"center_rewards_coefficient"`
-	Margin     []float64
-	Initial    [][]float64 `json:"initial_w"`
-	LossBefore []float64   `json:"loss_before_step"`
-	Pairs      []struct {
-		Prompt           policy.Prompt
-		Chosen, Rejected policy.Response
-	}
-	After map[string][][]float64 `json:"w_after_step"`
-}
-
-func (run trajectory) replay(t *testing.T) {
-	words := func(y policy.Response) policy.Response { // the file writes EOS out
-		return slices.DeleteFunc(slices.Clone(y), func(v policy.Token) bool { return int(v) == run.V })
-	}
-	var rankings []policy.Ranking
-	for _, p := range run.Pairs {
-		rankings = append(rankings, policy.Ranking{Prompt: p.Prompt, Responses: []policy.Response{words(p.Chosen), words(p.Rejected)}})
-	}
-	m := &Linear{Prompts: run.P, Words: run.V, Weight: slices.Concat(run.Initial...), Bias: make([]float64, run.P)}
-	tr := trainerAt(Config{LearningRate: run.LR, BatchSize: len(rankings), CenterRewardsCoefficient: run.Center}, m, rankings)
-	step := func() float64 { return tr.Step(rng.New(1)).Loss }
-	if run.Margin != nil { // margins are Pairwise's; rankings carry none
-		step = func() float64 { return run.stepWithMargin(linear(tr), tr.shrunk, rankings) }
-	}
-	compared := 0
-	for k, want := range run.LossBefore {
-		near(t, fmt.Sprintf("loss before step %d", k+1), step(), want)
-		clear(linear(tr).Bias) // the file's model has none
-		if after := run.After[strconv.Itoa(k+1)]; after != nil {
-			compared++
-			for i, w := range slices.Concat(after...) {
-				near(t, fmt.Sprintf("weight %d after step %d", i, k+1), linear(tr).Weight[i], w)
-			}
-		}
-	}
-	if compared != len(run.After) || compared == 0 {
-		t.Errorf("%d tables of %d compared", compared, len(run.After))
-	}
-}
-
-func (run trajectory) stepWithMargin(m *Linear, adam *policy.Adam, rankings []policy.Ranking) (loss float64) {
-	grad, n := make([]float64, len(m.Weight)), float64(len(rankings))
-	for i, r := range rankings {
-		l, dChosen, dRejected := Pairwise(m.Score(r.Prompt, r.Responses[0]), m.Score(r.Prompt, r.Responses[1]), run.Margin[i], run.Center)
-		loss += l / n
-		for k, d := range []float64{dChosen, dRejected} {
-			for _, v := range r.Responses[k] {
-				grad[int(r.Prompt)*m.Words+int(v)] += d / n
-			}
-		}
-	}
-	adam.Step(m.Weight, grad, run.LR)
-	return loss
-}
-
-func scalar(t *testing.T, raw json.RawMessage) (v float64) {
-	t.Helper()
-	if err := json.Unmarshal(raw, &v); err != nil {
-		t.Fatalf("%s: %v", raw, err)
-	}
-	return v
-}
-
-func vector(t *testing.T, raw json.RawMessage) (v []float64) {
-	t.Helper()
-	if err := json.Unmarshal(raw, &v); err != nil {
-		t.Fatalf("%.80s: %v", raw, err)
-	}
-	return v
-}
-
 func same(t *testing.T, what string, got, want float64) {
 	t.Helper()
 	within(t, what, got, want, 1e-12)
-}
-
-// near is what many steps of Adam leave of equality: it divides gradients that cancel
-// by its ε.
-func near(t *testing.T, what string, got, want float64) {
-	t.Helper()
-	within(t, what, got, want, 1e-9)
 }
 
 func within(t *testing.T, what string, got, want, tolerance float64) {

@@ -5,6 +5,7 @@ package goldentest
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,5 +57,29 @@ func Each[T any](t *testing.T, kind string, f func(t *testing.T, document T)) {
 			}
 			f(t, document)
 		})
+	}
+}
+
+// Spoil damages every field of a document in many ways, one after another, and calls f
+// each time; in a list it goes on with the first object. In the end all is as it was.
+func Spoil(tree map[string]any, f func()) {
+	for _, key := range slices.Sorted(maps.Keys(tree)) {
+		whole := tree[key]
+		for _, bad := range []any{nil, "x", -1.0, 0.0, 0.5, 1e9, 1e300, []any{}, []any{1.0}, []any{"x"}, []any{[]any{}, []any{-1.0, 1e9}}, map[string]any{}, true} {
+			tree[key] = bad
+			f()
+		}
+		delete(tree, key)
+		f()
+		inner := whole
+		if list, ok := whole.([]any); ok && len(list) > 0 {
+			tree[key] = list[1:]
+			f()
+			inner = list[0]
+		}
+		tree[key] = whole
+		if object, ok := inner.(map[string]any); ok {
+			Spoil(object, f)
+		}
 	}
 }
