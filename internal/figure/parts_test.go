@@ -294,6 +294,25 @@ func TestManyBarsStayReadable(t *testing.T) {
 	}
 }
 
+// A name of any length leaves room for the data: it is elided.
+func TestLongNamesAreElided(t *testing.T) {
+	for _, name := range []string{strings.Repeat("some words ", 30), strings.Repeat("oneword", 30)} {
+		p := Panel{Bars: []Bar{{Label: name, Value: 0.5}, {Label: "SFT", Value: 0.4}}}
+		f := Figure{Name: "bars", Columns: 2, WidthCM: 16, Panels: []Panel{p, p, p, p}}
+		g, err := f.layout()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &spy{Canvas: vgsvg.New(g.w, g.h)}
+		g.draw(s)
+		s.check(t, "bars", g.w, g.h)
+		lines := g.tiles[0].cats[0]
+		if last := lines[len(lines)-1]; !strings.HasSuffix(last, "…") {
+			t.Errorf("%q ends with %q", name[:10], last)
+		}
+	}
+}
+
 // A stack's axis ends where its parts do, and a part that is nothing everywhere
 // is neither drawn nor in the key.
 func TestStacksWasteNoRoom(t *testing.T) {

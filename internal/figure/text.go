@@ -3,6 +3,7 @@ package figure
 import (
 	"image/color"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -199,6 +200,32 @@ func pieces(word string, size vg.Length, bold bool, limit vg.Length) []string {
 		piece += string(r)
 	}
 	return append(out, piece)
+}
+
+// elided is s cut with an ellipsis to what fits into limit.
+func elided(s string, size vg.Length, bold bool, limit vg.Length) string {
+	if width(s, size, bold) <= limit {
+		return s
+	}
+	runes := []rune(s)
+	for len(runes) > 1 && width(string(runes)+"…", size, bold) > limit {
+		runes = runes[:len(runes)-1]
+	}
+	return strings.TrimRight(string(runes), " ") + "…"
+}
+
+// shortened are the lines that fit into height, the last one elided where some do not.
+func shortened(lines []string, size, limit, height vg.Length) []string {
+	n := len(lines)
+	for n > 1 && blockHeight(n, size) > height {
+		n--
+	}
+	if n == len(lines) {
+		return lines
+	}
+	lines = slices.Clone(lines[:n])
+	lines[n-1] = elided(lines[n-1]+"…", size, false, limit)
+	return lines
 }
 
 // anchor says which point of a text sits at the given position.

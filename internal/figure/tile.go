@@ -149,8 +149,10 @@ func (t *tile) measureEnds() {
 	}
 }
 
-// minCategory is the smallest type of the labels of the bars.
-const minCategory = 6.0
+const (
+	minCategory   = 6.0 // the smallest type of the labels of the bars
+	categoryShare = 0.5 // of a cell's height, which they may take
+)
 
 // wrapCategories breaks the labels of the bars to the width of a slot, in
 // smaller type if a word does not fit, turned by a quarter rather than a word
@@ -171,7 +173,7 @@ func (t *tile) wrapCategories(slot vg.Length) vg.Length {
 	}
 	h := vg.Length(0)
 	for _, b := range t.p.Bars {
-		lines := balanced(b.Label, t.catSize, false, slot)
+		lines := shortened(balanced(b.Label, t.catSize, false, slot), t.catSize, slot, t.cellH*categoryShare)
 		t.cats = append(t.cats, lines)
 		h = max(h, blockHeight(len(lines), t.catSize))
 	}
@@ -188,6 +190,9 @@ func (t *tile) turnCategories(slot vg.Length) vg.Length {
 		limit := max(t.cellH*0.3, longestWord(b.Label, t.catSize, false))
 		if many := balanced(b.Label, t.catSize, false, limit); blockHeight(len(many), t.catSize) <= slot+4 {
 			lines = many
+		}
+		for k, line := range lines {
+			lines[k] = elided(line, t.catSize, false, t.cellH*categoryShare)
 		}
 		t.cats = append(t.cats, lines)
 		h = max(h, maxWidth(lines, t.catSize, false))
