@@ -235,6 +235,9 @@ func (l claimLoader) metric(n *node, s Side) {
 		stage = l.e.Points[0].Arms[i].Method
 	}
 	name, known := m.value.(string), l.config.MetricNames(stage)
+	if len(known) == 0 {
+		return // an arm of an unknown method, which is an error of its own
+	}
 	if !slices.Contains(known, name) {
 		l.wrong(m.at, fmt.Sprintf("%s has no metric %q", s.Name, name), nearestOr(name, known, "metrics.csv has "+known[0]+", "+known[1]+", "+known[2]+", …"))
 		return

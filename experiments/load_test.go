@@ -244,6 +244,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Add(head + "[grid]\nlabels.rankings = [1, 2]\n[[variant]]\nname = \"x\"\n")
 	f.Add(head + "[[arm]]\nmethod = \"ppo\"\nppo.lam = 0.5\n")
+	f.Add(head + "[[arm]]\nthod = \"ppo\"\n[[figure]]\nkind = \"curve\"\ny = \"loss/policy_avg\"\n")
 	f.Add(head + goldClaim + "of = \"ppo\"\nat = \"KL 2\"\nis = \"equal\"\nthan = { at = \"best\" }\nby = 0.5\n")
 	f.Add(head + goldClaim + "of = \"sft\"\ntrend = \"peaks inside\"\nover = \"step\"\n")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -42,6 +42,17 @@ func TestNamesOfMethodsAndLosses(t *testing.T) {
 	}
 }
 
+// An arm without a known method is the only problem of a file that claims something
+// of it and draws its metrics.
+func TestUnknownMethodWithClaimAndFigure(t *testing.T) {
+	for method, problems := range map[string]string{`thod = "ppo"`: "2 errors.", `method = "poo"`: "1 error."} {
+		_, report := load(t, head+"[[arm]]\nname = \"a\"\n"+method+"\n"+goldClaim+"of = \"a\"\nis = \"above\"\nthan = 0\n[[figure]]\nkind = \"curve\"\ny = \"loss/policy_avg\"\n")
+		if !strings.Contains(report, "E041") || !strings.Contains(report, problems) {
+			t.Errorf("%s: %s", method, report)
+		}
+	}
+}
+
 // A field that changes nothing is an error: of an arm's own, or where no arm uses it,
 // at no point of a sweep.
 func TestUnusedFields(t *testing.T) {

@@ -545,7 +545,7 @@ func (e *Experiment) checkFigure(s FigureSpec) *field.Error {
 	}
 	known := e.metricNames()
 	for _, y := range s.Y {
-		if !slices.Contains(known, y) {
+		if len(known) > 0 && !slices.Contains(known, y) {
 			return &field.Error{Field: "y", Value: fmt.Sprintf("%q", y), Allowed: "a metric that some stage records (rlhfsim explain lists them)", Help: didYouMean(y, known)}
 		}
 	}
@@ -565,7 +565,8 @@ func (e *Experiment) armNames() []string {
 	return names
 }
 
-// metricNames is every metric that some stage of the experiment can record.
+// metricNames is every metric that some stage of the experiment can record; none
+// where that cannot be said, of a file with an unknown method.
 func (e *Experiment) metricNames() []string {
 	var names []string
 	if len(e.Points) == 0 {
@@ -583,6 +584,9 @@ func (e *Experiment) metricNames() []string {
 		add(p.Config, stage)
 	}
 	for _, a := range p.Arms {
+		if _, known := sim.MethodByName(a.Method); !known {
+			return nil
+		}
 		add(a.Config, a.Method)
 	}
 	return names

@@ -33,8 +33,15 @@ var diagnosed = map[string][]string{
 
 // MetricNames lists every metric that a stage (base, sft, reward, or a method)
 // can record in this world, which must be expanded: what a claim may be about.
-// Standard errors of estimates are left out.
+// Standard errors of estimates are left out. An unknown method records nothing.
 func (c Config) MetricNames(stage string) []string {
+	part := stage
+	if m, known := MethodByName(stage); known {
+		part = m.Section
+	}
+	if trained[part] == nil {
+		return nil
+	}
 	var names []string
 	add := func(metrics ...Metric) {
 		for _, m := range metrics {
@@ -60,10 +67,6 @@ func (c Config) MetricNames(stage string) []string {
 		if arm {
 			add(Gap{}.metrics()...)
 		}
-	}
-	part := stage
-	if m, known := MethodByName(stage); known {
-		part = m.Section
 	}
 	for name := range trained[part] {
 		add(Metric{Name: name})
