@@ -208,7 +208,21 @@ func (r groupResult) of(in groupCase, out *golden.Comparison) error {
 	out.Number("loss", r.Loss, loss, golden.OfValues)
 	out.Optional("clip_ratio_region_mean", r.Clipped, clipped/max(1, weights), golden.OfFloat32)
 	out.Optional("kl_mean", r.KL, kl/max(1, kls), golden.OfValues)
-	return out.Table("grad_per_token_logps", r.Grad, grad, golden.OfGradients)
+	noise := make([]float64, len(ys))
+	for i, y := range ys {
+		noise[i] = klNoise(o, y, size)
+	}
+	return out.Table("grad_per_token_logps", r.Grad, grad, golden.OfGradients, noise...)
+}
+
+// klNoise bounds what rounding leaves of a slope of w·k3, −w log r in theory, but in
+// TRL the difference of two numbers as large as w r: everything, at 50 nats.
+func klNoise(o *GroupObjective, y *Tokens, size Size) float64 {
+	if !o.Config.UseBiasCorrectionKL {
+		return 0
+	}
+	penalty := float64(o.Config.Beta * o.Of(y))
+	return 0x1p-50 * float64(penalty*o.Loss.Aggregation(len(y.LogP), size))
 }
 
 // oneWide says whether all tables have one column. TRL takes them for one value a

@@ -157,8 +157,9 @@ func (c *Comparison) Row(field string, want, got []float64, tolerance, noise flo
 	return nil
 }
 
-// Table does so for a ragged table.
-func (c *Comparison) Table(field string, want, got [][]float64, tolerance float64) error {
+// Table does so for a ragged table, where rounding has made noise of some rows with
+// one noise for each row.
+func (c *Comparison) Table(field string, want, got [][]float64, tolerance float64, noise ...float64) error {
 	if want != nil && len(want) != len(got) {
 		return fmt.Errorf("%s has %d rows, computed %d", field, len(want), len(got))
 	}
@@ -167,7 +168,11 @@ func (c *Comparison) Table(field string, want, got [][]float64, tolerance float6
 		if want != nil {
 			recorded = append([]float64{}, want[i]...)
 		}
-		if err := c.Row(fmt.Sprintf("%s[%d]", field, i), recorded, row, tolerance, 0); err != nil {
+		own := 0.0
+		if len(noise) > 0 {
+			own = noise[i]
+		}
+		if err := c.Row(fmt.Sprintf("%s[%d]", field, i), recorded, row, tolerance, own); err != nil {
 			return err
 		}
 	}
