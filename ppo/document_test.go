@@ -152,6 +152,7 @@ func TestRecomputeRefuses(t *testing.T) {
 		{aRLOO, `"epsilon_high": 0.2`, `"epsilon_high": -1`, "epsilon_high = -1"},
 		{aRLOO, `"old_logps": [-1]`, `"old_logps": []`, "0 old_logps for 1"},
 		{someAdvantages, `"num_generations": 2`, `"num_generations": 3`, "groups of 3"},
+		{someAdvantages, `[[1], [0]]`, `[[1], [null]]`, "null"},
 		{someAdvantages, `"grpo"`, `"x"`, "algo"},
 		{someAdvantages, `"sum_then_normalize"`, `"sum"`, `aggregation "sum"`},
 		{someAdvantages, `"group"`, `"groups"`, `scale_rewards "groups"`},

@@ -2,6 +2,7 @@ package golden
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -15,7 +16,21 @@ func wholeNumbers(document []byte) ([]byte, error) {
 	if err := json.Unmarshal(document, &tree); err != nil {
 		return nil, err
 	}
+	if hasHole(tree) {
+		return nil, errors.New("a list has a null where a value should be")
+	}
 	return json.Marshal(tree)
+}
+
+// hasHole says whether a list in the tree has a null, which would be read as 0.
+func hasHole(tree any) bool {
+	switch v := tree.(type) {
+	case []any:
+		return slices.ContainsFunc(v, func(item any) bool { return item == nil || hasHole(item) })
+	case map[string]any:
+		return slices.ContainsFunc(slices.Collect(maps.Values(v)), hasHole)
+	}
+	return false
 }
 
 // known fails on a number of an object, or a list of them, that no field of the struct
