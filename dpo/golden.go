@@ -249,14 +249,20 @@ func (n *node) theCase() *node {
 	return n.doc.node("cases", map[string]any{})
 }
 
-// put records a computed number, or an array of them in the shape of the recorded
-// one.
-func (n *node) put(key string, tolerance float64, got ...float64) {
-	n.putAtScale(key, tolerance, 0, got...)
+// put records a computed number.
+func (n *node) put(key string, tolerance, got float64) { n.record(key, tolerance, 0, false, got) }
+
+// putAtScale is put for a difference of larger numbers: scale is theirs.
+func (n *node) putAtScale(key string, tolerance, scale, got float64) {
+	n.record(key, tolerance, scale, false, got)
 }
 
-// putAtScale is put for numbers that are differences of larger ones: scale is theirs.
-func (n *node) putAtScale(key string, tolerance, scale float64, got ...float64) {
+// puts records an array of numbers in the shape of the recorded one.
+func (n *node) puts(key string, tolerance float64, got []float64) {
+	n.record(key, tolerance, 0, true, got...)
+}
+
+func (n *node) record(key string, tolerance, scale float64, array bool, got ...float64) {
 	recorded, there := n.m[key]
 	n.seen[key] = true
 	var want []float64
@@ -275,7 +281,7 @@ func (n *node) putAtScale(key string, tolerance, scale float64, got ...float64) 
 		return
 	}
 	_, single := recorded.(float64)
-	single = single || !there && len(got) == 1
+	single = single || !there && !array
 	for i, v := range got {
 		number := Number{Path: n.at(key), Got: v, Want: math.NaN(), Scale: max(scale, 1000*tolerance), Tolerance: tolerance}
 		if !single {

@@ -24,9 +24,9 @@ func (d *Document) cpo(r *node) {
 	if r.has("loss") || !r.has("losses") {
 		r.put("loss", ofValues, mean(loss))
 	}
-	r.put("losses", ofValues, loss...)
-	r.put("grad_chosen_logps", ofGradients, scaled(dw, 1/float64(n))...)
-	r.put("grad_rejected_logps", ofGradients, scaled(dl, 1/float64(n))...)
+	r.puts("losses", ofValues, loss)
+	r.puts("grad_chosen_logps", ofGradients, scaled(dw, 1/float64(n)))
+	r.puts("grad_rejected_logps", ofGradients, scaled(dl, 1/float64(n)))
 }
 
 // cpoPair is a margin loss on log-probabilities, or on AlphaPO's reward of them.
@@ -69,12 +69,12 @@ func (d *Document) orpo(r *node) {
 			continue
 		}
 		o := r.object(key)
-		o.put("neg_losses", float64(ofValues*tolerance), loss...)
+		o.puts("neg_losses", float64(ofValues*tolerance), loss)
 		o.put("or_loss", float64(ofValues*tolerance), mean(loss))
 		o.put("log_odds_ratio_mean", float64(ofValues*tolerance), mean(logSigmoid))
 		o.putAtScale("log_odds_chosen_mean", float64(ofValues*tolerance), 1, mean(ratio))
-		o.put("grad_chosen_logps", float64(ofGradients*tolerance), scaled(dw, 1/float64(n))...)
-		o.put("grad_rejected_logps", float64(ofGradients*tolerance), scaled(dl, 1/float64(n))...)
+		o.puts("grad_chosen_logps", float64(ofGradients*tolerance), scaled(dw, 1/float64(n)))
+		o.puts("grad_rejected_logps", float64(ofGradients*tolerance), scaled(dl, 1/float64(n)))
 		o.done()
 	}
 }
@@ -196,7 +196,7 @@ func (d *Document) fromLogits(r *node) {
 		num.Axpy(g[at:at+q.words], -num.Sum(g[at:at+q.words]), p[at:at+q.words])
 	}
 	r.put("loss", ofValues, mean(b.Loss))
-	r.put("grad_logits", ofGradients, g...)
+	r.puts("grad_logits", ofGradients, g)
 	if r.has("metrics") {
 		metrics(r.object("metrics"))
 	}

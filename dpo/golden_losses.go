@@ -116,18 +116,18 @@ func (d *Document) pairwise(r *node) {
 	m.Of(b, &c)
 	r.put("loss", ofValues, mean(b.Loss))
 	if len(m.Parts) == 1 {
-		r.put("per_sequence_loss", ofValues, b.Loss...)
+		r.puts("per_sequence_loss", ofValues, b.Loss)
 	}
-	r.put("grad_policy_chosen_logps", ofGradients, scaled(b.DChosen, 1/n)...)
-	r.put("grad_policy_rejected_logps", ofGradients, scaled(b.DRejected, 1/n)...)
+	r.puts("grad_policy_chosen_logps", ofGradients, scaled(b.DChosen, 1/n))
+	r.puts("grad_policy_rejected_logps", ofGradients, scaled(b.DRejected, 1/n))
 	if r.has("reward_chosen") {
 		chosen, rejected := make([]float64, len(b.Loss)), make([]float64, len(b.Loss))
 		for i := range chosen {
 			u, v := b.LogRatios(i)
 			chosen[i], rejected[i] = float64(c.Beta*u), float64(c.Beta*v)
 		}
-		r.put("reward_chosen", ofValues, chosen...)
-		r.put("reward_rejected", ofValues, rejected...)
+		r.puts("reward_chosen", ofValues, chosen)
+		r.puts("reward_rejected", ofValues, rejected)
 	}
 }
 
@@ -193,10 +193,10 @@ func (d *Document) perToken(r *node) {
 		spread(g, rows[n+i], shared(n+i), c.LDAlpha, float64(b.DRejected[i]*scale))
 	}
 	r.put("loss", ofValues, mean(b.Loss))
-	r.put("per_sequence_loss", ofValues, b.Loss...)
-	r.put("chosen_logps", ofValues, b.Chosen...)
-	r.put("rejected_logps", ofValues, b.Rejected...)
-	r.put("grad_policy_token_logps", ofGradients, g...)
+	r.puts("per_sequence_loss", ofValues, b.Loss)
+	r.puts("chosen_logps", ofValues, b.Chosen)
+	r.puts("rejected_logps", ofValues, b.Rejected)
+	r.puts("grad_policy_token_logps", ofGradients, g)
 }
 
 // tokenRows are the paths through a flattened array of n rows of tokens.
@@ -241,8 +241,8 @@ func (d *Document) kto(r *node) {
 	}
 	r.put("kl", ofValues, z0)
 	r.put("loss", ofValues, mean(loss))
-	r.put("per_example_loss", ofValues, loss...)
-	r.put("grad_policy_logps", ofGradients, scaled(slope, 1/float64(n))...)
+	r.puts("per_example_loss", ofValues, loss)
+	r.puts("grad_policy_logps", ofGradients, scaled(slope, 1/float64(n)))
 }
 
 // float32Mean is TRL's RunningMoments, which rounds to float32 on the way.
@@ -299,11 +299,11 @@ func putBCO(r *node, b *Batch, beta, delta, ofValues, ofGradients float64) {
 	}
 	r.put("delta", ofValues, delta)
 	r.put("loss", ofValues, mean(losses))
-	r.put("losses", ofValues, losses...)
-	r.put("chosen_rewards", ofValues, sides[0].reward...)
-	r.put("rejected_rewards", ofValues, sides[1].reward...)
-	r.put("grad_policy_chosen_logps", ofGradients, sides[0].slopes...)
-	r.put("grad_policy_rejected_logps", ofGradients, sides[1].slopes...)
+	r.puts("losses", ofValues, losses)
+	r.puts("chosen_rewards", ofValues, sides[0].reward)
+	r.puts("rejected_rewards", ofValues, sides[1].reward)
+	r.puts("grad_policy_chosen_logps", ofGradients, sides[0].slopes)
+	r.puts("grad_policy_rejected_logps", ofGradients, sides[1].slopes)
 	r.done()
 }
 
@@ -367,7 +367,7 @@ func (n *node) textbookResults(z, ref []float64, words int) {
 		r.put("grad_abs_sum", ofGradients, num.Sum(abs))
 		r.put("grad_l2", ofGradients, math.Sqrt(num.Dot(g, g)))
 		if r.has("grad_policy_logits") {
-			r.put("grad_policy_logits", ofGradients, g...)
+			r.puts("grad_policy_logits", ofGradients, g)
 		}
 		if r.has("grad_index") {
 			picked := map[string][]float64{}
@@ -378,7 +378,7 @@ func (n *node) textbookResults(z, ref []float64, words int) {
 				}
 			}
 			for _, key := range []string{"logit_policy_row0", "logit_policy_row1", "logit_ref_row0", "logit_ref_row1", "grad_row0", "grad_row1"} {
-				r.put(key, ofGradients, picked[key]...)
+				r.puts(key, ofGradients, picked[key])
 			}
 		}
 		r.done()

@@ -86,8 +86,8 @@ func (d *Document) replay(run *node, s policy.Shape, pairs []policy.Pair, cells 
 		for i, p := range t.pairs {
 			chosen[i], rejected[i] = p.refChosen, p.refRejected
 		}
-		run.put("ref_chosen_logps", ofValues, chosen...)
-		run.put("ref_rejected_logps", ofValues, rejected...)
+		run.puts("ref_chosen_logps", ofValues, chosen)
+		run.puts("ref_rejected_logps", ofValues, rejected)
 	}
 	var losses, offLosses []float64
 	after, off, offLoss := run.object("logits_after_step"), make([]float64, s.Cells()), make([]float64, 1)
@@ -98,7 +98,7 @@ func (d *Document) replay(run *node, s policy.Shape, pairs []policy.Pair, cells 
 		}
 		loss, g := t.fullGradient()
 		if k == 0 && run.has("grad_step1") {
-			run.put("grad_step1", ofGradients, picked(g, cells)...)
+			run.puts("grad_step1", ofGradients, picked(g, cells))
 		}
 		step(g)
 		if shadow != nil {
@@ -132,7 +132,7 @@ func picked(z []float64, cells []int) []float64 {
 // the most that the shadow has been off by so far, where that is more than the tolerance.
 func (n *node) putBeside(key string, got, off []float64) {
 	first := len(n.doc.Numbers)
-	n.put(key, ofValues, got...)
+	n.puts(key, ofValues, got)
 	for i := range n.doc.Numbers[first:] {
 		v := &n.doc.Numbers[first+i]
 		v.Tolerance = max(v.Tolerance, 10*off[i]/v.Scale)

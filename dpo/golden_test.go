@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -270,5 +271,21 @@ func TestComputeSurvivesMalformedDocuments(t *testing.T) {
 	for _, file := range goldentest.Documents(t, Kinds()...) {
 		tree := trimmed(t, file.Data)
 		goldentest.Spoil(tree, func() { _, _ = compute(t, tree) })
+	}
+}
+
+// A batch of one has lists of one, as any other batch has lists.
+func TestListsOfOneAreLists(t *testing.T) {
+	d, err := Compute([]byte(`{"kind": "dpo", "loss_type": "sigmoid", "source": "mine", "results": [{"case": 0, "beta": 0.1}],
+		"cases": [{"policy_chosen_logps": [-1], "policy_rejected_logps": [-2], "ref_chosen_logps": [-1], "ref_rejected_logps": [-1]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, n := range d.Numbers {
+		paths = append(paths, n.Path)
+	}
+	if !slices.Contains(paths, "results[0].loss") || !slices.Contains(paths, "results[0].per_sequence_loss[0]") {
+		t.Error(paths)
 	}
 }
