@@ -27,9 +27,9 @@ const (
 )
 
 // Deviation is the difference of the two beyond the noise, relative to Want or, for
-// numbers below 1e−3, to 1e−3.
+// numbers below 1e−6, to 1e−6.
 func (v Value) Deviation() float64 {
-	return max(0, math.Abs(v.Got-v.Want)-v.Noise) / max(math.Abs(v.Want), 1e-3)
+	return max(0, math.Abs(v.Got-v.Want)-v.Noise) / max(math.Abs(v.Want), 1e-6)
 }
 
 // Agrees says whether the two are equal within the tolerance.
