@@ -71,6 +71,7 @@ func TestUnusedFields(t *testing.T) {
 		"the default, written out":     {arm("hinge", "dpo.simpo_gamma = 0.5"), ""},
 		"of the reward model":          {"[reward]\nhidden_size = 4\n" + arm("ppo"), "only model = \"mlp\" uses it"},
 		"of the policy":                {"[policy]\nrank = 2\n" + arm("ppo"), "low_rank"},
+		"a loss that is not DPO's own": {arm("sigmoid", "dpo.loss_type = \"ipo\""), "must be \"sigmoid\" with method = \"sigmoid\""},
 		"a loss that is not its own":   {arm("kto", "dpo.loss_type = \"ipo\""), "must be \"kto\" with method = \"kto\""},
 		"a reference that never moves": {arm("dpo", "dpo.sync_ref_model = true", "dpo.ref_model_sync_steps = 100000"), "the reference would never move"},
 	} {

@@ -306,8 +306,11 @@ func TestVariantsRunThroughAllStages(t *testing.T) {
 					t.Fatal(err)
 				}
 				last := out.Rows[len(out.Rows)-1]
-				if !(last.Get("exact/kl") > 1e-4) || // DPOP at its λ of 50 hardly moves
-					!(last.Get("exact/gap") > -1e-9) {
+				least := 1e-3
+				if m.Name == "dpop" { // at its λ of 50 it hardly moves
+					least = 1e-4
+				}
+				if !(last.Get("exact/kl") > least) || !(last.Get("exact/gap") > -1e-9) {
 					t.Errorf("%s: KL %v, gap %v", m.Name, last.Get("exact/kl"), last.Get("exact/gap"))
 				}
 			}

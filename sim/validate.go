@@ -82,7 +82,7 @@ func (c Config) ValidateFor(method string) error {
 // validateDPO says what stands between preferences with ties and the loss, and that
 // a method named after a loss has that loss.
 func validateDPO(k *field.Checker, m Method, c Config) {
-	if own := m.Defaults().DPO.LossType; own != "sigmoid" && c.DPO.LossType != own {
+	if own := m.Defaults().DPO.LossType; m.preset != nil && c.DPO.LossType != own {
 		k.Add(&field.Error{Field: "dpo.loss_type", Value: fmt.Sprintf("%q", c.DPO.LossType), Allowed: fmt.Sprintf("%q with method = %q", own, m.Name), Help: "method = \"dpo\" takes any loss"})
 	}
 	if ties, why := c.DPO.UsesTies(); c.Labels.TieNu > 1 && !ties && !c.DPO.DropTies {
