@@ -86,7 +86,7 @@ func spread(mask []int, entries []float64) []float64 {
 // tokens is one response with room for its loss.
 func tokens(logp, old, ref []float64, advantage float64) *Tokens {
 	n := len(logp)
-	y := &Tokens{LogP: logp, Old: old, Ref: ref, Advantage: make([]float64, n), Weight: make([]float64, n), Loss: make([]float64, n), Slope: make([]float64, n)}
+	y := &Tokens{LogP: logp, Old: old, Ref: ref, Advantage: make([]float64, n), Weight: make([]float64, n), Marked: make([]bool, n), Loss: make([]float64, n), Slope: make([]float64, n)}
 	fill(y.Advantage, advantage)
 	return y
 }
@@ -94,6 +94,7 @@ func tokens(logp, old, ref []float64, advantage float64) *Tokens {
 // batchLoss is the loss of a batch and its gradient, what both group trainers of
 // TRL return; clipped counts weights cut off, kl sums the penalties.
 func batchLoss(o *GroupObjective, ys []*Tokens, size Size) (loss float64, grad [][]float64, clipped, kl float64) {
+	o.Prepare(ys, nil) // which draws nothing, see onlyChoice
 	for _, y := range ys {
 		kl += o.Of(y)
 		each := o.Loss.Aggregation(len(y.LogP), size)
@@ -125,6 +126,7 @@ type groupResult struct {
 	EpsilonHigh float64 `json:"epsilon_high" required:"true"`
 	Delta       float64 `json:"delta"`
 	Correct     bool    `json:"use_bias_correction_kl"`
+	covarianceResult
 
 	Loss    *float64
 	Grad    [][]float64 `json:"grad_per_token_logps"`
@@ -139,6 +141,7 @@ func (r groupResult) config() (GroupConfig, error) {
 	c.LossType, c.ImportanceSamplingLevel, c.Beta, c.UseBiasCorrectionKL = r.LossType, r.Level, r.Beta, r.Correct
 	low, high, err := bounds(r.EpsilonLow, r.EpsilonHigh)
 	c.Epsilon, c.EpsilonHigh = low, high
+	r.covarianceResult.set(&c)
 	if r.LossType == "cispo" {
 		c.EpsilonHigh = max(1, high)
 	}
@@ -156,6 +159,50 @@ func bounds(low, high float64) (float64, float64, error) {
 		return 0, 0, fmt.Errorf("epsilon_low = %v, epsilon_high = %v: they must be at least 0", low, high)
 	}
 	return max(low, math.SmallestNonzeroFloat64), max(high, math.SmallestNonzeroFloat64), nil
+}
+
+// covarianceResult is what verl's clip_cov and kl_cov are told; its defaults where a
+// result does not say.
+type covarianceResult struct {
+	ClipCovRatio *float64 `json:"clip_cov_ratio"`
+	ClipCovLB    *float64 `json:"clip_cov_lb"`
+	ClipCovUB    *float64 `json:"clip_cov_ub"`
+	KLCovRatio   *float64 `json:"kl_cov_ratio"`
+	PPOKLCoef    *float64 `json:"ppo_kl_coef"`
+}
+
+func (r covarianceResult) set(c *GroupConfig) {
+	for _, f := range []struct {
+		to   *float64
+		from *float64
+	}{{&c.ClipCovRatio, r.ClipCovRatio}, {&c.ClipCovLB, r.ClipCovLB}, {&c.ClipCovUB, r.ClipCovUB}, {&c.KLCovRatio, r.KLCovRatio}, {&c.PPOKLCoef, r.PPOKLCoef}} {
+		if f.from != nil {
+			*f.to = *f.from
+		}
+	}
+}
+
+// onlyChoice refuses a batch of clip_cov in which more tokens qualify than are left out:
+// which of them is chance, and there is no number to compare.
+func onlyChoice(c GroupConfig, ys []*Tokens) error {
+	if c.LossType != "clip_cov" {
+		return nil
+	}
+	left, candidates, tokens := c.ClipCovRatio, 0, 0
+	c.ClipCovRatio = 1
+	NewGroupObjective(c).Prepare(ys, nil)
+	for _, y := range ys {
+		tokens += len(y.Marked)
+		for _, marked := range y.Marked {
+			if marked {
+				candidates++
+			}
+		}
+	}
+	if n := share(left, tokens); candidates > n {
+		return fmt.Errorf("loss_type \"clip_cov\" leaves out %d of %d tokens at random here; make clip_cov_ratio larger", n, candidates)
+	}
+	return nil
 }
 
 // check requires what the loss's aggregation divides by, and tables of one shape.
@@ -191,6 +238,9 @@ func (r groupResult) of(in groupCase, out *golden.Comparison) error {
 		y := tokens(under(mask, in.LogP[i]), under(mask, in.Old[i]), under(mask, in.Ref[i]), in.Advantages[i])
 		size.Tokens += len(y.LogP)
 		ys = append(ys, y)
+	}
+	if err := onlyChoice(c, ys); err != nil {
+		return err
 	}
 	o := NewGroupObjective(c)
 	loss, grad, clipped, kl := batchLoss(o, ys, size)

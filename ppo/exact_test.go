@@ -42,12 +42,12 @@ func put(t *GroupTrainer, x policy.Prompt, ys ...policy.Response) {
 func expectedGradient(t *GroupTrainer, weights []float64) []float64 {
 	pi := t.policy.Policy
 	all := everyResponse(pi.Shape)
-	sum := make([]float64, pi.Cells())
+	sum, chance := make([]float64, pi.Cells()), rng.New(1)
 	add := func(x policy.Prompt, probability float64, ys ...policy.Response) {
 		var s GroupStats
 		put(t, x, ys...)
 		t.advantages(&s)
-		t.backward(0, t.cfg.BatchSize, &s)
+		t.backward(0, t.cfg.BatchSize, chance, &s)
 		pi.LogitGradient(t.policy.G)
 		num.Axpy(sum, -probability, t.policy.G)
 		clear(t.policy.G)
@@ -309,10 +309,10 @@ func TestExpectedGradientsOfTheMethods(t *testing.T) {
 		near(t, name+": cosine", at[name][0], 1, 1e-12)
 		near(t, name+": length", at[name][1], scale, 1e-12)
 	}
-	for name, as := range map[string]string{"gspo": "grpo", "sapo": "grpo", "gmpo": "grpo", "cispo": "bnpo", "vespo": "bnpo"} {
+	for name, as := range map[string]string{"gspo": "grpo", "sapo": "grpo", "gmpo": "grpo", "cispo": "bnpo", "vespo": "bnpo", "kl_cov": "bnpo"} {
 		near(t, name+" as "+as, at[name][0], at[as][0], 1e-12)
 	}
-	for _, name := range []string{"grpo", "dr_grpo", "bnpo", "dapo", "luspo", "reinforce_pp", "reinforce_pp_baseline", "opo", "gpg"} {
+	for _, name := range []string{"grpo", "dr_grpo", "bnpo", "dapo", "luspo", "reinforce_pp", "reinforce_pp_baseline", "opo", "gpg", "clip_cov"} {
 		if cos := at[name][0]; cos > 0.9999 || cos < 0.7 {
 			t.Errorf("%s: cosine %v", name, cos)
 		}

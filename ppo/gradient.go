@@ -69,7 +69,7 @@ func (t *GroupTrainer) EstimateGradient(dst []float64, r *rng.Stream) {
 	var s GroupStats
 	t.sample(r, &s)
 	t.advantages(&s)
-	t.backward(0, len(t.rollout.prompt), &s)
+	t.backward(0, len(t.rollout.prompt), r, &s)
 	t.policy.Policy.LogitGradient(t.policy.G)
 	for i, g := range t.policy.G {
 		dst[i] = -g

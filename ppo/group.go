@@ -33,7 +33,9 @@ type GroupTrainer struct {
 	penalty                            []float64 // k(t) of each token, where it stands in the reward
 	logp, weight, loss, slope          []float64 // of each token, see Tokens
 	visits, weighted                   []float64 // of each row: share of the tokens, and their weight in the loss
-	response                           Tokens
+	marked                             []bool    // of each token, where the loss marks some
+	response                           []Tokens  // of the batch
+	company                            []*Tokens // those of an update that count in the loss
 	said                               policy.Response
 }
 
@@ -42,13 +44,14 @@ type GroupTrainer struct {
 func NewGroup(cfg GroupConfig, pi, ref *policy.Softmax, reward Scorer, promptWeights []float64) *GroupTrainer {
 	t := &GroupTrainer{cfg: cfg, objective: NewGroupObjective(cfg), baseline: baseline(cfg.Advantage), policy: policy.NewTrainer(pi, cfg.MaxGradNorm),
 		ref: ref, reward: reward, weights: promptWeights, rollout: newRollout(cfg.BatchSize, pi.Shape),
-		said: make(policy.Response, 0, pi.MaxLength)}
+		said: make(policy.Response, 0, pi.MaxLength), response: make([]Tokens, cfg.BatchSize), company: make([]*Tokens, 0, cfg.BatchSize)}
 	for _, f := range []*[]float64{&t.rewards, &t.advantage, &t.length, &t.greedy} {
 		*f = make([]float64, cfg.BatchSize)
 	}
 	for _, f := range []*[]float64{&t.penalty, &t.logp, &t.weight, &t.loss, &t.slope} {
 		*f = make([]float64, cfg.BatchSize*pi.MaxLength)
 	}
+	t.marked = make([]bool, cfg.BatchSize*pi.MaxLength)
 	t.visits, t.weighted = make([]float64, pi.Rows()), make([]float64, pi.Rows())
 	t.entropy = entropyControl{coef: cfg.EntropyCoef, adaptive: cfg.UseAdaptiveEntropy, target: cfg.EntropyTarget,
 		low: cfg.EntropyCoefMin, high: cfg.EntropyCoefMax, delta: cfg.EntropyCoefDelta}
@@ -70,7 +73,7 @@ func (t *GroupTrainer) Step(r *rng.Stream) GroupStats {
 	for range t.cfg.NumIterations {
 		for k := range parts { // groups are independent draws, so their order needs no shuffle
 			from, to := k*groups/parts*t.cfg.NumGenerations, (k+1)*groups/parts*t.cfg.NumGenerations
-			t.entropy.see(t.backward(from, to, &s))
+			t.entropy.see(t.backward(from, to, r, &s))
 			s.GradNorm += t.policy.Update(s.LearningRate)
 		}
 	}
@@ -209,8 +212,9 @@ func (t *GroupTrainer) tokensIn(from, to int) (n int) {
 // backward adds the gradient of L on responses first..end, ∂L/∂log π, to that of
 // the policy, and what it measured on the way to the statistics. It returns the mean
 // entropy of a token.
-func (t *GroupTrainer) backward(first, end int, s *GroupStats) (entropy float64) {
+func (t *GroupTrainer) backward(first, end int, r *rng.Stream, s *GroupStats) (entropy float64) {
 	b, size := t.rollout, t.size(first, end)
+	t.objective.Prepare(t.look(first, end), r)
 	share := 1 / float64(max(1, size.Tokens))
 	clear(t.visits)
 	clear(t.weighted)
@@ -220,7 +224,7 @@ func (t *GroupTrainer) backward(first, end int, s *GroupStats) (entropy float64)
 			continue
 		}
 		from, to := b.start[e], b.start[e+1]
-		y := t.tokens(from, to)
+		y := &t.response[e]
 		s.KL += float64(share * t.objective.Of(y))
 		each := t.objective.Loss.Aggregation(int(to-from), size)
 		for j := from; j < to; j++ {
@@ -247,15 +251,23 @@ func (t *GroupTrainer) backward(first, end int, s *GroupStats) (entropy float64)
 	return entropy
 }
 
-// tokens is one response under the current policy.
-func (t *GroupTrainer) tokens(from, to int32) *Tokens {
+// look takes in responses first..end under the current policy, and returns those
+// that count.
+func (t *GroupTrainer) look(first, end int) []*Tokens {
 	b, pi := t.rollout, t.policy.Policy
-	for j := from; j < to; j++ {
+	for j := b.start[first]; j < b.start[end]; j++ {
 		t.logp[j] = pi.LogP[b.index[j]]
 	}
-	t.response = Tokens{LogP: t.logp[from:to], Old: b.old[from:to], Ref: b.ref[from:to], Advantage: b.advantage[from:to],
-		Weight: t.weight[from:to], Loss: t.loss[from:to], Slope: t.slope[from:to]}
-	return &t.response
+	t.company = t.company[:0]
+	for e := first; e < end; e++ {
+		from, to := b.start[e], b.start[e+1]
+		t.response[e] = Tokens{LogP: t.logp[from:to], Old: b.old[from:to], Ref: b.ref[from:to], Advantage: b.advantage[from:to],
+			Weight: t.weight[from:to], Marked: t.marked[from:to], Loss: t.loss[from:to], Slope: t.slope[from:to]}
+		if t.counts(e) {
+			t.company = append(t.company, &t.response[e])
+		}
+	}
+	return t.company
 }
 
 // fullPenalty adds the gradient of β Σ_row weight KL(π(·|row)‖π_ref(·|row)) and

@@ -44,7 +44,12 @@ type GroupConfig struct {
 	VESPOLambdaPos          float64 `toml:"vespo_lambda_pos"`
 	VESPOKNeg               float64 `toml:"vespo_k_neg"`
 	VESPOLambdaNeg          float64 `toml:"vespo_lambda_neg"`
-	EntropyCoef             float64 `toml:"entropy_coef"` // of the bonus, or where an adaptive one begins
+	ClipCovRatio            float64 `toml:"clip_cov_ratio"` // share of the tokens that Clip-Cov leaves out
+	ClipCovLB               float64 `toml:"clip_cov_lb"`    // of tokens whose covariance lies between this
+	ClipCovUB               float64 `toml:"clip_cov_ub"`    // and this
+	KLCovRatio              float64 `toml:"kl_cov_ratio"`   // share of the tokens that KL-Cov holds back
+	PPOKLCoef               float64 `toml:"ppo_kl_coef"`    // factor of their |log ρ|
+	EntropyCoef             float64 `toml:"entropy_coef"`   // of the bonus, or where an adaptive one begins
 	UseAdaptiveEntropy      bool    `toml:"use_adaptive_entropy"`
 	EntropyTarget           float64 `toml:"entropy_target"` // nats per token
 	EntropyCoefMin          float64 `toml:"entropy_coef_min"`
@@ -68,6 +73,7 @@ func DefaultGroup() GroupConfig {
 		LossType: "grpo", ImportanceSamplingLevel: "token", Epsilon: 0.2,
 		SAPOTemperaturePos: 1, SAPOTemperatureNeg: 1.05,
 		VESPOKPos: 2, VESPOLambdaPos: 3, VESPOKNeg: 3, VESPOLambdaNeg: 2,
+		ClipCovRatio: 2e-4, ClipCovLB: 1, ClipCovUB: 5, KLCovRatio: 2e-4, PPOKLCoef: 1,
 		EntropyTarget: 0.2, EntropyCoefMax: 1, EntropyCoefDelta: 0.005,
 		NumIterations: 1, StepsPerGeneration: 1, LearningRate: 0.05, LRSchedulerType: "linear", MaxGradNorm: 1,
 	}
@@ -110,6 +116,7 @@ func (c GroupConfig) Validate() error {
 		{"vespo_k_pos", c.VESPOKPos}, {"vespo_lambda_pos", c.VESPOLambdaPos}, {"vespo_k_neg", c.VESPOKNeg}, {"vespo_lambda_neg", c.VESPOLambdaNeg}} {
 		k.Positive(f.name, f.value)
 	}
+	c.checkCovariance(&k)
 	k.NonNegative("entropy_coef", c.EntropyCoef)
 	k.NonNegative("entropy_target", c.EntropyTarget)
 	k.NonNegative("entropy_coef_min", c.EntropyCoefMin)

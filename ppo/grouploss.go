@@ -40,6 +40,7 @@ func responseSum(_ int, b Size) float64 { return 1 / float64(b.Responses) }
 type GroupLoss struct {
 	Name, Idea, Paper string
 	Uses              []string // which of lossFields
+	Mark              Mark     // which tokens the surrogate treats apart; nil: none
 	Surrogate         Surrogate
 	Aggregation       Aggregation
 	OnPolicy          bool                                   // it takes the samples for the policy's own
@@ -48,7 +49,8 @@ type GroupLoss struct {
 
 // lossFields are the fields of GroupConfig that only some losses use.
 var lossFields = []string{"importance_sampling_level", "epsilon", "epsilon_high", "delta", "sapo_temperature_pos", "sapo_temperature_neg",
-	"vespo_k_pos", "vespo_lambda_pos", "vespo_k_neg", "vespo_lambda_neg"}
+	"vespo_k_pos", "vespo_lambda_pos", "vespo_k_neg", "vespo_lambda_neg",
+	"clip_cov_ratio", "clip_cov_lb", "clip_cov_ub", "kl_cov_ratio", "ppo_kl_coef"}
 
 var clipFields = lossFields[:4]
 
@@ -99,9 +101,13 @@ var GroupLosses = []GroupLoss{
 	{Name: "sapo", Idea: "a soft gate in place of the clip", Paper: "Gao et al. 2025, arXiv 2511.20347",
 		Uses: []string{"importance_sampling_level", "sapo_temperature_pos", "sapo_temperature_neg"}, Surrogate: sapo, Aggregation: responseMean},
 	{Name: "vespo", Idea: "REINFORCE with a gamma-shaped weight of the response", Paper: "VESPO, arXiv 2602.10693",
-		Uses: lossFields[6:], Surrogate: vespo, Aggregation: itemMean},
+		Uses: lossFields[6:10], Surrogate: vespo, Aggregation: itemMean},
 	{Name: "gmpo", Idea: "the geometric mean of clipped ratios", Paper: "Zhao et al. 2025, arXiv 2507.20673",
 		Uses: []string{"epsilon", "epsilon_high"}, Surrogate: gmpo, Aggregation: responseMean},
+	{Name: "clip_cov", Idea: "clipped, without some of the tokens that cost most entropy, the mean over the batch's tokens", Paper: "Cui et al. 2025, arXiv 2505.22617",
+		Uses: []string{"epsilon", "epsilon_high", "clip_cov_ratio", "clip_cov_lb", "clip_cov_ub"}, Mark: markBetween, Surrogate: clipCov, Aggregation: tokenMean},
+	{Name: "kl_cov", Idea: "not clipped, the tokens that cost most entropy held back, the mean over the batch's tokens", Paper: "Cui et al. 2025, arXiv 2505.22617",
+		Uses: lossFields[13:], Mark: markLargest, Surrogate: klCov, Aggregation: tokenMean},
 	{Name: "reinforce", Idea: "the plain policy gradient of the samples", Paper: "Williams 1992",
 		Surrogate: reinforce, Aggregation: responseSum, OnPolicy: true},
 	{Name: "gpg", Idea: "the same, the mean over the batch's tokens", Paper: "Chu et al. 2025, GPG, arXiv 2504.02546",

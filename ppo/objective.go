@@ -1,5 +1,7 @@
 package ppo
 
+import "rlhfsim/internal/rng"
+
 // GroupObjective is the loss that a GroupConfig composes: a surrogate of the
 // importance weights, an aggregation, and the KL where it stands in the loss,
 //
@@ -9,6 +11,8 @@ type GroupObjective struct {
 	Loss     GroupLoss
 	KL       KLEstimator
 	KLInLoss bool // by an estimator; "full" needs whole rows and is the trainer's
+
+	marking marking
 }
 
 // NewGroupObjective composes the loss of a valid configuration.
@@ -19,10 +23,22 @@ func NewGroupObjective(c GroupConfig) *GroupObjective {
 	return o
 }
 
-// Of fills the loss of every token of one response and its slopes, and returns
-// Σ_t k(t), 0 where the KL is not in the loss.
+// Prepare weighs the responses of a batch and picks the tokens that the loss treats
+// apart, if it does, at random where its rule is.
+func (o *GroupObjective) Prepare(batch []*Tokens, r *rng.Stream) {
+	tokens := 0
+	for _, y := range batch {
+		y.Weigh(o.Config.ImportanceSamplingLevel)
+		tokens += len(y.LogP)
+	}
+	if o.Loss.Mark != nil && tokens > 0 {
+		o.Loss.Mark(batch, &o.marking, &o.Config, r)
+	}
+}
+
+// Of fills the loss of every token of a prepared response and its slopes, and
+// returns Σ_t k(t), 0 where the KL is not in the loss.
 func (o *GroupObjective) Of(y *Tokens) (kl float64) {
-	y.Weigh(o.Config.ImportanceSamplingLevel)
 	o.Loss.Surrogate(y, &o.Config)
 	if o.KLInLoss {
 		kl = y.AddKL(o.KL, o.Config.Beta, o.Config.UseBiasCorrectionKL)

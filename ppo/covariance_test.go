@@ -1,0 +1,113 @@
+package ppo
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"rlhfsim/internal/rng"
+)
+
+// covBatch is a batch with the covariances −1, 1, ½, −1, 1, ½, since the means are −2
+// and 0; of its fifth token the ratio is above any clip, and the advantage positive.
+func covBatch() []*Tokens {
+	return []*Tokens{
+		tokens([]float64{-1, -3, -2.5}, []float64{-1, -3, -2.4}, nil, -1),
+		tokens(nil, nil, nil, 7),
+		tokens([]float64{-3, -1, -1.5}, []float64{-3, -1.5, -1.5}, nil, 1),
+	}
+}
+
+func prepared(c GroupConfig, r *rng.Stream) (o *GroupObjective, batch []*Tokens, marked []int) {
+	o, batch = NewGroupObjective(c), covBatch()
+	o.Prepare(batch, r)
+	at := 0
+	for _, y := range batch {
+		for _, m := range y.Marked {
+			if m {
+				marked = append(marked, at)
+			}
+			at++
+		}
+	}
+	return o, batch, marked
+}
+
+func TestCovariances(t *testing.T) {
+	var m marking
+	if m.covariances(covBatch()); !slices.Equal(m.cov, []float64{-1, 1, 0.5, -1, 1, 0.5}) {
+		t.Errorf("%v", m.cov)
+	}
+}
+
+// KL-Cov marks the largest, the first of equal ones, one at least. What it adds is
+// |log ρ|, and it clips nothing.
+func TestKLCov(t *testing.T) {
+	c := smallGroup(func(c *GroupConfig) { c.LossType, c.Beta, c.PPOKLCoef = "kl_cov", 0, 2 })
+	for _, w := range []struct {
+		ratio float64
+		want  []int
+	}{{1e-9, []int{1}}, {0.17, []int{1}}, {0.34, []int{1, 4}}, {0.5, []int{1, 2, 4}}, {0.7, []int{1, 2, 4, 5}}, {0.9, []int{0, 1, 2, 4, 5}}, {1, []int{0, 1, 2, 3, 4, 5}}} {
+		c.KLCovRatio = w.ratio
+		if _, _, got := prepared(c, nil); !slices.Equal(got, w.want) {
+			t.Errorf("%v: %v, want %v", w.ratio, got, w.want)
+		}
+	}
+	c.KLCovRatio = 0.5
+	o, batch, _ := prepared(c, nil)
+	up, down := math.Exp(0.5), math.Exp(-0.1) // ρ of the fifth token, and of the third
+	for k, want := range map[int][2][]float64{
+		0: {{1, 1, down + 2*0.1}, {1, 1, down - 2}},
+		2: {{-1, -up + 2*0.5, -1}, {-1, -up + 2, -1}},
+	} {
+		o.Of(batch[k])
+		for i := range want[0] {
+			near(t, "ℓ", batch[k].Loss[i], want[0][i], 1e-15)
+			near(t, "∂ℓ/∂log π", batch[k].Slope[i], want[1][i], 1e-15)
+		}
+	}
+}
+
+// Clip-Cov leaves out tokens between its bounds that the clip has not cut off, each
+// choice of the number wanted as often as any other.
+func TestClipCov(t *testing.T) {
+	c := smallGroup(func(c *GroupConfig) { c.LossType, c.Beta, c.ClipCovRatio, c.ClipCovLB = "clip_cov", 0, 1, 0.4 })
+	o, batch, got := prepared(c, nil)
+	if !slices.Equal(got, []int{1, 2, 5}) { // 4 is clipped
+		t.Fatalf("%v", got)
+	}
+	o.Of(batch[0])
+	near(t, "ℓ", batch[0].Loss[0], 1, 1e-15)
+	if y := batch[0]; y.Slope[0] != 1 || y.Loss[1] != 0 || y.Slope[1] != 0 || y.Loss[2] != 0 || y.Slope[2] != 0 {
+		t.Errorf("%+v", y)
+	}
+	for _, bounds := range []struct {
+		low, high float64
+		want      []int
+	}{{0.5, 5, []int{1}}, {0.4, 1, []int{2, 5}}, {1, 5, nil}} { // both bounds are excluded
+		c.ClipCovLB, c.ClipCovUB = bounds.low, bounds.high
+		if _, _, got := prepared(c, nil); !slices.Equal(got, bounds.want) {
+			t.Errorf("%+v: %v", bounds, got)
+		}
+	}
+	c.ClipCovRatio, c.ClipCovLB, c.ClipCovUB = 0.34, 0.4, 5 // two of six tokens, from three candidates
+	seen, r := map[[2]int]float64{}, rng.New(1)
+	const n = 30_000
+	for range n {
+		_, _, got := prepared(c, r)
+		if len(got) != 2 {
+			t.Fatalf("%v", got)
+		}
+		seen[[2]int{got[0], got[1]}]++
+	}
+	for _, pair := range [][2]int{{1, 2}, {1, 5}, {2, 5}} {
+		near(t, "share", seen[pair]/n, 1./3, 4*math.Sqrt(2./9/n))
+	}
+}
+
+// Without a token that counts there is nothing to mark.
+func TestNothingToMark(t *testing.T) {
+	for _, name := range []string{"clip_cov", "kl_cov"} {
+		NewGroupObjective(smallGroup(func(c *GroupConfig) { c.LossType = name })).Prepare([]*Tokens{tokens(nil, nil, nil, 1)}, nil)
+	}
+}
