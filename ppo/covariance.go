@@ -1,6 +1,7 @@
 package ppo
 
 import (
+	"math"
 	"slices"
 
 	"rlhfsim/internal/field"
@@ -131,7 +132,10 @@ func klCov(y *Tokens, c *GroupConfig) {
 // checkCovariance reports what cannot choose tokens.
 func (c GroupConfig) checkCovariance(k *field.Checker) {
 	k.Require(c.ClipCovRatio > 0 && c.ClipCovRatio <= 1, "clip_cov_ratio", c.ClipCovRatio, "above 0, at most 1")
-	k.Require(c.ClipCovUB > c.ClipCovLB, "clip_cov_ub", c.ClipCovUB, "above clip_cov_lb")
+	k.Require(!math.IsNaN(c.ClipCovLB) && !math.IsInf(c.ClipCovLB, 0), "clip_cov_lb", c.ClipCovLB, "a finite number")
+	if lb := c.ClipCovLB; !math.IsNaN(lb) {
+		k.Require(c.ClipCovUB > lb, "clip_cov_ub", c.ClipCovUB, "above clip_cov_lb")
+	}
 	k.Require(c.KLCovRatio > 0 && c.KLCovRatio <= 1, "kl_cov_ratio", c.KLCovRatio, "above 0, at most 1")
 	k.NonNegative("ppo_kl_coef", c.PPOKLCoef)
 }

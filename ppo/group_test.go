@@ -755,6 +755,7 @@ func TestValidateGroup(t *testing.T) {
 		"num_iterations":         func(c *GroupConfig) { c.LossType, c.NumIterations = "reinforce", 2 },
 		"entropy_coef_max":       func(c *GroupConfig) { c.EntropyCoefMin = 2 },
 		"clip_cov_ratio":         func(c *GroupConfig) { c.ClipCovRatio = 1.1 },
+		"clip_cov_lb":            func(c *GroupConfig) { c.ClipCovLB = math.NaN() },
 		"clip_cov_ub":            func(c *GroupConfig) { c.ClipCovUB = 1 },
 		"kl_cov_ratio":           func(c *GroupConfig) { c.KLCovRatio = 0 },
 		"ppo_kl_coef":            func(c *GroupConfig) { c.PPOKLCoef = -1 },
