@@ -168,7 +168,6 @@ var GroupMethods = []GroupMethod{
 			Formula: "1/N Σ_i Σ_t m_t [−min(ρ_t Â_i, clip(ρ_t) Â_i)] + β k3(t), m_t = 0 for a few tokens with 1 < Cov_t < 5, Cov_t = (log π_t − mean)(Â_i − mean)",
 			Paper:   "Cui et al. 2025, arXiv 2505.22617, section 4.2",
 			Differs: "verl as here; the paper has no KL (beta = 0); TRL and OpenRLHF do not have it. A share of 2e−4 is one token of a batch here",
-			Also:    []string{"Clip-Cov", "clip-cov"},
 		},
 		Defaults: preset(func(c *GroupConfig) {
 			c.LossType, c.NumIterations = "clip_cov", 4
@@ -183,7 +182,6 @@ var GroupMethods = []GroupMethod{
 			Paper:   "Cui et al. 2025, arXiv 2505.22617, section 4.2",
 			Differs: "verl as here; the paper has no KL to the reference (beta = 0); TRL and OpenRLHF do not have it. A share of 2e−4 is one token of a batch here",
 			Exact:   "on its first update it is bnpo; it has no clip",
-			Also:    []string{"KL-Cov", "kl-cov"},
 		},
 		Defaults: preset(func(c *GroupConfig) {
 			c.LossType, c.NumIterations = "kl_cov", 4
