@@ -415,7 +415,7 @@ func (l *loader) config(tree *node, method string) sim.Config {
 
 // foreignValues are other systems' words for what a field chooses from.
 var foreignValues = map[string]string{
-	"kl": "k1", "mse": "k2", "low_var_kl": "k3", "low_var_kl+": "k3_plus", "k3+": "k3_plus", "k2+": "k2", "kl+": "k1",
+	"kl": "k1", "mse": "k2", "low_var_kl": "k3", "low_var_kl+": "k3_plus", "k3+": "k3_plus", "k2+": "k2", "k1+": "k1_plus", "kl+": "k1_plus",
 	"nn": "mlp", "network": "mlp", "neural": "mlp", "linear_decay": "linear", "bt": "pairwise", "bradley_terry": "pairwise", "pl": "plackett_luce",
 	"min": "worst_case", "wco": "worst_case", "uwo": "uncertainty_weighted", "ref": "reference", "sft": "reference", "rm": "reward_model", "humans": "raters",
 	"loo": "leave_one_out", "rloo": "leave_one_out", "grpo": "group_mean", "remax": "greedy", "opo": "length_weighted", "seq": "sequence",

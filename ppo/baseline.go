@@ -146,6 +146,32 @@ func Advantages(dst []float64, g Groups, b Baseline, scale string, epsilon float
 	}
 }
 
+// fillAdvantages fills Â_t of every token, and on the way those of the responses, whole:
+// the KL off the rewards, baseline and scale, then what kl_in and whitening make of them.
+// Response i has the tokens start[i] to start[i+1]; penalty are their k(t).
+func (c *GroupConfig) fillAdvantages(dst, whole []float64, g Groups, b Baseline, penalty []float64, start []int32) {
+	if c.KLIn == "reward" {
+		for i := range g.Reward {
+			g.Reward[i] -= float64(c.Beta * num.Sum(penalty[start[i]:start[i+1]]))
+		}
+	}
+	Advantages(whole, g, b, c.ScaleRewards, c.ScaleEpsilon)
+	if c.NormalizeAdvantages {
+		Normalize(whole, c.ScaleEpsilon)
+	}
+	for i, a := range whole {
+		from, to := start[i], start[i+1]
+		if c.KLIn == "token_reward" || c.KLIn == "both" {
+			ReturnsToGo(dst[from:to], penalty[from:to], c.Beta, a)
+		} else {
+			fill(dst[from:to], a)
+		}
+	}
+	if c.WhitenAdvantages {
+		Whiten(dst, true)
+	}
+}
+
 // Normalize is (x − mean)/(σ + ε) over all of xs (TRL's normalize_advantages).
 func Normalize(xs []float64, epsilon float64) {
 	m, by := mean(xs), deviation(xs)+epsilon

@@ -111,3 +111,19 @@ func TestNothingToMark(t *testing.T) {
 		NewGroupObjective(smallGroup(func(c *GroupConfig) { c.LossType = name })).Prepare([]*Tokens{tokens(nil, nil, nil, 1)}, nil)
 	}
 }
+
+// A document in which chance decides has no numbers to compare.
+func TestDocumentsWithoutChance(t *testing.T) {
+	c := smallGroup(func(c *GroupConfig) { c.LossType, c.ClipCovLB = "clip_cov", 0.4 })
+	for ratio, fine := range map[float64]bool{0.5: true, 0.49: false} { // three candidates of six tokens
+		c.ClipCovRatio = ratio
+		if err := onlyChoice(c, covBatch()); (err == nil) != fine {
+			t.Errorf("%v: %v", ratio, err)
+		}
+	}
+	coefficient, r := 3.0, covarianceResult{}
+	r.PPOKLCoef = &coefficient
+	if r.set(&c); c.PPOKLCoef != 3 || c.KLCovRatio != DefaultGroup().KLCovRatio {
+		t.Errorf("%+v", c)
+	}
+}

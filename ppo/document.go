@@ -1,6 +1,7 @@
 package ppo
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -10,7 +11,7 @@ import (
 )
 
 // Kinds are the kinds of documents that Recompute reads.
-var Kinds = []string{"ppo", "ppo_trl112", "grpo", "rloo", "group_advantages", "traj_ppo_update"}
+var Kinds = []string{"ppo", "ppo_trl112", "grpo", "rloo", "group_advantages", "token_advantages", "kl_penalty", "critic", "traj_ppo_update"}
 
 // Recompute reads a document of golden values (its schema is described in
 // testdata/golden/README.md) and computes every result again with the functions
@@ -29,6 +30,12 @@ func Recompute(data []byte) ([]golden.Value, error) {
 		return golden.Results(data, rlooResult.of)
 	case "group_advantages":
 		return golden.Results(data, advantageResult.of)
+	case "token_advantages":
+		return golden.Results(data, tokenAdvantageResult.of)
+	case "kl_penalty":
+		return golden.Results(data, klResult.of)
+	case "critic":
+		return golden.Results(data, criticResult.of)
 	case "traj_ppo_update":
 		return golden.Runs(data, updateRun.of)
 	}
@@ -49,12 +56,16 @@ func (p masked) check(tables map[string][][]float64, advantages []float64) error
 		return fmt.Errorf("%d advantages for %d responses", len(advantages), len(p.Mask))
 	}
 	for name, table := range tables {
-		same := func(a []float64, b []int) int { return len(a) - len(b) }
-		if slices.CompareFunc(table, p.Mask, same) != 0 {
+		if !sameShape(table, p.Mask) {
 			return fmt.Errorf("%s has not the shape of completion_mask", name)
 		}
 	}
 	return nil
+}
+
+// sameShape says whether two tables have equally many rows, of the same lengths.
+func sameShape[A, B any](a [][]A, b [][]B) bool {
+	return slices.EqualFunc(a, b, func(x []A, y []B) bool { return len(x) == len(y) })
 }
 
 // under are the entries of a row under its mask; zeros where there is no row.
@@ -113,9 +124,10 @@ func batchLoss(o *GroupObjective, ys []*Tokens, size Size) (loss float64, grad [
 
 type groupCase struct {
 	masked
-	Advantages []float64
-	MaxLength  int      `json:"max_completion_length"`
-	Items      *float64 `json:"num_items_in_batch"`
+	Advantages      []float64
+	TokenAdvantages [][]float64 `json:"token_advantages"` // where tokens have one of their own
+	MaxLength       int         `json:"max_completion_length"`
+	Items           *float64    `json:"num_items_in_batch"`
 }
 
 type groupResult struct {
@@ -126,6 +138,8 @@ type groupResult struct {
 	EpsilonHigh float64 `json:"epsilon_high" required:"true"`
 	Delta       float64 `json:"delta"`
 	Correct     bool    `json:"use_bias_correction_kl"`
+	KLEstimator string  `json:"kl_estimator"` // k3 where there is none
+	KLClamp     float64 `json:"kl_clamp"`
 	covarianceResult
 
 	Loss    *float64
@@ -139,6 +153,10 @@ type groupResult struct {
 func (r groupResult) config() (GroupConfig, error) {
 	c := DefaultGroup()
 	c.LossType, c.ImportanceSamplingLevel, c.Beta, c.UseBiasCorrectionKL = r.LossType, r.Level, r.Beta, r.Correct
+	c.KLEstimator, c.KLClamp = cmp.Or(r.KLEstimator, c.KLEstimator), r.KLClamp
+	if c.KLEstimator == full {
+		return c, fmt.Errorf("kl_estimator %q: the exact KL of a state is no penalty of a token", full)
+	}
 	low, high, err := bounds(r.EpsilonLow, r.EpsilonHigh)
 	c.Epsilon, c.EpsilonHigh = low, high
 	r.covarianceResult.set(&c)
@@ -161,50 +179,6 @@ func bounds(low, high float64) (float64, float64, error) {
 	return max(low, math.SmallestNonzeroFloat64), max(high, math.SmallestNonzeroFloat64), nil
 }
 
-// covarianceResult is what verl's clip_cov and kl_cov are told; its defaults where a
-// result does not say.
-type covarianceResult struct {
-	ClipCovRatio *float64 `json:"clip_cov_ratio"`
-	ClipCovLB    *float64 `json:"clip_cov_lb"`
-	ClipCovUB    *float64 `json:"clip_cov_ub"`
-	KLCovRatio   *float64 `json:"kl_cov_ratio"`
-	PPOKLCoef    *float64 `json:"ppo_kl_coef"`
-}
-
-func (r covarianceResult) set(c *GroupConfig) {
-	for _, f := range []struct {
-		to   *float64
-		from *float64
-	}{{&c.ClipCovRatio, r.ClipCovRatio}, {&c.ClipCovLB, r.ClipCovLB}, {&c.ClipCovUB, r.ClipCovUB}, {&c.KLCovRatio, r.KLCovRatio}, {&c.PPOKLCoef, r.PPOKLCoef}} {
-		if f.from != nil {
-			*f.to = *f.from
-		}
-	}
-}
-
-// onlyChoice refuses a batch of clip_cov in which more tokens qualify than are left out:
-// which of them is chance, and there is no number to compare.
-func onlyChoice(c GroupConfig, ys []*Tokens) error {
-	if c.LossType != "clip_cov" {
-		return nil
-	}
-	left, candidates, tokens := c.ClipCovRatio, 0, 0
-	c.ClipCovRatio = 1
-	NewGroupObjective(c).Prepare(ys, nil)
-	for _, y := range ys {
-		tokens += len(y.Marked)
-		for _, marked := range y.Marked {
-			if marked {
-				candidates++
-			}
-		}
-	}
-	if n := share(left, tokens); candidates > n {
-		return fmt.Errorf("loss_type \"clip_cov\" leaves out %d of %d tokens at random here; make clip_cov_ratio larger", n, candidates)
-	}
-	return nil
-}
-
 // check requires what the loss's aggregation divides by, and tables of one shape.
 func (in groupCase) check(lossType string) error {
 	switch lossType {
@@ -217,7 +191,11 @@ func (in groupCase) check(lossType string) error {
 			return fmt.Errorf("loss_type %q divides by num_items_in_batch, which is missing or below 0", lossType)
 		}
 	}
-	return in.masked.check(map[string][][]float64{"per_token_logps": in.LogP, "old_per_token_logps": in.Old, "ref_per_token_logps": in.Ref}, in.Advantages)
+	tables := map[string][][]float64{"per_token_logps": in.LogP, "old_per_token_logps": in.Old, "ref_per_token_logps": in.Ref}
+	if in.TokenAdvantages != nil {
+		tables["token_advantages"] = in.TokenAdvantages
+	}
+	return in.masked.check(tables, in.Advantages)
 }
 
 // of computes the loss of GRPOTrainer on one case.
@@ -236,6 +214,9 @@ func (r groupResult) of(in groupCase, out *golden.Comparison) error {
 	}
 	for i, mask := range in.Mask {
 		y := tokens(under(mask, in.LogP[i]), under(mask, in.Old[i]), under(mask, in.Ref[i]), in.Advantages[i])
+		if in.TokenAdvantages != nil {
+			y.Advantage = under(mask, in.TokenAdvantages[i])
+		}
 		size.Tokens += len(y.LogP)
 		ys = append(ys, y)
 	}
@@ -278,7 +259,7 @@ func klNoise(o *GroupObjective, y *Tokens, size Size) float64 {
 // oneWide says whether all tables have one column. TRL takes them for one value a
 // response, and its metrics are means over all rows, masked or not.
 func (in groupCase) oneWide() bool {
-	return !slices.ContainsFunc(in.Mask, func(row []int) bool { return len(row) != 1 })
+	return in.TokenAdvantages == nil && !slices.ContainsFunc(in.Mask, func(row []int) bool { return len(row) != 1 })
 }
 
 // ofAll sums clipped weights and KL penalties over tables of one column. A response

@@ -24,8 +24,8 @@ func readGolden(t *testing.T, file string, into any) {
 }
 
 // The rewards, advantages, losses and gradients of TRL's PPO (0.9.6, the
-// lm-human-preferences formulas, and 1.12) and of its group trainers, and whole updates
-// in torch, computed by the functions that the trainers here use.
+// lm-human-preferences formulas, and 1.12) and of its group trainers, those of verl and
+// OpenRLHF, and whole updates in torch, computed by the functions that the trainers here use.
 func TestGoldenDocuments(t *testing.T) {
 	for _, file := range goldentest.Documents(t, Kinds...) {
 		t.Run(file.Name, func(t *testing.T) {
@@ -49,7 +49,8 @@ func TestGoldenDocuments(t *testing.T) {
 // an error or other numbers, never a panic.
 func TestRecomputeNeverPanics(t *testing.T) {
 	r, refused := rng.New(1, "documents"), 0
-	for _, file := range []string{"ppo_trl096.json", "ppo_trl112.json", "grpo_token.json", "grpo_sequence.json", "rloo.json", "group_advantages.json"} {
+	for _, file := range []string{"ppo_trl096.json", "ppo_trl112.json", "grpo_token.json", "grpo_sequence.json", "rloo.json", "group_advantages.json",
+		"grpo_verl.json", "token_advantages_verl.json", "kl_penalty_verl.json", "critic_verl.json", "ppo_verl.json"} {
 		var whole map[string]any
 		readGolden(t, file, &whole)
 		results := whole["results"].([]any)
@@ -122,6 +123,12 @@ const (
 		"results": [{"case": 0, "epsilon_low": 0.2, "epsilon_high": 0.2}]}`
 	someAdvantages = `{"kind": "group_advantages", "results": [{"algo": "grpo", "num_generations": 2, "rewards_per_func": [[1], [0]], "reward_weights": [1],
 		"scale_rewards": "group", "aggregation": "sum_then_normalize"}]}`
+	tokenAdvantages = `{"kind": "token_advantages", "cases": [{"num_generations": 2, "completion_mask": [[1], [1]], "scores": [1, 0], "greedy_scores": [0, 0],
+		"old_per_token_logps": [[-1], [-1]], "ref_per_token_logps": [[-1], [-2]]}],
+		"results": [{"case": 0, "advantage": "greedy", "scale_rewards": "none", "kl_in": "reward", "kl_estimator": "k1"}]}`
+	aPenalty = `{"kind": "kl_penalty", "cases": [{"logprob": [[-1]], "ref_logprob": [[-2]]}], "results": [{"case": 0, "kl_estimator": "k1_plus", "kl_clamp": 0}]}`
+	aCritic  = `{"kind": "critic", "cases": [{"completion_mask": [[1, 0]], "token_rewards": [[1, 0]], "values": [[0, 0]], "new_values": [[0.5, 0]]}],
+		"results": [{"case": 0, "gamma": 1, "lam": 1}]}`
 )
 
 // What is no such document is an error, never a panic.
@@ -156,6 +163,23 @@ func TestRecomputeRefuses(t *testing.T) {
 		{someAdvantages, `"grpo"`, `"x"`, "algo"},
 		{someAdvantages, `"sum_then_normalize"`, `"sum"`, `aggregation "sum"`},
 		{someAdvantages, `"group"`, `"groups"`, `scale_rewards "groups"`},
+		{aGRPO, `"epsilon_low"`, `"kl_estimator": "full", "epsilon_low"`, "no penalty of a token"},
+		{aGRPO, `"epsilon_low"`, `"kl_estimator": "k9", "epsilon_low"`, "kl_estimator"},
+		{aGRPO, `"advantages": [1]`, `"advantages": [1], "token_advantages": [[1, 2]]`, "token_advantages has not the shape"},
+		{tokenAdvantages, `"scores": [1, 0], `, `"scores": [1, 0, 2], `, "batch_size"},
+		{tokenAdvantages, `[[1], [1]]`, `[[1]]`, "2 advantages for 1"},
+		{tokenAdvantages, `"greedy_scores": [0, 0]`, `"greedy_scores": [0]`, "1 greedy_scores for 2"},
+		{tokenAdvantages, `[[-1], [-2]]`, `[[-1], [-2, -1]]`, "shape"},
+		{tokenAdvantages, `"advantage": "greedy", `, ``, "advantage is missing"},
+		{tokenAdvantages, `"greedy", `, `"x", `, "advantage"},
+		{tokenAdvantages, `"kl_in": "reward"`, `"kl_in": "loss"`, "in their reward"},
+		{tokenAdvantages, `"k1"`, `"full"`, "one of tokens"},
+		{aPenalty, `"k1_plus"`, `"full"`, "kl_estimator"},
+		{aPenalty, `"kl_clamp": 0`, `"kl_clamp": -1`, "at least 0"},
+		{aPenalty, `[[-2]]`, `[[-2, -2]]`, "shape"},
+		{aCritic, `"lam": 1`, `"lambda": 1`, "lam is missing"},
+		{aCritic, `"values": [[0, 0]]`, `"values": [[0]]`, "values has not the shape"},
+		{aCritic, `"lam": 1`, `"lam": 1, "cliprange_value": -1`, "cliprange_value"},
 	} {
 		if _, err := Recompute([]byte(c.document)); err != nil {
 			t.Errorf("%s: %v", c.document, err)

@@ -151,28 +151,11 @@ func (t *GroupTrainer) advantages(s *GroupStats) {
 		}
 	}
 	for e := range b.prompt {
-		from, to := b.start[e], b.start[e+1]
-		t.length[e] = float64(to - from)
-		if c.KLIn == "reward" {
-			t.rewards[e] -= float64(c.Beta * num.Sum(penalty[from:to]))
-		}
+		t.length[e] = float64(b.start[e+1] - b.start[e])
 	}
 	t.greedyRewards()
-	Advantages(t.advantage, Groups{Size: c.NumGenerations, Reward: t.rewards, Length: t.length, Greedy: t.greedy}, t.baseline, c.ScaleRewards, c.ScaleEpsilon)
-	if c.NormalizeAdvantages {
-		Normalize(t.advantage, c.ScaleEpsilon)
-	}
-	for e, a := range t.advantage {
-		from, to := b.start[e], b.start[e+1]
-		if c.KLIn == "token_reward" || c.KLIn == "both" {
-			ReturnsToGo(b.advantage[from:to], penalty[from:to], c.Beta, a)
-		} else {
-			fill(b.advantage[from:to], a)
-		}
-	}
-	if c.WhitenAdvantages {
-		Whiten(b.advantage, true)
-	}
+	g := Groups{Size: c.NumGenerations, Reward: t.rewards, Length: t.length, Greedy: t.greedy}
+	c.fillAdvantages(b.advantage, t.advantage, g, t.baseline, penalty, b.start)
 }
 
 // greedyRewards scores the greedy response to each prompt, for the baseline that

@@ -43,11 +43,11 @@ func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
 			cases = append(cases, c)
 		}
 	}
-	for _, k := range estimators {
-		if k == "k3_plus" { // its slope is k2's, not its own
+	for _, name := range estimators {
+		if k, _ := estimator(name, 0); k.StraightThrough { // its slope is k2's, not its own
 			continue
 		}
-		cases = append(cases, smallGroup(func(c *GroupConfig) { c.KLEstimator, c.Beta, c.EntropyCoef = k, 0.3, 0.05 }))
+		cases = append(cases, smallGroup(func(c *GroupConfig) { c.KLEstimator, c.Beta, c.EntropyCoef = name, 0.3, 0.05 }))
 	}
 	for _, c := range cases {
 		name := fmt.Sprintf("%s/%s/%s/δ=%v/correct=%v", c.LossType, c.ImportanceSamplingLevel, c.KLEstimator, c.Delta, c.UseBiasCorrectionKL)
@@ -287,7 +287,7 @@ func TestKLEstimators(t *testing.T) {
 		logp[i] = math.Log(p)
 	}
 	near(t, "full", FullKL(pi, logp, ref), .244174, 1e-6)
-	for name, want := range map[string]float64{"k1": .244174, "k2": .209427, "k3": .244174, "abs": .558366, "k3_plus": .244174, "k1_positive": .401270} {
+	for name, want := range map[string]float64{"k1": .244174, "k2": .209427, "k3": .244174, "abs": .558366, "k1_plus": .244174, "k3_plus": .244174, "k1_positive": .401270} {
 		sum := 0.0
 		k, _ := estimator(name, 0)
 		for i, p := range pi {
@@ -296,7 +296,9 @@ func TestKLEstimators(t *testing.T) {
 			const h = 1e-6
 			up, _ := k.Of(logp[i]+h, ref[i])
 			down, _ := k.Of(logp[i]-h, ref[i])
-			if name != "k3_plus" { // whose slope is another's
+			if k.StraightThrough {
+				near(t, name+"′", slope, logp[i]-ref[i], 0)
+			} else {
 				near(t, name+"′", slope, (up-down)/(2*h), 1e-8)
 			}
 		}
@@ -312,6 +314,11 @@ func TestKLEstimators(t *testing.T) {
 		v, slope := k1.At(-5, 0)
 		near(t, "clamped below", v, -2, 0)
 		near(t, "clamped below′", slope, 0, 0)
+	}
+	if through, _ := estimator("k3_plus", 2); true { // a clamp of the value leaves k2's slope
+		v, slope := through.At(-5, 0)
+		near(t, "clamped, straight through", v, 2, 0)
+		near(t, "clamped, straight through′", slope, -5, 0)
 	}
 }
 

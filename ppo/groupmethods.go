@@ -44,7 +44,7 @@ var GroupMethods = []GroupMethod{
 			Idea:    "the other responses to the same prompt are the baseline",
 			Formula: "−1/B Σ_i min(ρ_i Â_i, clip(ρ_i) Â_i), Â_i = R_i − 1/(n−1) Σ_{j≠i} R_j, ρ of the whole response",
 			Paper:   "Kool et al. 2019; Ahmadian et al. 2024, arXiv 2402.14740",
-			Differs: "TRL: n = 2, else as here. OpenRLHF takes k1 off after the baseline, token by token; verl's is n/(n−1)(R − R̄); both have a ratio a token: kl_in = \"token_reward\", importance_sampling_level = \"token\" are theirs. In verl n = 1 is no error",
+			Differs: "TRL: n = 2, else as here. OpenRLHF takes k1 off after the baseline, token by token (kl_in = \"token_reward\"); verl's is n/(n−1)(R − R̄), k1 in R as here; both have a ratio a token: importance_sampling_level = \"token\". In verl n = 1 is no error",
 			Exact:   "its expected gradient is ∇J, to the last digit",
 		},
 		Defaults: preset(func(c *GroupConfig) {
@@ -71,7 +71,7 @@ var GroupMethods = []GroupMethod{
 			Idea:    "no division by the group's deviation, nor by a response's length",
 			Formula: "1/(B L) Σ_i Σ_t [−min(ρ_t Â_i, clip(ρ_t) Â_i) + β k3(t)], Â_i = R_i − R̄, L the longest length",
 			Paper:   "Liu et al. 2025, arXiv 2503.20783",
-			Differs: "TRL as here. OpenRLHF's dr_grpo only leaves out σ and averages over tokens; verl's seq-mean-token-sum-norm is a sum over L, not divided by B",
+			Differs: "TRL as here. OpenRLHF's dr_grpo only leaves out σ and averages over tokens; verl's seq-mean-token-sum-norm as here (before February 2026 not divided by B)",
 			Exact:   "with β = 0 its expected gradient is ∇J times (n−1)/(nL); with k3 in the loss it is not",
 			Also:    []string{"Dr. GRPO"},
 		},
@@ -111,7 +111,7 @@ var GroupMethods = []GroupMethod{
 			Idea:    "one ratio, the geometric mean, for a whole response",
 			Formula: "1/B Σ_i [−min(s_i Â_i, clip(s_i) Â_i) + β k̄3], s_i = (π(y_i)/π_old(y_i))^{1/|y_i|}",
 			Paper:   "Zheng et al. 2025, arXiv 2507.18071, equations 5 to 7",
-			Differs: "OpenRLHF takes the mean of responses as here, TRL the aggregation of its loss_type, verl its form for tokens, whose gradient is the same; the paper's ε is 3e−4 and 4e−4",
+			Differs: "OpenRLHF takes the mean of responses as here (a KL in its loss stays a mean of tokens), TRL the aggregation of its loss_type, verl its form for tokens, whose gradient is the same; the paper's ε is 3e−4 and 4e−4",
 			Exact:   "on its first update it is GRPO",
 		},
 		Defaults: preset(func(c *GroupConfig) {
@@ -237,7 +237,7 @@ var GroupMethods = []GroupMethod{
 			Idea:    "REINFORCE++ with the group's mean taken off first, KL (k2) in the loss",
 			Formula: "1/N Σ_i Σ_t [−min(ρ_t Â_i, clip(ρ_t) Â_i) + β k2(t)], Â = whiten(R_i − R̄)",
 			Paper:   "Hu et al. 2025, arXiv 2501.03262",
-			Differs: "OpenRLHF has the KL in the reward by default (kl_in = \"token_reward\", kl_estimator = \"k1\"), and the biased variance; verl as here but for the KL, which is off; TRL does not have it",
+			Differs: "OpenRLHF has the KL in the reward by default (kl_in = \"token_reward\", kl_estimator = \"k1\"), the biased variance, and clips R − R̄ at ±10, not r; verl as here but for the KL, which is off; TRL does not have it",
 			Also:    []string{"reinforce++-baseline", "reinforce++ baseline", "reinforce_plus_plus_baseline"},
 		},
 		Defaults: preset(func(c *GroupConfig) {

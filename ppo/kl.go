@@ -15,22 +15,26 @@ import (
 //	k3  = (r − 1) − log r      unbiased, never negative
 //	abs = |log r|              no estimate of the KL: a penalty of TRL 0.9 and verl
 //	k1_positive = max(0, k1)   no estimate either: what AlpacaFarm takes for the KL
-//	k3_plus                    k3 with the slope of k2 (verl's "low_var_kl+")
+//	k1_plus, k3_plus           k1 and k3 with the slope of k2 (verl's "k1+" and "low_var_kl+")
 //
 // In the reward, k1 gives the gradient of the sequence's KL in expectation. In
 // the loss the expected gradients are others: of k1 0, of k2 that of KL(π‖π_ref)
 // and of k3 that of KL(π_ref‖π), both token by token.
 type KLEstimator struct {
-	Name  string
-	Of    func(logp, ref float64) (k, slope float64)
-	Clamp float64 // largest |k|, beyond which the slope is 0; 0 = none. OpenRLHF and verl (k3) have 10
+	Name            string
+	Of              func(logp, ref float64) (k, slope float64)
+	StraightThrough bool    // the slope is another estimator's, not that of the value
+	Clamp           float64 // largest |k|, beyond which a slope of its own is 0; 0 = none. OpenRLHF and verl (k3) have 10
 }
 
 // At is Of within the clamp.
 func (k KLEstimator) At(logp, ref float64) (value, slope float64) {
 	value, slope = k.Of(logp, ref)
 	if k.Clamp > 0 && (value > k.Clamp || value < -k.Clamp) {
-		return min(max(value, -k.Clamp), k.Clamp), 0
+		value = min(max(value, -k.Clamp), k.Clamp)
+		if !k.StraightThrough {
+			slope = 0
+		}
 	}
 	return value, slope
 }
@@ -48,7 +52,10 @@ var KLEstimators = []KLEstimator{
 		r := num.Exp(ref - logp)
 		return logp - ref + (r - 1), 1 - r
 	}},
-	{Name: "k3_plus", Of: func(logp, ref float64) (k, slope float64) {
+	{Name: "k1_plus", StraightThrough: true, Of: func(logp, ref float64) (k, slope float64) {
+		return logp - ref, logp - ref
+	}},
+	{Name: "k3_plus", StraightThrough: true, Of: func(logp, ref float64) (k, slope float64) {
 		return logp - ref + num.Expm1(ref-logp), logp - ref
 	}},
 	{Name: "abs", Of: func(logp, ref float64) (k, slope float64) {

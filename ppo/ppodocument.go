@@ -30,6 +30,8 @@ type ppoResult struct {
 		KLCoef                float64  `json:"kl_coef"`
 		KLPenalty             string   `json:"kl_penalty"`
 		KLEstimator           string   `json:"kl_estimator"`
+		CliprangeHigh         float64  `json:"cliprange_high"`
+		DualClip              float64  `json:"dual_clip"`
 		CliprangeValue        float64  `json:"cliprange_value"`
 		VFCoef                float64  `json:"vf_coef"`
 		WhitenRewards         bool     `json:"whiten_rewards"`
@@ -231,7 +233,7 @@ func (u *ppoUpdate) losses(r ppoResult) ppoResult {
 	var policyLoss, policyClip, valueLoss, valueClip, approx, moved, ratios float64
 	each, place := 1/float64(len(u.advantage)), 1/float64(len(u.returns))
 	slopes, valueSlopes := make([]float64, len(u.advantage)), make([]float64, len(u.returns))
-	clip := Clip{Low: r.Config.Cliprange, High: r.Config.Cliprange, Delta: math.Inf(1)}
+	clip := Config{Cliprange: r.Config.Cliprange, CliprangeHigh: r.Config.CliprangeHigh, DualClip: r.Config.DualClip}.clip()
 	for j, a := range u.advantage {
 		ratio := num.Exp(u.logRatio[j])
 		loss, slope, clipped := Clipped(ratio, a, clip)
