@@ -27,11 +27,7 @@
 package ppo
 
 import (
-	"iter"
-	"math"
-
 	"rlhfsim/internal/card"
-	"rlhfsim/internal/field"
 	"rlhfsim/internal/num"
 	"rlhfsim/internal/rng"
 	"rlhfsim/policy"
@@ -48,185 +44,9 @@ var Card = card.Card{
 	Also:    []string{"PPO-clip", "RLHF's PPO"},
 }
 
-// Config is in the order of the equations; names are TRL's.
-type Config struct {
-	TotalEpisodes     int     `toml:"total_episodes"`   // responses sampled in all
-	BatchSize         int     `toml:"batch_size"`       // responses a step (rollout batch)
-	CliprangeReward   float64 `toml:"cliprange_reward"` // scores are cut off at ± this, 0 = no clipping
-	MissingEOSPenalty float64 `toml:"missing_eos_penalty"`
-	WhitenRewards     bool    `toml:"whiten_rewards"`
-
-	KLCoef      float64 `toml:"kl_coef"`      // β, or where an adaptive one begins
-	KLEstimator string  `toml:"kl_estimator"` // a key of KLEstimators, or "full"
-	KLClamp     float64 `toml:"kl_clamp"`     // largest penalty of a token, 0 = none
-	KLIn        string  `toml:"kl_in"`        // "reward", "loss" or "both"
-	AdapKLCtrl  bool    `toml:"adap_kl_ctrl"`
-	Target      float64 `toml:"target"`  // KL in nats per response that the adaptive coefficient aims at
-	Horizon     float64 `toml:"horizon"` // episodes over which it does so
-
-	Gamma            float64 `toml:"gamma"`             // γ
-	Lam              float64 `toml:"lam"`               // λ
-	WhitenAdvantages bool    `toml:"whiten_advantages"` // TRL always does
-
-	NumPPOEpochs   int     `toml:"num_ppo_epochs"`
-	NumMiniBatches int     `toml:"num_mini_batches"`
-	Cliprange      float64 `toml:"cliprange"`      // ε
-	CliprangeHigh  float64 `toml:"cliprange_high"` // of the upper bound, 0 = cliprange
-	DualClip       float64 `toml:"dual_clip"`      // largest ratio at a negative advantage, 0 = none
-	EarlyStopping  bool    `toml:"early_stopping"`
-	TargetKL       float64 `toml:"target_kl"` // epochs stop when the policy has moved by 1.5 of it
-
-	CriticWarmup   int     `toml:"critic_warmup"`   // steps in which only the value head learns
-	VFCoef         float64 `toml:"vf_coef"`         // c_v
-	CliprangeValue float64 `toml:"cliprange_value"` // of the value loss
-	EntropyCoef    float64 `toml:"entropy_coef"`    // c_e
-
-	PtxCoef      float64 `toml:"ptx_coef"`       // γ, 0 = off
-	PtxBatchSize int     `toml:"ptx_batch_size"` // pre-training lines for each update
-
-	LearningRate      float64 `toml:"learning_rate"`
-	ValueLearningRate float64 `toml:"value_learning_rate"`
-	LRSchedulerType   string  `toml:"lr_scheduler_type"` // "constant", or "linear" to 0
-	MaxGradNorm       float64 `toml:"max_grad_norm"`     // of policy and value each, 0 = no clipping
-}
-
-// Default is TRL's, with learning rates for tables instead of networks.
-func Default() Config {
-	return Config{
-		TotalEpisodes: 25600, BatchSize: 128,
-		KLCoef: 0.05, KLEstimator: "k1", KLIn: "reward", Target: 6, Horizon: 10000,
-		Gamma: 1, Lam: 0.95, WhitenAdvantages: true,
-		NumPPOEpochs: 4, NumMiniBatches: 1, Cliprange: 0.2, TargetKL: 0.1,
-		VFCoef: 0.1, CliprangeValue: 0.2, PtxBatchSize: 128,
-		LearningRate: 0.03, ValueLearningRate: 0.1, LRSchedulerType: "linear", MaxGradNorm: 1,
-	}
-}
-
-var schedulers = []string{"constant", "linear"}
-
-// Validate reports every field that cannot stand.
-func (c Config) Validate() error {
-	var k field.Checker
-	k.Count("total_episodes", c.TotalEpisodes, 1, 1_000_000_000)
-	k.Count("batch_size", c.BatchSize, 1, 1_000_000)
-	k.NonNegative("cliprange_reward", c.CliprangeReward)
-	k.NonNegative("missing_eos_penalty", c.MissingEOSPenalty)
-	k.NonNegative("kl_coef", c.KLCoef)
-	field.OneOf(&k, "kl_estimator", c.KLEstimator, estimators)
-	k.NonNegative("kl_clamp", c.KLClamp)
-	field.OneOf(&k, "kl_in", c.KLIn, []string{"reward", "loss", "both"})
-	k.Positive("target", c.Target)
-	k.Positive("horizon", c.Horizon)
-	if c.AdapKLCtrl && c.Horizon > 0 && 0.2*float64(c.BatchSize) >= c.Horizon {
-		k.Add(&field.Error{Field: "horizon", Value: c.Horizon, Allowed: "above batch_size/5",
-			Why: "one batch with a KL far below the target would make the coefficient 0 or negative"})
-	}
-	k.Range("gamma", c.Gamma, 0, 1)
-	k.Range("lam", c.Lam, 0, 1)
-	k.Count("num_ppo_epochs", c.NumPPOEpochs, 1, 1000)
-	k.Count("num_mini_batches", c.NumMiniBatches, 1, max(1, c.BatchSize))
-	k.Positive("cliprange", c.Cliprange)
-	k.NonNegative("cliprange_high", c.CliprangeHigh)
-	k.Require(c.DualClip == 0 || c.DualClip > 1+c.clip().High && !math.IsInf(c.DualClip, 0), "dual_clip", c.DualClip, "0 (none), or above 1 + cliprange_high and finite")
-	k.Positive("target_kl", c.TargetKL)
-	k.Count("critic_warmup", c.CriticWarmup, 0, 1_000_000_000)
-	k.NonNegative("vf_coef", c.VFCoef)
-	k.Positive("cliprange_value", c.CliprangeValue)
-	k.NonNegative("entropy_coef", c.EntropyCoef)
-	k.NonNegative("ptx_coef", c.PtxCoef)
-	k.Count("ptx_batch_size", c.PtxBatchSize, 1, 1_000_000)
-	k.Positive("learning_rate", c.LearningRate)
-	k.Positive("value_learning_rate", c.ValueLearningRate)
-	field.OneOf(&k, "lr_scheduler_type", c.LRSchedulerType, schedulers)
-	k.NonNegative("max_grad_norm", c.MaxGradNorm)
-	return k.Err()
-}
-
-// Unused says why a field of the configuration changes nothing; "" when it does
-// change something.
-func (c Config) Unused(name string) string {
-	switch {
-	case (name == "target" || name == "horizon") && !c.AdapKLCtrl:
-		return "only adap_kl_ctrl = true uses it"
-	case name == "target_kl" && !c.EarlyStopping:
-		return "only early_stopping = true uses it"
-	case name == "kl_clamp" && c.KLEstimator == full:
-		return "the exact KL of a state is no estimate of a token"
-	}
-	return ""
-}
-
-// clip is the range of the clipped surrogate.
-func (c Config) clip() Clip {
-	r := Clip{Low: c.Cliprange, High: c.CliprangeHigh, Delta: c.DualClip}
-	if r.High == 0 {
-		r.High = r.Low
-	}
-	if r.Delta == 0 {
-		r.Delta = math.Inf(1)
-	}
-	return r
-}
-
 // Scorer gives a whole response its reward: the reward model, or anything else.
 type Scorer interface {
 	Score(x policy.Prompt, y policy.Response) float64
-}
-
-// Stats of one step. Those of the rollout are means over its episodes, those of
-// the updates means over all minibatches of all epochs. TRL's `eps` (episodes
-// per second) is left out: a clock has no place in a record that must repeat.
-type Stats struct {
-	KL             float64 // objective/kl: Σ_t log π_old − log π_ref per response (k1 estimate)
-	Entropy        float64 // objective/entropy: −Σ_t log π_old per response
-	NonScoreReward float64 // objective/non_score_reward: −β times the KL estimate, per response
-	RLHFReward     float64 // objective/rlhf_reward: scores + non-score reward
-	Scores         float64 // objective/scores: after the missing-EOS penalty
-	KLCoef         float64 // objective/kl_coef: β of this step
-
-	ApproxKL      float64 // policy/approxkl_avg: mean ½ (log π − log π_old)²
-	ClipFrac      float64 // policy/clipfrac_avg: share of tokens whose clipped term was the larger
-	PolicyEntropy float64 // policy/entropy_avg: mean entropy of the rows visited, nats per token
-	PolicyLoss    float64 // loss/policy_avg
-	ValueLoss     float64 // loss/value_avg
-	ValueClipFrac float64 // val/clipfrac_avg
-	Ratio         float64 // val/ratio: mean ρ
-	RatioVar      float64 // val/ratio_var: variance over minibatches of their mean ρ
-	VarExplained  float64 // ppo/val/var_explained: 1 − Var(R−V)/Var(R) before the update
-	ReturnsMean   float64 // ppo/returns/mean
-	ReturnsVar    float64 // ppo/returns/var
-	KLLoss        float64 // loss/kl_avg: mean KL penalty of a token, with kl_in = "loss"
-	PtxLoss       float64 // loss/ptx_avg: mean −log π of a pre-training line, with ptx_coef > 0
-	NumEOSTokens  float64 // val/num_eos_tokens: responses that ended themselves
-	GradNorm      float64 // mean norm of the policy's gradient before clipping
-	LR            float64 // lr
-	Episode       float64 // episode: sampled so far
-	Epochs        float64 // ppo/epochs, not a metric of TRL's: epochs taken before an early stop
-
-	klInLoss, mixed bool // which of the optional metrics there are
-}
-
-// All yields the metrics under TRL's names (PPOTrainer; 0.8 where later ones lack them).
-func (s Stats) All() iter.Seq2[string, float64] {
-	return func(yield func(string, float64) bool) {
-		for _, m := range []struct {
-			name  string
-			value float64
-		}{
-			{"objective/kl", s.KL}, {"objective/entropy", s.Entropy}, {"objective/non_score_reward", s.NonScoreReward},
-			{"objective/rlhf_reward", s.RLHFReward}, {"objective/scores", s.Scores}, {"objective/kl_coef", s.KLCoef},
-			{"policy/approxkl_avg", s.ApproxKL}, {"policy/clipfrac_avg", s.ClipFrac}, {"policy/entropy_avg", s.PolicyEntropy},
-			{"loss/policy_avg", s.PolicyLoss}, {"loss/value_avg", s.ValueLoss}, {"val/clipfrac_avg", s.ValueClipFrac},
-			{"val/ratio", s.Ratio}, {"val/ratio_var", s.RatioVar}, {"val/num_eos_tokens", s.NumEOSTokens},
-			{"ppo/val/var_explained", s.VarExplained}, {"ppo/returns/mean", s.ReturnsMean}, {"ppo/returns/var", s.ReturnsVar},
-			{"grad_norm", s.GradNorm}, {"lr", s.LR}, {"episode", s.Episode}, {"ppo/epochs", s.Epochs},
-		} {
-			if !yield(m.name, m.value) {
-				return
-			}
-		}
-		_ = (!s.klInLoss || yield("loss/kl_avg", s.KLLoss)) && (!s.mixed || yield("loss/ptx_avg", s.PtxLoss))
-	}
 }
 
 // Trainer runs PPO.
@@ -426,13 +246,4 @@ func scheduled(kind string, rate float64, step, steps int) float64 {
 
 func (t *Trainer) learningRate(rate float64) float64 {
 	return scheduled(t.cfg.LRSchedulerType, rate, t.step, t.Steps())
-}
-
-// average turns the sums over minibatches into means.
-func (s *Stats) average(ratios []float64) {
-	n := float64(len(ratios))
-	for _, v := range []*float64{&s.PolicyLoss, &s.ClipFrac, &s.ApproxKL, &s.ValueLoss, &s.ValueClipFrac, &s.PolicyEntropy, &s.GradNorm, &s.KLLoss, &s.PtxLoss} {
-		*v /= n
-	}
-	s.Ratio, s.RatioVar = moments(ratios)
 }
