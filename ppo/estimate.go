@@ -82,6 +82,8 @@ func ClippedValue(v, old, target, c float64) (loss, slope, clipped float64) {
 // (Ziegler et al. 2019, section 2.2, in the form of lm-human-preferences):
 //
 //	e = clip(KL/target − 1, −0.2, 0.2),   β ← β (1 + e n/horizon)
+//
+// The paper's own step, β ← β (1 + 0.1 e), is that of a horizon of ten batches.
 type klController struct {
 	coef            float64
 	adaptive        bool

@@ -20,9 +20,9 @@ func (t *Trainer) KLCoef() float64 { return t.kl.coef }
 // Neither the policy nor the value head learns from it. The expectation of ĝ is
 // ∇J where λ = γ = 1 and nothing is whitened, and for any λ once V is exact.
 func (t *Trainer) EstimateGradient(dst []float64, r *rng.Stream) {
-	b, s, scale := t.rollout, Stats{}, 1.0
+	b, s, scale, scores := t.rollout, Stats{}, 1.0, t.scale
 	b.sample(t.policy.Policy, t.ref, t.weights, r)
-	b.score(t.reward, t.cfg.MissingEOSPenalty, t.cfg.CliprangeReward, &s)
+	t.score(&scores, &s) // by a copy of what was seen: nothing learns from this batch
 	t.penalise(&s)
 	if t.cfg.WhitenRewards {
 		_, variance := moments(b.reward)

@@ -57,6 +57,7 @@ type Trainer struct {
 	reward  Scorer
 	weights []float64 // probability of each prompt
 	value   *value
+	scale   rewardScale
 	kl      klController
 	rollout *rollout
 	step    int
@@ -73,6 +74,7 @@ func New(cfg Config, pi, ref *policy.Softmax, reward Scorer, promptWeights []flo
 	t := &Trainer{
 		cfg: cfg, policy: policy.NewTrainer(pi, cfg.MaxGradNorm), ref: ref, reward: reward, weights: promptWeights,
 		value: newValue(pi.Shape, cfg.MaxGradNorm), rollout: newRollout(cfg.BatchSize, pi.Shape),
+		scale: rewardScale{kind: cfg.ScaleReward},
 		kl:    klController{coef: cfg.KLCoef, adaptive: cfg.AdapKLCtrl, target: cfg.Target, horizon: cfg.Horizon},
 		order: make([]int, cfg.BatchSize), visits: make([]float64, pi.Rows()),
 		ratios: make([]float64, 0, cfg.NumPPOEpochs*cfg.NumMiniBatches),
@@ -90,7 +92,7 @@ func (t *Trainer) Steps() int { return (t.cfg.TotalEpisodes + t.cfg.BatchSize - 
 func (t *Trainer) Step(r *rng.Stream) Stats {
 	b, s := t.rollout, Stats{LR: t.learningRate(t.cfg.LearningRate), KLCoef: t.kl.coef}
 	b.sample(t.policy.Policy, t.ref, t.weights, r)
-	b.score(t.reward, t.cfg.MissingEOSPenalty, t.cfg.CliprangeReward, &s)
+	t.score(&t.scale, &s)
 	t.penalise(&s)
 	if t.cfg.WhitenRewards {
 		Whiten(b.reward, false)

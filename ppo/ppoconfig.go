@@ -1,6 +1,7 @@
 package ppo
 
 import (
+	"fmt"
 	"math"
 
 	"rlhfsim/internal/field"
@@ -8,10 +9,13 @@ import (
 
 // Config is in the order of the equations; names are TRL's.
 type Config struct {
-	TotalEpisodes     int     `toml:"total_episodes"`   // responses sampled in all
-	BatchSize         int     `toml:"batch_size"`       // responses a step (rollout batch)
-	CliprangeReward   float64 `toml:"cliprange_reward"` // scores are cut off at ± this, 0 = no clipping
-	MissingEOSPenalty float64 `toml:"missing_eos_penalty"`
+	TotalEpisodes     int     `toml:"total_episodes"`      // responses sampled in all
+	BatchSize         int     `toml:"batch_size"`          // responses a step (rollout batch)
+	CliprangeReward   float64 `toml:"cliprange_reward"`    // scores are cut off at ± this, 0 = no clipping
+	TruncatedReward   string  `toml:"truncated_reward"`    // "subtract", "replace" or "scale": the score of a response without EOS
+	MissingEOSPenalty float64 `toml:"missing_eos_penalty"` // what is subtracted
+	TruncatedValue    float64 `toml:"truncated_value"`     // what replaces it, or multiplies it
+	ScaleReward       string  `toml:"scale_reward"`        // "none", or divide scores by their deviation: "running" or "ref"
 	WhitenRewards     bool    `toml:"whiten_rewards"`
 
 	KLCoef      float64 `toml:"kl_coef"`      // β, or where an adaptive one begins
@@ -51,7 +55,7 @@ type Config struct {
 // Default is TRL's, with learning rates for tables instead of networks.
 func Default() Config {
 	return Config{
-		TotalEpisodes: 25600, BatchSize: 128,
+		TotalEpisodes: 25600, BatchSize: 128, TruncatedReward: "subtract", TruncatedValue: -1, ScaleReward: "none",
 		KLCoef: 0.05, KLEstimator: "k1", KLIn: "reward", Target: 6, Horizon: 10000,
 		Gamma: 1, Lam: 0.95, WhitenAdvantages: true,
 		NumPPOEpochs: 4, NumMiniBatches: 1, Cliprange: 0.2, TargetKL: 0.1,
@@ -68,7 +72,17 @@ func (c Config) Validate() error {
 	k.Count("total_episodes", c.TotalEpisodes, 1, 1_000_000_000)
 	k.Count("batch_size", c.BatchSize, 1, 1_000_000)
 	k.NonNegative("cliprange_reward", c.CliprangeReward)
+	field.OneOf(&k, "truncated_reward", c.TruncatedReward, truncations)
 	k.NonNegative("missing_eos_penalty", c.MissingEOSPenalty)
+	if c.TruncatedReward == "scale" {
+		k.Range("truncated_value", c.TruncatedValue, 0, 1)
+	} else {
+		k.Require(!math.IsNaN(c.TruncatedValue) && !math.IsInf(c.TruncatedValue, 0), "truncated_value", c.TruncatedValue, "finite")
+	}
+	field.OneOf(&k, "scale_reward", c.ScaleReward, rewardScales)
+	if c.ScaleReward != "none" && c.BatchSize == 1 {
+		k.Add(&field.Error{Field: "scale_reward", Value: fmt.Sprintf("%q", c.ScaleReward), Allowed: "\"none\" with batch_size = 1", Why: "one score has no deviation"})
+	}
 	k.NonNegative("kl_coef", c.KLCoef)
 	field.OneOf(&k, "kl_estimator", c.KLEstimator, estimators)
 	k.NonNegative("kl_clamp", c.KLClamp)
@@ -104,6 +118,10 @@ func (c Config) Validate() error {
 // change something.
 func (c Config) Unused(name string) string {
 	switch {
+	case name == "missing_eos_penalty" && c.TruncatedReward != "subtract":
+		return "only truncated_reward = \"subtract\" uses it"
+	case name == "truncated_value" && c.TruncatedReward == "subtract":
+		return "only truncated_reward = \"replace\" or \"scale\" uses it"
 	case (name == "target" || name == "horizon") && !c.AdapKLCtrl:
 		return "only adap_kl_ctrl = true uses it"
 	case name == "target_kl" && !c.EarlyStopping:

@@ -99,28 +99,6 @@ func draw(p []float64, u float64) int {
 	return last
 }
 
-// score asks for the rewards of whole responses; one that was cut loses the
-// missing-EOS penalty.
-func (b *rollout) score(reward Scorer, penalty, clip float64, s *Stats) {
-	for e, y := range b.response {
-		b.total[e] = clipped(reward.Score(b.prompt[e], y), clip)
-		if b.ended(e) {
-			s.NumEOSTokens++
-		} else {
-			b.total[e] -= penalty
-		}
-	}
-	s.Scores = num.Sum(b.total) / float64(len(b.total))
-}
-
-// clipped is a score within ±limit; 0 = no limit.
-func clipped(score, limit float64) float64 {
-	if limit == 0 {
-		return score
-	}
-	return min(max(score, -limit), limit)
-}
-
 // ended says whether the response said EOS: it then has a token more than words.
 func (b *rollout) ended(e int) bool {
 	return int(b.start[e+1]-b.start[e]) > len(b.response[e])
