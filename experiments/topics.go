@@ -127,6 +127,7 @@ var fieldNotes = map[string]topicNote{
 	"ppo.cliprange":                     {Formula: "max(−Âρ, −Â clip(ρ, 1−ε, 1+ε))", Source: "Schulman et al. 2017 (arXiv 1707.06347), equation 7; TRL PPOConfig", See: []string{"policy/clipfrac_avg", "val/ratio"}},
 	"ppo.early_stopping":                {Source: "TRL 0.8 PPOConfig", See: []string{"ppo.target_kl", "ppo/epochs"}},
 	"ppo.target_kl":                     {Formula: "stop where policy/approxkl_avg > 1.5 target_kl", Source: "TRL 0.8 PPOConfig", See: []string{"policy/approxkl_avg", "ppo.early_stopping"}},
+	"ppo.init_value_with_reward":        {Formula: "V(t,x,c) = mean of r(x, y_<t) over SFT's prefixes y_<t that end in c", Source: "Ouyang et al. 2022 (arXiv 2203.02155), appendix C.4; AlpacaFarm", Also: []string{"critic initialisation"}, See: []string{"ppo.critic_warmup", "ppo/val/var_explained"}},
 	"ppo.vf_coef":                       {Formula: "L = L_policy + vf_coef L_value", Source: "Schulman et al. 2017 (arXiv 1707.06347), equation 9 (c₁); TRL PPOConfig", See: []string{"loss/value_avg"}},
 	"ppo.cliprange_value":               {Formula: "½ max((V−R)², (clip(V, V_old ± c) − R)²)", Source: "OpenAI baselines; TRL PPOConfig", See: []string{"loss/value_avg", "val/clipfrac_avg"}},
 	"ppo.entropy_coef":                  {Formula: "L ← L − c H(π)", Source: "Schulman et al. 2017 (arXiv 1707.06347), equation 9 (c₂)", See: []string{"policy/entropy_avg"}},

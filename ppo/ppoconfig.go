@@ -38,10 +38,11 @@ type Config struct {
 	EarlyStopping  bool    `toml:"early_stopping"`
 	TargetKL       float64 `toml:"target_kl"` // epochs stop when the policy has moved by 1.5 of it
 
-	CriticWarmup   int     `toml:"critic_warmup"`   // steps in which only the value head learns
-	VFCoef         float64 `toml:"vf_coef"`         // c_v
-	CliprangeValue float64 `toml:"cliprange_value"` // of the value loss
-	EntropyCoef    float64 `toml:"entropy_coef"`    // c_e
+	InitValueWithReward bool    `toml:"init_value_with_reward"` // the value head starts from the reward model, not from 0
+	CriticWarmup        int     `toml:"critic_warmup"`          // steps in which only the value head learns
+	VFCoef              float64 `toml:"vf_coef"`                // c_v
+	CliprangeValue      float64 `toml:"cliprange_value"`        // of the value loss
+	EntropyCoef         float64 `toml:"entropy_coef"`           // c_e
 
 	PtxCoef      float64 `toml:"ptx_coef"`       // γ, 0 = off
 	PtxBatchSize int     `toml:"ptx_batch_size"` // pre-training lines for each update

@@ -160,6 +160,7 @@ func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {
 	if c.PPO.PtxCoef > 0 {
 		t.MixPretraining(s.World.rawText(s.Config.Base, s.stream("base", "text"))) // the corpus of stage base, word for word
 	}
+	t.InitValueWithReward(s.stream("ppo", "value"))
 	l := newLearner(t.Steps(), t.Step)
 	l.diagnose = s.diagnosePPO(t, pi, c.PPO)
 	return l
