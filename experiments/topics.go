@@ -112,6 +112,8 @@ var fieldNotes = map[string]topicNote{
 	"objective.beta":                    {Formula: "J(π) = E[r] − β KL(π‖π_SFT)", Source: "Ziegler et al. 2019 (arXiv 1909.08593), equation 2", See: []string{"beta", "pi*", "ppo.kl_coef", "dpo.beta"}},
 	"ppo":                               {See: []string{"GAE", "ppo.cliprange", "ppo.kl_coef"}},
 	"ppo.missing_eos_penalty":           {Formula: "score ← score − penalty, where there is no EOS", Source: "TRL PPOConfig", See: []string{"EOS", "ppo.truncated_reward", "val/num_eos_tokens"}},
+	"ppo.top_mask":                      {Formula: "π^m ∝ π 1[w ∈ top-p of π_ψ]", Source: "NLPO: Ramamurthy et al. 2022 (arXiv 2210.01241), algorithm 1", Also: []string{"action masking", "action mask"}, See: []string{"nlpo", "ppo.target_update_iterations"}},
+	"ppo.target_update_iterations":      {Formula: "ψ ← θ every µ steps", Source: "NLPO: Ramamurthy et al. 2022 (arXiv 2210.01241), algorithm 1", See: []string{"ppo.top_mask"}},
 	"ppo.truncated_reward":              {Formula: "no EOS: score ← score − missing_eos_penalty, or truncated_value, or truncated_value · score", Source: "TRL PPOConfig; lm-human-preferences, AlpacaFarm, torchtune; OpenRLHF", See: []string{"EOS", "ppo.missing_eos_penalty", "ppo.truncated_value"}},
 	"ppo.truncated_value":               {Formula: "score ← v, or v · score, where there is no EOS", Source: "lm-human-preferences, AlpacaFarm, torchtune; OpenRLHF", See: []string{"ppo.truncated_reward"}},
 	"ppo.scale_reward":                  {Formula: "score ← score/σ", Source: "trlX PPOConfig", Also: []string{"reward scaling", "reward normalisation"}, See: []string{"beta", "ppo.whiten_rewards", "objective/scores"}},

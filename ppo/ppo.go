@@ -65,6 +65,10 @@ type Trainer struct {
 	visits  []float64
 	ratios  []float64 // mean ratio of each minibatch
 
+	actor *policy.Softmax // who samples: the policy, or what a mask leaves of it
+	g     []float64       // ∂L/∂log of the actor
+	mask  *nucleus        // nil without NLPO
+
 	pretraining *pretraining // nil without PPO-ptx
 }
 
@@ -82,6 +86,11 @@ func New(cfg Config, pi, ref *policy.Softmax, reward Scorer, promptWeights []flo
 	for i := range t.order {
 		t.order[i] = i
 	}
+	t.actor, t.g = pi, t.policy.G
+	if cfg.TopMask < 1 {
+		t.mask = newNucleus(cfg.TopMask, pi, cfg.BatchSize*pi.MaxLength)
+		t.actor, t.g = t.mask.actor, t.mask.g
+	}
 	return t
 }
 
@@ -91,9 +100,7 @@ func (t *Trainer) Steps() int { return (t.cfg.TotalEpisodes + t.cfg.BatchSize - 
 // Step rolls out one batch and takes its epochs of updates.
 func (t *Trainer) Step(r *rng.Stream) Stats {
 	b, s := t.rollout, Stats{LR: t.learningRate(t.cfg.LearningRate), KLCoef: t.kl.coef}
-	b.sample(t.policy.Policy, t.ref, t.weights, r)
-	t.score(&t.scale, &s)
-	t.penalise(&s)
+	t.collect(&t.scale, r, &s)
 	if t.cfg.WhitenRewards {
 		Whiten(b.reward, false)
 	}
@@ -112,8 +119,21 @@ func (t *Trainer) Step(r *rng.Stream) Stats {
 	s.average(t.ratios)
 	t.kl.update(s.KL, t.cfg.BatchSize)
 	t.step++
+	if t.mask != nil && t.step%t.cfg.TargetUpdateIterations == 0 {
+		t.mask.renew(t.policy.Policy)
+	}
 	s.Episode = float64(t.step * t.cfg.BatchSize)
 	return s
+}
+
+// collect rolls out a batch: responses, scores, and the rewards of their tokens.
+func (t *Trainer) collect(scale *rewardScale, r *rng.Stream, s *Stats) {
+	t.rollout.sample(t.actor, t.ref, t.weights, r)
+	if t.mask != nil {
+		t.mask.unmasked(t.rollout, t.policy.Policy)
+	}
+	t.score(scale, s)
+	t.penalise(s)
 }
 
 // penalise turns scores into token rewards, less the KL penalty where it stands
@@ -152,6 +172,9 @@ func (t *Trainer) minibatch(episodes []int, s *Stats) (moved float64) {
 	} else {
 		s.GradNorm += t.policy.Update(s.LR)
 	}
+	if t.mask != nil {
+		t.mask.follow(t.policy.Policy)
+	}
 	t.value.update(t.learningRate(t.cfg.ValueLearningRate))
 	return moved
 }
@@ -166,11 +189,11 @@ func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 	}
 	each, ratio, clip := 1/float64(tokens), 0.0, t.cfg.clip()
 	clear(t.visits)
-	b.ratios(t.policy.Policy, episodes)
+	b.ratios(t.actor, episodes)
 	for _, e := range episodes {
 		for j := b.start[e]; j < b.start[e+1]; j++ {
 			loss, slope, clipped := Clipped(b.ratio[j], b.advantage[j], clip)
-			t.policy.G[b.index[j]] += float64(each * slope)
+			t.g[b.index[j]] += float64(each * slope)
 			t.visits[b.row[j]] += each
 			s.PolicyLoss += float64(each * loss)
 			s.ClipFrac += float64(each * clipped)
@@ -191,7 +214,10 @@ func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 	if t.pretraining != nil {
 		s.PtxLoss += t.pretraining.add(t.policy, t.cfg.PtxCoef)
 	}
-	s.PolicyEntropy += entropyBonus(t.policy, t.visits, t.cfg.EntropyCoef)
+	s.PolicyEntropy += entropyBonus(t.actor, t.g, t.visits, t.cfg.EntropyCoef)
+	if t.mask != nil {
+		t.mask.pull(t.policy.G)
+	}
 	t.ratios = append(t.ratios, ratio)
 	return moved
 }
@@ -215,11 +241,11 @@ func (t *Trainer) klLoss(episodes []int, each float64) (kl float64) {
 	return kl
 }
 
-// entropyBonus is the mean entropy H of the rows visited, each by its share of
-// the visits, and adds the gradient of −c_e H: for a row, g_w = c_e π_w log π_w
+// entropyBonus is the mean entropy H of the rows of pi visited, each by its share of
+// the visits, and adds the gradient of −c_e H to g: for a row, g_w = c_e π_w log π_w
 // (see policy.Trainer).
-func entropyBonus(t *policy.Trainer, visits []float64, coef float64) float64 {
-	pi, sum := t.Policy, 0.0
+func entropyBonus(pi *policy.Softmax, g, visits []float64, coef float64) float64 {
+	sum := 0.0
 	n := pi.Outcomes()
 	for row, share := range visits {
 		if share == 0 {
@@ -228,7 +254,7 @@ func entropyBonus(t *policy.Trainer, visits []float64, coef float64) float64 {
 		p, logp := pi.P[row*n:(row+1)*n], pi.LogP[row*n:(row+1)*n]
 		sum -= float64(share * num.Dot(p, logp))
 		if coef > 0 {
-			scale, g := coef*share, t.G[row*n:(row+1)*n]
+			scale, g := coef*share, g[row*n:(row+1)*n]
 			for w := range g {
 				g[w] += float64(scale * float64(p[w]*logp[w]))
 			}

@@ -9,8 +9,11 @@ import (
 
 // Config is in the order of the equations; names are TRL's.
 type Config struct {
-	TotalEpisodes     int     `toml:"total_episodes"`      // responses sampled in all
-	BatchSize         int     `toml:"batch_size"`          // responses a step (rollout batch)
+	TotalEpisodes          int     `toml:"total_episodes"`           // responses sampled in all
+	BatchSize              int     `toml:"batch_size"`               // responses a step (rollout batch)
+	TopMask                float64 `toml:"top_mask"`                 // p of NLPO's mask, 1 = none
+	TargetUpdateIterations int     `toml:"target_update_iterations"` // µ: steps between its renewals
+
 	CliprangeReward   float64 `toml:"cliprange_reward"`    // scores are cut off at ± this, 0 = no clipping
 	TruncatedReward   string  `toml:"truncated_reward"`    // "subtract", "replace" or "scale": the score of a response without EOS
 	MissingEOSPenalty float64 `toml:"missing_eos_penalty"` // what is subtracted
@@ -56,7 +59,8 @@ type Config struct {
 // Default is TRL's, with learning rates for tables instead of networks.
 func Default() Config {
 	return Config{
-		TotalEpisodes: 25600, BatchSize: 128, TruncatedReward: "subtract", TruncatedValue: -1, ScaleReward: "none",
+		TotalEpisodes: 25600, BatchSize: 128, TopMask: 1, TargetUpdateIterations: 5,
+		TruncatedReward: "subtract", TruncatedValue: -1, ScaleReward: "none",
 		KLCoef: 0.05, KLEstimator: "k1", KLIn: "reward", Target: 6, Horizon: 10000,
 		Gamma: 1, Lam: 0.95, WhitenAdvantages: true,
 		NumPPOEpochs: 4, NumMiniBatches: 1, Cliprange: 0.2, TargetKL: 0.1,
@@ -72,6 +76,8 @@ func (c Config) Validate() error {
 	var k field.Checker
 	k.Count("total_episodes", c.TotalEpisodes, 1, 1_000_000_000)
 	k.Count("batch_size", c.BatchSize, 1, 1_000_000)
+	k.Require(c.TopMask > 0 && c.TopMask <= 1, "top_mask", c.TopMask, "above 0 and at most 1 (1 = no mask)")
+	k.Count("target_update_iterations", c.TargetUpdateIterations, 1, 1_000_000_000)
 	k.NonNegative("cliprange_reward", c.CliprangeReward)
 	field.OneOf(&k, "truncated_reward", c.TruncatedReward, truncations)
 	k.NonNegative("missing_eos_penalty", c.MissingEOSPenalty)
@@ -119,6 +125,8 @@ func (c Config) Validate() error {
 // change something.
 func (c Config) Unused(name string) string {
 	switch {
+	case name == "target_update_iterations" && c.TopMask == 1:
+		return "top_mask = 1 masks nothing"
 	case name == "missing_eos_penalty" && c.TruncatedReward != "subtract":
 		return "only truncated_reward = \"subtract\" uses it"
 	case name == "truncated_value" && c.TruncatedReward == "subtract":

@@ -37,8 +37,8 @@ const valueSamples = 1024
 // A critic that is a network reads the prefix itself, and starts with what the reward
 // model has learned to see. This table has no features to take over and does not know
 // the words before its context, so it takes the score of a prefix in the mean, sampled
-// with the reference's own responses. A state that none of them passed gets the mean
-// over all prefixes of its prompt.
+// with the reference's own responses, and as the model gives it: neither clipped nor
+// scaled. A state that none of them passed gets the mean over all prefixes of its prompt.
 func (t *Trainer) InitValueWithReward(r *rng.Stream) {
 	if !t.cfg.InitValueWithReward {
 		return
