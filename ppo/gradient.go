@@ -40,7 +40,7 @@ func (t *Trainer) EstimateGradient(dst []float64, r *rng.Stream) {
 		dst[i] += float64(each * b.advantage[j])
 	}
 	if t.mask != nil {
-		t.actor.LogitGradient(dst)
+		t.actor.Policy.LogitGradient(dst)
 	}
 	if inLoss(t.cfg.KLIn) {
 		t.subtractKL(dst, each)

@@ -241,7 +241,7 @@ func (t *GroupTrainer) backward(first, end int, s *GroupStats) (entropy float64)
 		s.Loss, s.KL = s.Loss+loss, s.KL+kl
 	}
 	bonus := t.entropy.bonus()
-	entropy = entropyBonus(t.policy.Policy, t.policy.G, t.visits, bonus)
+	entropy = entropyBonus(t.policy, t.visits, bonus)
 	s.Entropy += entropy
 	s.Loss -= float64(bonus * entropy)
 	return entropy

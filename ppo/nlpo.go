@@ -36,10 +36,9 @@ func DefaultNLPO() Config {
 // by another policy than the one that drew them). The exact evaluation is of π_θ.
 type nucleus struct {
 	top     float64
-	allowed []bool          // [cells] whether w ∈ M
-	actor   *policy.Softmax // π^m
-	g       []float64       // ∂L/∂log π^m
-	whole   []float64       // log π_θ of the tokens sampled
+	allowed []bool         // [cells] whether w ∈ M
+	actor   policy.Trainer // π^m and ∂L/∂log π^m, which pull hands on: it has no parameters of its own
+	whole   []float64      // log π_θ of the tokens sampled
 	logits  []float64
 	order   []int
 }
@@ -49,7 +48,7 @@ const never = -1e9
 
 func newNucleus(top float64, pi *policy.Softmax, tokens int) *nucleus {
 	n := pi.Cells()
-	m := &nucleus{top: top, allowed: make([]bool, n), actor: pi.Free(), g: make([]float64, n),
+	m := &nucleus{top: top, allowed: make([]bool, n), actor: policy.Trainer{Policy: pi.Free(), G: make([]float64, n)},
 		whole: make([]float64, tokens), logits: make([]float64, n), order: make([]int, pi.Outcomes())}
 	m.renew(pi)
 	return m
@@ -81,7 +80,7 @@ func (m *nucleus) follow(pi *policy.Softmax) {
 			m.logits[i] = pi.Logits[i]
 		}
 	}
-	_ = m.actor.SetLogits(m.logits) // a free table of that size takes any
+	_ = m.actor.Policy.SetLogits(m.logits) // a free table of that size takes any
 }
 
 // pull adds the gradient that was gathered with respect to log π^m to G, which is one
@@ -89,11 +88,11 @@ func (m *nucleus) follow(pi *policy.Softmax) {
 // and a row of derivatives with respect to the logits sums to 0: it is one with respect to
 // log π_θ as well.
 func (m *nucleus) pull(G []float64) {
-	m.actor.LogitGradient(m.g)
-	for i, g := range m.g {
+	m.actor.Policy.LogitGradient(m.actor.G)
+	for i, g := range m.actor.G {
 		G[i] += g
 	}
-	clear(m.g)
+	clear(m.actor.G)
 }
 
 // unmasked notes what π_θ itself says of the tokens sampled, for the KL.

@@ -52,9 +52,9 @@ func TestNucleus(t *testing.T) {
 			want := 0.0
 			if ok {
 				want = p[w] / left
-				near(t, "log π^m", m.actor.LogP[w], math.Log(want), 1e-12)
+				near(t, "log π^m", m.actor.Policy.LogP[w], math.Log(want), 1e-12)
 			}
-			near(t, "π^m", m.actor.P[w], want, 1e-12)
+			near(t, "π^m", m.actor.Policy.P[w], want, 1e-12)
 		}
 	}
 }
@@ -147,7 +147,7 @@ func TestMaskedGradientAgainstFiniteDifferences(t *testing.T) {
 		}
 	}
 	near(t, "loss", s.PolicyLoss+0.7*s.KLLoss+0.4*s.PtxLoss-0.2*s.PolicyEntropy, loss(), 1e-12)
-	if num.Dot(want, want) < 1e-4 || out < 5 || s.ClipFrac == 0 || num.Dot(tr.mask.g, tr.mask.g) != 0 {
+	if num.Dot(want, want) < 1e-4 || out < 5 || s.ClipFrac == 0 || num.Dot(tr.actor.G, tr.actor.G) != 0 {
 		t.Errorf("gradient² %v, %d outcomes masked, %v clipped", num.Dot(want, want), out, s.ClipFrac)
 	}
 }
@@ -209,7 +209,7 @@ func TestNLPOWithoutMaskIsPPO(t *testing.T) {
 		ref := randomPolicy(t, small, 4)
 		pi := ref.Clone()
 		tr, r := New(c, pi, ref, words{1, 0, -1}, half), rng.New(1)
-		if top == 1 && (tr.mask != nil || tr.actor != pi) {
+		if top == 1 && (tr.mask != nil || tr.actor.Policy != pi) {
 			t.Error("top_mask = 1 has a mask")
 		}
 		for range 10 {
@@ -266,7 +266,7 @@ func TestEstimatedGradientOfNLPO(t *testing.T) {
 		return g
 	}
 	whole := gradient(func() *policy.Softmax { return pi })
-	want := gradient(func() *policy.Softmax { tr.mask.follow(pi); return tr.mask.actor })
+	want := gradient(func() *policy.Softmax { tr.mask.follow(pi); return tr.actor.Policy })
 	const n = 4000
 	mean, square, estimate := make([]float64, len(want)), make([]float64, len(want)), make([]float64, len(want))
 	r := rng.New(5)

@@ -65,8 +65,7 @@ type Trainer struct {
 	visits  []float64
 	ratios  []float64 // mean ratio of each minibatch
 
-	actor *policy.Softmax // who samples: the policy, or what a mask leaves of it
-	g     []float64       // ∂L/∂log of the actor
+	actor *policy.Trainer // who samples and is updated: the policy, or what a mask leaves of it
 	mask  *nucleus        // nil without NLPO
 
 	pretraining *pretraining // nil without PPO-ptx
@@ -86,10 +85,10 @@ func New(cfg Config, pi, ref *policy.Softmax, reward Scorer, promptWeights []flo
 	for i := range t.order {
 		t.order[i] = i
 	}
-	t.actor, t.g = pi, t.policy.G
+	t.actor = t.policy
 	if cfg.TopMask < 1 {
 		t.mask = newNucleus(cfg.TopMask, pi, cfg.BatchSize*pi.MaxLength)
-		t.actor, t.g = t.mask.actor, t.mask.g
+		t.actor = &t.mask.actor
 	}
 	return t
 }
@@ -128,7 +127,7 @@ func (t *Trainer) Step(r *rng.Stream) Stats {
 
 // collect rolls out a batch: responses, scores, and the rewards of their tokens.
 func (t *Trainer) collect(scale *rewardScale, r *rng.Stream, s *Stats) {
-	t.rollout.sample(t.actor, t.ref, t.weights, r)
+	t.rollout.sample(t.actor.Policy, t.ref, t.weights, r)
 	if t.mask != nil {
 		t.mask.unmasked(t.rollout, t.policy.Policy)
 	}
@@ -189,11 +188,11 @@ func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 	}
 	each, ratio, clip := 1/float64(tokens), 0.0, t.cfg.clip()
 	clear(t.visits)
-	b.ratios(t.actor, episodes)
+	b.ratios(t.actor.Policy, episodes)
 	for _, e := range episodes {
 		for j := b.start[e]; j < b.start[e+1]; j++ {
 			loss, slope, clipped := Clipped(b.ratio[j], b.advantage[j], clip)
-			t.g[b.index[j]] += float64(each * slope)
+			t.actor.G[b.index[j]] += float64(each * slope)
 			t.visits[b.row[j]] += each
 			s.PolicyLoss += float64(each * loss)
 			s.ClipFrac += float64(each * clipped)
@@ -214,7 +213,7 @@ func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 	if t.pretraining != nil {
 		s.PtxLoss += t.pretraining.add(t.policy, t.cfg.PtxCoef)
 	}
-	s.PolicyEntropy += entropyBonus(t.actor, t.g, t.visits, t.cfg.EntropyCoef)
+	s.PolicyEntropy += entropyBonus(t.actor, t.visits, t.cfg.EntropyCoef)
 	if t.mask != nil {
 		t.mask.pull(t.policy.G)
 	}
@@ -241,11 +240,11 @@ func (t *Trainer) klLoss(episodes []int, each float64) (kl float64) {
 	return kl
 }
 
-// entropyBonus is the mean entropy H of the rows of pi visited, each by its share of
-// the visits, and adds the gradient of −c_e H to g: for a row, g_w = c_e π_w log π_w
+// entropyBonus is the mean entropy H of the rows visited, each by its share of
+// the visits, and adds the gradient of −c_e H: for a row, g_w = c_e π_w log π_w
 // (see policy.Trainer).
-func entropyBonus(pi *policy.Softmax, g, visits []float64, coef float64) float64 {
-	sum := 0.0
+func entropyBonus(t *policy.Trainer, visits []float64, coef float64) float64 {
+	pi, sum := t.Policy, 0.0
 	n := pi.Outcomes()
 	for row, share := range visits {
 		if share == 0 {
@@ -254,7 +253,7 @@ func entropyBonus(pi *policy.Softmax, g, visits []float64, coef float64) float64
 		p, logp := pi.P[row*n:(row+1)*n], pi.LogP[row*n:(row+1)*n]
 		sum -= float64(share * num.Dot(p, logp))
 		if coef > 0 {
-			scale, g := coef*share, g[row*n:(row+1)*n]
+			scale, g := coef*share, t.G[row*n:(row+1)*n]
 			for w := range g {
 				g[w] += float64(scale * float64(p[w]*logp[w]))
 			}

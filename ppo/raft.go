@@ -179,7 +179,7 @@ func (t *Raft) backward(s *RaftStats) {
 			s.Loss -= float64(each * t.policy.Policy.LogP[b.index[j]])
 		}
 	}
-	s.Entropy += entropyBonus(t.policy.Policy, t.policy.G, t.visits, 0)
+	s.Entropy += entropyBonus(t.policy, t.visits, 0)
 }
 
 // RaftStats of one step.
