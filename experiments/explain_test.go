@@ -268,21 +268,21 @@ func TestExplainFindsTerms(t *testing.T) {
 // Names that ux tables of other libraries give for our fields are translated.
 func TestOtherLibrariesNamesAreTranslated(t *testing.T) {
 	for ours, theirs := range map[string]string{
-		"ppo.cliprange":           "clip_coef clip_range eps_clip clip_ratio clip_eps_lo clip_eps_hi epsilon",
-		"ppo.num_ppo_epochs":      "update_epochs n_epochs max_epochs ppo_epochs num_iterations",
-		"ppo.num_mini_batches":    "num_minibatches",
-		"ppo.lam":                 "gae_lambda lambd",
-		"ppo.kl_coef":             "init_coef init_kl_coef",
-		"ppo.cliprange_value":     "clip_vloss clip_range_vf clip_eps_val",
-		"ppo.learning_rate":       "lr",
-		"ppo.entropy_coef":        "ent_coef entropy_coeff",
-		"ppo.missing_eos_penalty": "penalty_reward_value stop_properly_penalty_coef reward_penalty",
-		"ppo.whiten_rewards":      "scale_reward",
-		"ppo.target":              "kl_target",
-		"dpo.beta":                "pref_beta",
-		"dpo.loss_type":           "pref_loss",
-		"labels.label_noise":      "p_label_flip preference_flip_prob",
-		"world.max_length":        "response_length max_completion_length",
+		"ppo.cliprange":        "clip_coef clip_range eps_clip clip_ratio clip_eps_lo clip_eps_hi epsilon",
+		"ppo.num_ppo_epochs":   "update_epochs n_epochs max_epochs ppo_epochs num_iterations",
+		"ppo.num_mini_batches": "num_minibatches",
+		"ppo.lam":              "gae_lambda lambd",
+		"ppo.kl_coef":          "init_coef init_kl_coef",
+		"ppo.cliprange_value":  "clip_vloss clip_range_vf clip_eps_val",
+		"ppo.learning_rate":    "lr",
+		"ppo.entropy_coef":     "ent_coef entropy_coeff",
+		"ppo.truncated_value":  "penalty_reward_value stop_properly_penalty_coef reward_penalty",
+		"ppo.whiten_rewards":   "normalize_reward",
+		"ppo.target":           "kl_target",
+		"dpo.beta":             "pref_beta",
+		"dpo.loss_type":        "pref_loss",
+		"labels.label_noise":   "p_label_flip preference_flip_prob",
+		"world.max_length":     "response_length max_completion_length",
 	} {
 		section, name, _ := cutLast(ours)
 		for _, key := range strings.Fields(theirs) {

@@ -187,7 +187,7 @@ func TestRewardClipAndKLClamp(t *testing.T) {
 	tr := New(c, pi, ref, words{3, 0, -3}, half)
 	var s Stats
 	tr.rollout.sample(pi, ref, half, rng.New(1))
-	tr.rollout.score(tr.reward, 0, c.CliprangeReward, &s)
+	tr.score(&tr.scale, &s)
 	for _, total := range tr.rollout.total {
 		if math.Abs(total) > 0.5 {
 			t.Errorf("a score of %v", total)

@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"rlhfsim/internal/num"
-	"rlhfsim/policy"
 )
 
 // GAE fills dst with the generalised advantage estimates of one episode
@@ -82,6 +81,8 @@ func ClippedValue(v, old, target, c float64) (loss, slope, clipped float64) {
 // (Ziegler et al. 2019, section 2.2, in the form of lm-human-preferences):
 //
 //	e = clip(KL/target − 1, −0.2, 0.2),   β ← β (1 + e n/horizon)
+//
+// The paper's own step, β ← β (1 + 0.1 e), is that of a horizon of ten batches.
 type klController struct {
 	coef            float64
 	adaptive        bool
@@ -95,24 +96,4 @@ func (k *klController) update(kl float64, n int) {
 	}
 	e := min(max(kl/k.target-1, -0.2), 0.2)
 	k.coef *= 1 + float64(e*float64(n))/k.horizon
-}
-
-// value is the value head: a table with one number for each position, prompt
-// and context, with an Adam of its own. It cannot see the words before the
-// context, whose worth is already decided: that part of a return stays noise.
-type value struct {
-	v, g  []float64
-	adam  *policy.Adam
-	limit float64
-}
-
-func newValue(s policy.Shape, maxGradNorm float64) *value {
-	n := s.MaxLength * s.Rows()
-	return &value{v: make([]float64, n), g: make([]float64, n), adam: policy.NewAdam(n), limit: maxGradNorm}
-}
-
-func (v *value) update(lr float64) {
-	policy.ClipGradNorm(v.g, v.limit)
-	v.adam.Step(v.v, v.g, lr)
-	clear(v.g)
 }

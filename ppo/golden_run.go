@@ -227,7 +227,7 @@ type replayed struct {
 // start is a checked run before its first step.
 func (run *updateRun) start() (*replayed, error) {
 	in, s := run.Config, run.shape()
-	c := Config{BatchSize: in.N, TotalEpisodes: in.N, NumPPOEpochs: len(run.Orders), NumMiniBatches: minibatches,
+	c := Config{BatchSize: in.N, TotalEpisodes: in.N, NumPPOEpochs: len(run.Orders), NumMiniBatches: minibatches, TopMask: 1,
 		Cliprange: in.Clip, CliprangeValue: math.Inf(1), VFCoef: in.VFCoef, EntropyCoef: in.EntCoef}
 	if in.VClip != nil {
 		c.CliprangeValue = *in.VClip

@@ -18,12 +18,11 @@ func (t *Trainer) KLCoef() float64 { return t.kl.coef }
 // at ratio 1 (k′ is the slope of a KL penalty that stands in the loss), before clipping. Whitened advantages are scaled back by the
 // standard deviation that whitening divided by; what it does to their mean stays.
 // Neither the policy nor the value head learns from it. The expectation of ĝ is
-// ∇J where λ = γ = 1 and nothing is whitened, and for any λ once V is exact.
+// ∇J where λ = γ = 1 and nothing is whitened, and for any λ once V is exact; under a
+// mask (NLPO) it is another, that of what the masked policy earns.
 func (t *Trainer) EstimateGradient(dst []float64, r *rng.Stream) {
-	b, s, scale := t.rollout, Stats{}, 1.0
-	b.sample(t.policy.Policy, t.ref, t.weights, r)
-	b.score(t.reward, t.cfg.MissingEOSPenalty, t.cfg.CliprangeReward, &s)
-	t.penalise(&s)
+	b, s, scale, scores := t.rollout, Stats{}, 1.0, t.scale
+	t.collect(&scores, r, &s) // by a copy of what was seen: nothing learns from this batch
 	if t.cfg.WhitenRewards {
 		_, variance := moments(b.reward)
 		scale *= math.Sqrt(variance + whitenEps)
@@ -40,6 +39,9 @@ func (t *Trainer) EstimateGradient(dst []float64, r *rng.Stream) {
 	for j, i := range b.index {
 		dst[i] += float64(each * b.advantage[j])
 	}
+	if t.mask != nil {
+		t.actor.Policy.LogitGradient(dst)
+	}
 	if inLoss(t.cfg.KLIn) {
 		t.subtractKL(dst, each)
 	}
@@ -53,7 +55,7 @@ func (t *Trainer) subtractKL(dst []float64, each float64) {
 	n := pi.Outcomes()
 	for j, i := range b.index {
 		if estimated {
-			_, slope := k.At(b.old[j], b.ref[j])
+			_, slope := k.At(b.whole[j], b.ref[j])
 			dst[i] -= float64(float64(each*beta) * slope)
 			continue
 		}

@@ -2,6 +2,7 @@ package ppo
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"rlhfsim/internal/rng"
@@ -80,14 +81,17 @@ func TestEstimatedGradientKeepsItsScale(t *testing.T) {
 // The estimate is the first update's own gradient in other units, wherever the
 // KL stands and whatever estimates it.
 func TestEstimatedGradientIsTheFirstUpdates(t *testing.T) {
-	for _, in := range []string{"reward", "loss"} {
-		for _, k := range estimators {
+	for _, in := range []string{"reward", "loss", "both"} {
+		for i, k := range slices.Concat(estimators, estimators) {
 			cfg := smallConfig()
+			if i >= len(estimators) {
+				cfg.TopMask = 0.6
+			}
 			cfg.KLIn, cfg.KLEstimator, cfg.KLCoef, cfg.WhitenAdvantages = in, k, 0.6, false
 			tr := New(cfg, randomPolicy(t, small, 4), randomPolicy(t, small, 3), byPrompt{}, half)
 			got := make([]float64, small.Cells())
 			tr.EstimateGradient(got, rng.New(1))
-			s := Stats{klInLoss: in == "loss"}
+			s := Stats{klInLoss: in != "reward"}
 			tr.backward(tr.order, &s)
 			tr.policy.Policy.LogitGradient(tr.policy.G)
 			perEpisode := float64(len(tr.rollout.index)) / float64(cfg.BatchSize)

@@ -110,6 +110,25 @@ func TestKLController(t *testing.T) {
 	}
 }
 
+// With a horizon of ten batches the step is that of the paper, β ← β (1 + 0.1 e) (Ziegler
+// et al. 2019, section 2.2, K_β = 0.1), which AlpacaFarm (k_beta) and RL4LMs kept.
+func TestTheOtherAdaptiveKL(t *testing.T) {
+	const target = 6
+	for _, n := range []int{1, 64, 512} {
+		k, beta := klController{coef: .2, adaptive: true, target: target, horizon: float64(10 * n)}, .2
+		for _, kl := range []float64{1, 5.5, 6.3, 30, 0} {
+			k.update(kl, n)
+			beta *= 1 + 0.1*math.Min(math.Max((kl-target)/target, -0.2), 0.2)
+			near(t, "β", k.coef, beta, 1e-14)
+		}
+	}
+	c := Default()
+	c.AdapKLCtrl, c.Horizon = true, float64(10*c.BatchSize)
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSurrogateAndValueSlopes(t *testing.T) {
 	const h = 1e-6
 	for _, a := range []float64{-1.3, 0.7} {
@@ -400,7 +419,7 @@ func movedByFirst(t *testing.T, c Config, ref *policy.Softmax, passes int) (move
 	tr, r, s := New(c, ref.Clone(), ref, words{3, 0, -3}, half), rng.New(1), Stats{LR: c.LearningRate}
 	b := tr.rollout
 	b.sample(tr.policy.Policy, ref, half, r)
-	b.score(tr.reward, 0, 0, &s)
+	tr.score(&tr.scale, &s)
 	tr.penalise(&s)
 	b.advantages(tr.value, c.Gamma, c.Lam, &s)
 	Whiten(b.advantage, c.WhitenAdvantages)
@@ -475,7 +494,7 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 	bad := Config{KLEstimator: "k4", LRSchedulerType: "cosine", Gamma: 1.5, Lam: -1, KLCoef: math.Inf(1), EntropyCoef: math.NaN()}
-	if n := len(field.All(bad.Validate())); n != 19 {
+	if n := len(field.All(bad.Validate())); n != 23 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 	for name, switched := range map[string]func(*Config){

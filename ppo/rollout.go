@@ -15,7 +15,8 @@ type rollout struct {
 	total    []float64 // [episodes] score
 
 	index, row, state []int32   // of each token: entry of the table, its row, entry of the value head
-	old, ref          []float64 // log π_old, log π_ref
+	old, ref          []float64 // log π_old of the policy that sampled, log π_ref
+	whole             []float64 // log π_old of the policy whose KL counts: old, unless a mask narrows what is sampled
 	reward            []float64 // R_t
 	value             []float64 // V(s_t) before the update
 	advantage         []float64 // Â_t
@@ -66,6 +67,7 @@ func (b *rollout) finish(pi, ref *policy.Softmax) {
 	for _, f := range []*[]float64{&b.old, &b.ref, &b.reward, &b.value, &b.advantage, &b.returns, &b.logRatio, &b.ratio} {
 		*f = (*f)[:tokens]
 	}
+	b.whole = b.old
 	for j, i := range b.index {
 		b.old[j], b.ref[j] = pi.LogP[i], ref.LogP[i]
 	}
@@ -99,28 +101,6 @@ func draw(p []float64, u float64) int {
 	return last
 }
 
-// score asks for the rewards of whole responses; one that was cut loses the
-// missing-EOS penalty.
-func (b *rollout) score(reward Scorer, penalty, clip float64, s *Stats) {
-	for e, y := range b.response {
-		b.total[e] = clipped(reward.Score(b.prompt[e], y), clip)
-		if b.ended(e) {
-			s.NumEOSTokens++
-		} else {
-			b.total[e] -= penalty
-		}
-	}
-	s.Scores = num.Sum(b.total) / float64(len(b.total))
-}
-
-// clipped is a score within ±limit; 0 = no limit.
-func clipped(score, limit float64) float64 {
-	if limit == 0 {
-		return score
-	}
-	return min(max(score, -limit), limit)
-}
-
 // ended says whether the response said EOS: it then has a token more than words.
 func (b *rollout) ended(e int) bool {
 	return int(b.start[e+1]-b.start[e]) > len(b.response[e])
@@ -134,7 +114,7 @@ func (b *rollout) penalties(dst []float64, pi, ref *policy.Softmax, name string,
 		return
 	}
 	for j := range dst {
-		dst[j], _ = k.At(b.old[j], b.ref[j])
+		dst[j], _ = k.At(b.whole[j], b.ref[j])
 	}
 }
 
@@ -155,7 +135,7 @@ func (b *rollout) tokenRewards(coef float64, s *Stats) {
 		TokenRewards(b.reward[from:to], b.reward[from:to], coef, b.total[e])
 		s.NonScoreReward += float64(n * (num.Sum(b.reward[from:to]) - b.total[e]))
 		for j := from; j < to; j++ {
-			s.KL += float64(n * (b.old[j] - b.ref[j]))
+			s.KL += float64(n * (b.whole[j] - b.ref[j]))
 			s.Entropy -= float64(n * b.old[j])
 		}
 	}

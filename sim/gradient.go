@@ -28,9 +28,10 @@ const (
 //	mc/gradient_bias_unbiased   the bias that noise alone would show: √(Σ Var ĝ/rollouts)/‖∇J‖
 //
 // J is E[r] − β KL with the coefficient of the step; a penalty for a missing EOS
-// is part of r.
+// is part of r. A score that is clipped or scaled, or that being cut replaces or
+// multiplies, makes it another J, which is not compared.
 func (s *Shared) diagnosePPO(t *ppo.Trainer, pi *policy.Softmax, c ppo.Config) func(*rng.Stream) []Metric {
-	if c.CliprangeReward > 0 { // no sum over words any more
+	if c.CliprangeReward > 0 || c.TruncatedReward != "subtract" || c.ScaleReward != "none" {
 		return nil
 	}
 	worth := make([]float64, s.World.Shape.MaxLength+1)

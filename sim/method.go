@@ -34,7 +34,11 @@ type family struct {
 
 // Methods is the table of methods that an arm can name.
 var Methods = slices.Concat(
-	[]Method{{Name: "ppo", Card: ppo.Card, family: ppoFamily}, {Name: "dpo", Card: dpo.Card, family: dpoFamily}},
+	[]Method{
+		{Name: "ppo", Card: ppo.Card, family: ppoFamily},
+		{Name: "dpo", Card: dpo.Card, family: dpoFamily},
+		{Name: "nlpo", Card: ppo.NLPOCard, family: ppoFamily, preset: func(c *Config) { c.PPO = ppo.DefaultNLPO() }},
+	},
 	groupMethods(), raftMethods(), onlineMethods(), lossMethods(),
 	[]Method{{Name: "exact", Card: exactCard, family: exactFamily}},
 )
@@ -146,7 +150,7 @@ var ppoFamily = family{
 	Section: "ppo", section: func(c Config) any { return c.PPO },
 	updates: func(c Config) int { return c.PPO.NumPPOEpochs * c.PPO.NumMiniBatches },
 	unused:  func(c Config, name string) string { return c.PPO.Unused(name) },
-	build:   buildPPO,
+	stream:  "ppo", build: buildPPO,
 }
 
 var dpoFamily = family{
@@ -160,6 +164,7 @@ func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {
 	if c.PPO.PtxCoef > 0 {
 		t.MixPretraining(s.World.rawText(s.Config.Base, s.stream("base", "text"))) // the corpus of stage base, word for word
 	}
+	t.InitValueWithReward(s.stream("ppo", "value"))
 	l := newLearner(t.Steps(), t.Step)
 	l.diagnose = s.diagnosePPO(t, pi, c.PPO)
 	return l

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"math"
+	"slices"
 	"testing"
 
 	"rlhfsim/internal/num"
@@ -14,6 +15,9 @@ func TestDefaultFor(t *testing.T) {
 	for _, m := range Methods {
 		c := DefaultFor(m.Name)
 		c.GRPO, c.RAFT, c.Online = Default().GRPO, Default().RAFT, Default().Online
+		if m.Section == "ppo" {
+			c.PPO = Default().PPO
+		}
 		a, b := Arm{Method: "ppo", Config: c}, Arm{Method: "ppo", Config: Default()}
 		if a.OwnPart() != b.OwnPart() {
 			t.Errorf("%s changes other sections", m.Name)
@@ -27,6 +31,37 @@ func TestDefaultFor(t *testing.T) {
 	}
 	if n := len(ppo.GroupMethods) + len(ppo.OnlineMethods) + 5; len(Methods) < n {
 		t.Errorf("%d methods, want %d", len(Methods), n)
+	}
+}
+
+// NLPO without a mask is PPO to the bit, with one it is not; and the critic that starts
+// from the reward model draws from a stream of its own.
+func TestNLPOIsPPOWithAMask(t *testing.T) {
+	c := smallConfig()
+	s := mustShared(t, c, 1)
+	run := func(method string, change func(c *ppo.Config)) *Result {
+		own := c
+		own.PPO.TopMask = DefaultFor(method).PPO.TopMask
+		own.Evaluation.Every = 1
+		change(&own.PPO)
+		out, err := s.RunArm(context.Background(), Arm{Name: "a", Method: method, Config: own})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	plain := run("ppo", func(*ppo.Config) {})
+	open := run("nlpo", func(c *ppo.Config) { c.TopMask = 1 })
+	if !slices.Equal(plain.Policy.Logits, open.Policy.Logits) {
+		t.Error("nlpo with top_mask = 1 is not ppo")
+	}
+	if masked := run("nlpo", func(*ppo.Config) {}); slices.Equal(plain.Policy.Logits, masked.Policy.Logits) {
+		t.Error("the mask changes nothing")
+	}
+	started := run("ppo", func(c *ppo.Config) { c.InitValueWithReward = true })
+	const sampled = "objective/scores" // of the first batch
+	if a, b := plain.Rows[1].Get(sampled), started.Rows[1].Get(sampled); a != b || slices.Equal(plain.Policy.Logits, started.Policy.Logits) {
+		t.Errorf("scores of the first batch %v and %v, other samples: or the same policy in the end", a, b)
 	}
 }
 
