@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"rlhfsim/dpo"
+	"rlhfsim/ilql"
 	"rlhfsim/internal/card"
 	"rlhfsim/internal/field"
 	"rlhfsim/policy"
@@ -35,7 +36,9 @@ type family struct {
 // Methods is the table of methods that an arm can name.
 var Methods = slices.Concat(
 	[]Method{{Name: "ppo", Card: ppo.Card, family: ppoFamily}, {Name: "dpo", Card: dpo.Card, family: dpoFamily}},
-	groupMethods(), raftMethods(), onlineMethods(), lossMethods(),
+	groupMethods(), raftMethods(), onlineMethods(),
+	[]Method{{Name: "ilql", Card: ilql.Card, family: ilqlFamily}},
+	lossMethods(),
 	[]Method{{Name: "exact", Card: exactCard, family: exactFamily}},
 )
 
