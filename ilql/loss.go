@@ -164,9 +164,10 @@ func summary(xs []float64) Summary {
 	s := Summary{Min: math.Inf(1), Max: math.Inf(-1)}
 	n := float64(len(xs))
 	for _, x := range xs {
-		s.Mean += x / n
+		s.Mean += x
 		s.Min, s.Max = min(s.Min, x), max(s.Max, x)
 	}
+	s.Mean /= n
 	for _, x := range xs {
 		s.Std += float64((x-s.Mean)*(x-s.Mean)) / n
 	}

@@ -13,7 +13,10 @@ import (
 type RaftConfig struct {
 	TotalEpisodes   int     `toml:"total_episodes"`   // responses sampled in all
 	BatchSize       int     `toml:"batch_size"`       // responses a step
-	NumGenerations  int     `toml:"num_generations"`  // n, of which the best is kept
+	NumGenerations  int     `toml:"num_generations"`  // n, responses to a prompt among which to choose
+	Select          string  `toml:"select"`           // an entry of Selections
+	StartPercentile float64 `toml:"start_percentile"` // of "percentile": the quantile of a batch's first update
+	EndPercentile   float64 `toml:"end_percentile"`   // the one towards which it rises
 	SampleFrom      string  `toml:"sample_from"`      // "policy" (expert iteration) or "reference" (best-of-n, distilled)
 	NumTrainEpochs  int     `toml:"num_train_epochs"` // updates on the responses kept of a batch
 	LearningRate    float64 `toml:"learning_rate"`
@@ -23,7 +26,7 @@ type RaftConfig struct {
 
 // DefaultRaft samples as much as the other methods by default do.
 func DefaultRaft() RaftConfig {
-	return RaftConfig{TotalEpisodes: 25600, BatchSize: 128, NumGenerations: 4, SampleFrom: "policy", NumTrainEpochs: 1,
+	return RaftConfig{TotalEpisodes: 25600, BatchSize: 128, NumGenerations: 4, Select: "top_per_prompt", StartPercentile: 0.7, EndPercentile: 0.95, SampleFrom: "policy", NumTrainEpochs: 1,
 		LearningRate: 0.03, LRSchedulerType: "linear", MaxGradNorm: 1}
 }
 
@@ -34,7 +37,7 @@ type RaftMethod struct {
 	Defaults RaftConfig
 }
 
-// RaftMethods differ in whom they sample.
+// RaftMethods differ in whom they sample and what they keep.
 var RaftMethods = []RaftMethod{
 	{
 		Name: "raft",
@@ -45,7 +48,7 @@ var RaftMethods = []RaftMethod{
 			Paper:   "Dong et al. 2023, arXiv 2304.06767, algorithm 1; Anthony et al. 2017",
 			Differs: "none of the three has it any more: TRL's BestOfNSampler went in 2025, OpenRLHF's script in 2026",
 			Exact:   "no KL holds it: it goes on as long as it is run",
-			Also:    []string{"rejection sampling", "rejection-sampling fine-tuning", "expert iteration", "RFT", "ReST", "best-of-n fine-tuning"},
+			Also:    []string{"rejection sampling", "rejection-sampling fine-tuning", "expert iteration", "best-of-n fine-tuning"},
 		},
 		Defaults: DefaultRaft(),
 	},
@@ -60,13 +63,29 @@ var RaftMethods = []RaftMethod{
 			Exact:   "its target is best-of-n's own distribution, KL at most log n − (n−1)/n (figure best-of-n shows it exactly)",
 			Also:    []string{"BoN", "best of n sampling", "BOND"},
 		},
-		Defaults: raftFromReference(),
+		Defaults: raftPreset(func(c *RaftConfig) { c.SampleFrom = "reference" }),
+	},
+	{
+		Name: "rft",
+		Card: card.Card{
+			Title:   "Reinforced Self-Training (ReST; trlX's RFT)",
+			Idea:    "learn all samples above a quantile of their group, which rises from update to update",
+			Formula: "−1/N Σ_y Σ_t log π(y_t) over r(x,y) ≥ the q-quantile of r(x,y_1) … r(x,y_n), y_i ~ π",
+			Paper:   "Gulcehre et al. 2023, ReST, arXiv 2308.08998, algorithm 1; fields as in trlX's RFTConfig",
+			Differs: "of these libraries only trlX has it: it adds the samples of earlier rounds to the pool, here each batch is its own as in the paper, and updates on the pool in minibatches; its n_improve_steps are num_train_epochs, from one to the next q rises by (end − start)/num_train_epochs",
+			Exact:   "no KL holds it: it goes on as long as it is run",
+			Also:    []string{"RFT", "ReST", "reinforced self-training"},
+		},
+		Defaults: raftPreset(func(c *RaftConfig) {
+			c.Select, c.NumGenerations, c.NumTrainEpochs = "percentile", 32, 4
+			c.BatchSize = 1024 // few rounds of many samples each, as in the paper
+		}),
 	},
 }
 
-func raftFromReference() RaftConfig {
+func raftPreset(change func(c *RaftConfig)) RaftConfig {
 	c := DefaultRaft()
-	c.SampleFrom = "reference"
+	change(&c)
 	return c
 }
 
@@ -75,7 +94,15 @@ func (c RaftConfig) Validate() error {
 	var k field.Checker
 	k.Count("total_episodes", c.TotalEpisodes, 1, 1_000_000_000)
 	k.Count("batch_size", c.BatchSize, 1, 1_000_000)
-	k.Count("num_generations", c.NumGenerations, 1, 1_000_000)
+	if n := c.NumGenerations; n < 2 || n > 1_000_000 {
+		k.Add(&field.Error{Field: "num_generations", Value: n, Allowed: "at least 2 and at most 1000000", Why: "of one response there is nothing to choose: the policy would imitate its own samples"})
+	}
+	field.OneOf(&k, "select", c.Select, names(Selections, func(s Selection) string { return s.Name }))
+	k.Range("start_percentile", c.StartPercentile, 0, 1)
+	k.Range("end_percentile", c.EndPercentile, 0, 1)
+	if c.EndPercentile < c.StartPercentile {
+		k.Add(&field.Error{Field: "end_percentile", Value: c.EndPercentile, Allowed: "at least start_percentile", Why: "the quantile rises from update to update"})
+	}
 	if n := c.NumGenerations; n > 0 && c.BatchSize%n != 0 {
 		k.Add(&field.Error{Field: "batch_size", Value: c.BatchSize, Allowed: "a multiple of num_generations", Why: "a batch is made of whole groups"})
 	}
@@ -87,10 +114,22 @@ func (c RaftConfig) Validate() error {
 	return k.Err()
 }
 
-// Raft fine-tunes on the best of n samples (rejection sampling; Dong et al.
-// 2023, RAFT, arXiv 2304.06767, algorithm 1; with samples of the current policy
-// it is expert iteration, Anthony et al. 2017). No KL holds it: only where it
-// samples from does.
+// Unused says why a field of the configuration changes nothing; "" when it does
+// change something.
+func (c RaftConfig) Unused(name string) string {
+	if rises := selection(c.Select).Rises; !rises && (name == "start_percentile" || name == "end_percentile") {
+		return "only select = \"percentile\" uses it"
+	}
+	if name == "end_percentile" && c.NumTrainEpochs == 1 {
+		return "with num_train_epochs = 1 nothing rises"
+	}
+	return ""
+}
+
+// Raft fine-tunes on the best of n samples, or what else a Selection keeps of
+// them (rejection sampling; Dong et al. 2023, RAFT, arXiv 2304.06767, algorithm
+// 1; with samples of the current policy it is expert iteration, Anthony et al.
+// 2017). No KL holds it: only where it samples from does.
 //
 //	y_1 … y_n ~ π,  y* = argmax_i r(x, y_i),  L = −(1/N) Σ_{y*} Σ_t log π_θ(y*_t)
 type Raft struct {
@@ -100,7 +139,8 @@ type Raft struct {
 	reward      Scorer
 	weights     []float64
 	rollout     *rollout
-	kept        []int // episodes
+	rule        Selection
+	choice      choice // what it keeps are episodes
 	visits      []float64
 	step        int
 }
@@ -108,7 +148,9 @@ type Raft struct {
 // NewRaft prepares the fine-tuning of pi, which starts as a copy of ref.
 func NewRaft(cfg RaftConfig, pi, ref *policy.Softmax, reward Scorer, promptWeights []float64) *Raft {
 	t := &Raft{cfg: cfg, policy: policy.NewTrainer(pi, cfg.MaxGradNorm), source: pi, ref: ref, reward: reward, weights: promptWeights,
-		rollout: newRollout(cfg.BatchSize, pi.Shape), kept: make([]int, 0, cfg.BatchSize), visits: make([]float64, pi.Rows())}
+		rollout: newRollout(cfg.BatchSize, pi.Shape), visits: make([]float64, pi.Rows()), rule: selection(cfg.Select)}
+	t.choice = choice{size: cfg.NumGenerations, reward: t.rollout.total, response: t.rollout.response,
+		kept: make([]int, 0, cfg.BatchSize), order: make([]int, 0, cfg.BatchSize), sort: make([]float64, 0, cfg.NumGenerations)}
 	if cfg.SampleFrom == "reference" {
 		t.source = ref
 	}
@@ -118,61 +160,64 @@ func NewRaft(cfg RaftConfig, pi, ref *policy.Softmax, reward Scorer, promptWeigh
 // Steps is the number of batches of the whole training.
 func (t *Raft) Steps() int { return (t.cfg.TotalEpisodes + t.cfg.BatchSize - 1) / t.cfg.BatchSize }
 
-// Step samples a batch, keeps the best of each group and learns them.
+// Step samples a batch, keeps the best of each group, or what else the rule keeps,
+// and learns them.
 func (t *Raft) Step(r *rng.Stream) RaftStats {
 	s := RaftStats{LearningRate: scheduled(t.cfg.LRSchedulerType, t.cfg.LearningRate, t.step, t.Steps())}
 	t.sample(r, &s)
-	for range t.cfg.NumTrainEpochs {
+	chosen := 0
+	for k := range t.cfg.NumTrainEpochs {
+		if k == 0 || t.rule.Rises {
+			t.choose(k, r, &s)
+			chosen++
+		}
 		t.backward(&s)
 		s.GradNorm += t.policy.Update(s.LearningRate)
 	}
 	for _, v := range []*float64{&s.Loss, &s.Entropy, &s.GradNorm} {
 		*v /= float64(t.cfg.NumTrainEpochs)
 	}
+	s.Kept /= float64(chosen)
 	t.step++
 	s.Episode = float64(t.step * t.cfg.BatchSize)
 	return s
 }
 
-// best is the index of the highest reward, the first where several are.
-func best(rewards []float64) int {
-	at := 0
-	for i, r := range rewards {
-		if r > rewards[at] {
-			at = i
-		}
-	}
-	return at
-}
-
-// sample draws the groups and keeps the best response of each.
+// sample draws the groups.
 func (t *Raft) sample(r *rng.Stream, s *RaftStats) {
 	b, n := t.rollout, t.cfg.NumGenerations
 	b.truncate(0)
-	t.kept = t.kept[:0]
 	for e := 0; e < len(b.prompt); e += n {
 		x := policy.Prompt(draw(t.weights, r.Float64()))
 		for k := e; k < e+n; k++ {
 			b.respond(k, x, t.source, r)
 			b.total[k] = t.reward.Score(x, b.response[k])
 		}
-		kept := e + best(b.total[e:e+n])
-		t.kept = append(t.kept, kept)
-		s.Kept += b.total[kept]
 	}
-	s.Kept /= float64(len(t.kept))
 	s.Reward, s.RewardStd = mean(b.total), deviation(b.total)
+}
+
+// choose keeps what the rule says for the k-th update on the batch.
+func (t *Raft) choose(k int, r *rng.Stream, s *RaftStats) {
+	c := &t.choice
+	c.kept, c.level = c.kept[:0], t.cfg.StartPercentile+float64(float64(k)*(t.cfg.EndPercentile-t.cfg.StartPercentile))/float64(t.cfg.NumTrainEpochs)
+	t.rule.choose(c, r)
+	sum := 0.0
+	for _, e := range c.kept {
+		sum += c.reward[e]
+	}
+	s.Kept += sum / float64(len(c.kept))
 }
 
 // backward adds the gradient of the likelihood of the responses kept.
 func (t *Raft) backward(s *RaftStats) {
 	b, tokens := t.rollout, 0
-	for _, e := range t.kept {
+	for _, e := range t.choice.kept {
 		tokens += int(b.start[e+1] - b.start[e])
 	}
 	each := 1 / float64(tokens)
 	clear(t.visits)
-	for _, e := range t.kept {
+	for _, e := range t.choice.kept {
 		for j := b.start[e]; j < b.start[e+1]; j++ {
 			t.policy.G[b.index[j]] -= each
 			t.visits[b.row[j]] += each
@@ -187,7 +232,7 @@ type RaftStats struct {
 	Loss         float64 // −log π of a token of the responses kept
 	Reward       float64 // mean score of all samples
 	RewardStd    float64 // over the batch, unbiased
-	Kept         float64 // reward/kept: mean score of the responses kept
+	Kept         float64 // reward/kept: mean score of the responses kept, over the choices made
 	Entropy      float64 // mean entropy of the rows visited, nats per token
 	GradNorm     float64 // before clipping
 	LearningRate float64
