@@ -1,6 +1,7 @@
 package ppo
 
 import (
+	"fmt"
 	"iter"
 
 	"rlhfsim/internal/card"
@@ -18,6 +19,8 @@ type RaftConfig struct {
 	StartPercentile float64 `toml:"start_percentile"` // of "percentile": the quantile of a batch's first update
 	EndPercentile   float64 `toml:"end_percentile"`   // the one towards which it rises
 	SampleFrom      string  `toml:"sample_from"`      // "policy" (expert iteration) or "reference" (best-of-n, distilled)
+	Pool            bool    `toml:"pool"`             // choose from all samples so far, not from the last batch
+	KLCoef          float64 `toml:"kl_coef"`          // β of the KL to the reference at the tokens learned, 0 = none
 	NumTrainEpochs  int     `toml:"num_train_epochs"` // updates on the responses kept of a batch
 	LearningRate    float64 `toml:"learning_rate"`
 	LRSchedulerType string  `toml:"lr_scheduler_type"` // "constant", or "linear" to 0
@@ -81,6 +84,21 @@ var RaftMethods = []RaftMethod{
 			c.BatchSize = 1024 // few rounds of many samples each, as in the paper
 		}),
 	},
+	{
+		Name: "quark",
+		Card: card.Card{
+			Title:   "Quantized Reward Konditioning",
+			Idea:    "learn the best fifth of all samples so far, with a KL penalty",
+			Formula: "1/N Σ_y Σ_t [−log π(y_t) + β KL(π‖π_SFT)(s_t)] over the 1/n of all y so far with the highest r(x,y)",
+			Paper:   "Lu et al. 2022, Quark, arXiv 2205.13636, algorithm 1; the authors' code has 5 quantiles and β = 0.05",
+			Differs: "a network is told the quantile of each response by a token and learns all of them; in a table each token would have a table of its own, and as only the best one is ever sampled, it is the one learned, which is AlpacaFarm's train_on_best_quantile. The quantiles are of all prompts together as there; the entropy bonus of the authors' code (0.06) is left out, AlpacaFarm's is 0 too; num_generations is their number",
+			Exact:   "the KL is exact at the states of the responses learned, not over those the policy visits",
+			Also:    []string{"reward conditioning", "quantized reward"},
+		},
+		Defaults: raftPreset(func(c *RaftConfig) {
+			c.Select, c.NumGenerations, c.BatchSize, c.Pool, c.KLCoef = "top_k_overall", 5, 160, true, 0.05
+		}),
+	},
 }
 
 func raftPreset(change func(c *RaftConfig)) RaftConfig {
@@ -106,6 +124,10 @@ func (c RaftConfig) Validate() error {
 	if n := c.NumGenerations; n > 0 && c.BatchSize%n != 0 {
 		k.Add(&field.Error{Field: "batch_size", Value: c.BatchSize, Allowed: "a multiple of num_generations", Why: "a batch is made of whole groups"})
 	}
+	if c.Pool && c.TotalEpisodes > maxPool {
+		k.Add(&field.Error{Field: "total_episodes", Value: c.TotalEpisodes, Allowed: fmt.Sprintf("at most %d with pool = true", maxPool), Why: "all of them are kept in memory"})
+	}
+	k.NonNegative("kl_coef", c.KLCoef)
 	field.OneOf(&k, "sample_from", c.SampleFrom, []string{"policy", "reference"})
 	k.Count("num_train_epochs", c.NumTrainEpochs, 1, 1000)
 	k.Positive("learning_rate", c.LearningRate)
@@ -113,6 +135,9 @@ func (c RaftConfig) Validate() error {
 	k.NonNegative("max_grad_norm", c.MaxGradNorm)
 	return k.Err()
 }
+
+// maxPool bounds the memory of a pool, 100 bytes a token.
+const maxPool = 1_000_000
 
 // Unused says why a field of the configuration changes nothing; "" when it does
 // change something.
@@ -129,9 +154,9 @@ func (c RaftConfig) Unused(name string) string {
 // Raft fine-tunes on the best of n samples, or what else a Selection keeps of
 // them (rejection sampling; Dong et al. 2023, RAFT, arXiv 2304.06767, algorithm
 // 1; with samples of the current policy it is expert iteration, Anthony et al.
-// 2017). No KL holds it: only where it samples from does.
+// 2017). Without kl_coef no KL holds it: only where it samples from does.
 //
-//	y_1 … y_n ~ π,  y* = argmax_i r(x, y_i),  L = −(1/N) Σ_{y*} Σ_t log π_θ(y*_t)
+//	y_1 … y_n ~ π,  y* = argmax_i r(x, y_i),  L = (1/N) Σ_{y*} Σ_t [−log π_θ(y*_t) + β KL(π_θ‖π_ref)(s_t)]
 type Raft struct {
 	cfg         RaftConfig
 	policy      *policy.Trainer
@@ -147,10 +172,14 @@ type Raft struct {
 
 // NewRaft prepares the fine-tuning of pi, which starts as a copy of ref.
 func NewRaft(cfg RaftConfig, pi, ref *policy.Softmax, reward Scorer, promptWeights []float64) *Raft {
+	size := cfg.BatchSize
 	t := &Raft{cfg: cfg, policy: policy.NewTrainer(pi, cfg.MaxGradNorm), source: pi, ref: ref, reward: reward, weights: promptWeights,
-		rollout: newRollout(cfg.BatchSize, pi.Shape), visits: make([]float64, pi.Rows()), rule: selection(cfg.Select)}
-	t.choice = choice{size: cfg.NumGenerations, reward: t.rollout.total, response: t.rollout.response,
-		kept: make([]int, 0, cfg.BatchSize), order: make([]int, 0, cfg.BatchSize), sort: make([]float64, 0, cfg.NumGenerations)}
+		visits: make([]float64, pi.Rows()), rule: selection(cfg.Select)}
+	if cfg.Pool {
+		size *= t.Steps()
+	}
+	t.rollout = newRollout(size, pi.Shape)
+	t.choice = choice{size: cfg.NumGenerations, kept: make([]int, 0, size), order: make([]int, 0, size), sort: make([]float64, 0, cfg.NumGenerations)}
 	if cfg.SampleFrom == "reference" {
 		t.source = ref
 	}
@@ -183,18 +212,26 @@ func (t *Raft) Step(r *rng.Stream) RaftStats {
 	return s
 }
 
-// sample draws the groups.
+// sample draws the groups of a batch, which take the place of the last one's or, with
+// a pool, stand behind them.
 func (t *Raft) sample(r *rng.Stream, s *RaftStats) {
 	b, n := t.rollout, t.cfg.NumGenerations
-	b.truncate(0)
-	for e := 0; e < len(b.prompt); e += n {
+	first := 0
+	if t.cfg.Pool {
+		first = t.step * t.cfg.BatchSize
+	} else {
+		b.truncate(0)
+	}
+	end := first + t.cfg.BatchSize
+	for e := first; e < end; e += n {
 		x := policy.Prompt(draw(t.weights, r.Float64()))
 		for k := e; k < e+n; k++ {
 			b.respond(k, x, t.source, r)
 			b.total[k] = t.reward.Score(x, b.response[k])
 		}
 	}
-	s.Reward, s.RewardStd = mean(b.total), deviation(b.total)
+	t.choice.reward, t.choice.response = b.total[:end], b.response[:end]
+	s.Reward, s.RewardStd = mean(b.total[first:end]), deviation(b.total[first:end])
 }
 
 // choose keeps what the rule says for the k-th update on the batch.
@@ -209,7 +246,8 @@ func (t *Raft) choose(k int, r *rng.Stream, s *RaftStats) {
 	s.Kept += sum / float64(len(c.kept))
 }
 
-// backward adds the gradient of the likelihood of the responses kept.
+// backward adds the gradient of the likelihood of the responses kept, and of the KL
+// at their tokens.
 func (t *Raft) backward(s *RaftStats) {
 	b, tokens := t.rollout, 0
 	for _, e := range t.choice.kept {
@@ -225,11 +263,27 @@ func (t *Raft) backward(s *RaftStats) {
 		}
 	}
 	s.Entropy += entropyBonus(t.policy, t.visits, 0)
+	if t.cfg.KLCoef > 0 {
+		s.Loss += float64(t.cfg.KLCoef * t.addKL())
+	}
+}
+
+// addKL is the mean KL(π‖π_ref) of the rows visited; it adds the gradient of β times it.
+func (t *Raft) addKL() (kl float64) {
+	pi, n := t.policy.Policy, t.policy.Policy.Outcomes()
+	for row, share := range t.visits {
+		if share > 0 {
+			at, to := row*n, (row+1)*n
+			kl += float64(share * FullKL(pi.P[at:to], pi.LogP[at:to], t.ref.LogP[at:to]))
+			FullKLGradient(t.policy.G[at:to], pi.P[at:to], pi.LogP[at:to], t.ref.LogP[at:to], float64(t.cfg.KLCoef*share))
+		}
+	}
+	return kl
 }
 
 // RaftStats of one step.
 type RaftStats struct {
-	Loss         float64 // −log π of a token of the responses kept
+	Loss         float64 // −log π of a token of the responses kept, and the KL penalty
 	Reward       float64 // mean score of all samples
 	RewardStd    float64 // over the batch, unbiased
 	Kept         float64 // reward/kept: mean score of the responses kept, over the choices made

@@ -137,8 +137,8 @@ func BenchmarkRaftStep(b *testing.B) {
 func TestRaftStepAllocatesNothing(t *testing.T) {
 	for _, m := range RaftMethods {
 		for _, rule := range Selections {
-			like, c := benchmarkTrainer(t, 64), m.Defaults
-			c.BatchSize, c.Select = 64, rule.Name
+			like, c := benchmarkTrainer(t, 160), m.Defaults
+			c.BatchSize, c.Select = 160, rule.Name
 			tr, r := NewRaft(c, like.policy.Policy, like.ref, like.reward, like.weights), rng.New(1)
 			tr.Step(r)
 			if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {

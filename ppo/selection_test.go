@@ -159,6 +159,74 @@ func TestPercentileRises(t *testing.T) {
 	}
 }
 
+// With a pool what is kept are the best of all samples so far, each as it was drawn.
+func TestPool(t *testing.T) {
+	c := DefaultRaft()
+	c.Select, c.NumGenerations, c.BatchSize, c.Pool, c.TotalEpisodes = "top_k_overall", 5, 20, true, 60
+	like := benchmarkTrainer(t, 20)
+	tr, r := NewRaft(c, like.policy.Policy, like.ref, like.reward, like.weights), rng.New(1)
+	var all []float64
+	var said []policy.Response
+	for step := 1; step <= tr.Steps(); step++ {
+		s := tr.Step(r)
+		b := tr.rollout
+		batch := b.total[20*(step-1) : 20*step]
+		near(t, "reward", s.Reward, num.Sum(batch)/20, 1e-12)
+		all = append(all, batch...)
+		for _, y := range b.response[20*(step-1) : 20*step] {
+			said = append(said, slices.Clone(y))
+		}
+		best := slices.Sorted(slices.Values(all))[16*step:]
+		near(t, "reward/kept", s.Kept, num.Sum(best)/float64(4*step), 1e-12)
+		for e, y := range said {
+			if !slices.Equal(b.response[e], y) || all[e] != like.reward.Score(b.prompt[e], y) || int(b.start[e+1]-b.start[e]) < len(y) {
+				t.Fatalf("step %d: episode %d is no longer what it was", step, e)
+			}
+		}
+	}
+	c.TotalEpisodes = maxPool + 1
+	if problems := field.All(c.Validate()); len(problems) != 1 || problems[0].Field != "total_episodes" {
+		t.Errorf("%v", problems)
+	}
+}
+
+// The gradient of the likelihood and the KL penalty is that of finite differences.
+func TestRaftGradient(t *testing.T) {
+	s := policy.Shape{Prompts: 2, Words: 3, MaxLength: 3, Order: 1}
+	ref, pi, c := randomPolicy(t, s, 1), randomPolicy(t, s, 2), DefaultRaft()
+	c.BatchSize, c.KLCoef = 8, 0.7
+	tr := NewRaft(c, pi, ref, words{1, 0.1, -1}, []float64{0.5, 0.5})
+	tr.sample(rng.New(1), &RaftStats{})
+	tr.choose(0, nil, &RaftStats{})
+	loss := func() float64 {
+		var s RaftStats
+		clear(tr.policy.G)
+		tr.backward(&s)
+		return s.Loss
+	}
+	loss()
+	g := slices.Clone(tr.policy.G)
+	pi.LogitGradient(g)
+	logits, moved := slices.Clone(pi.Logits), 0
+	at := func(i int, z float64) float64 {
+		own := slices.Clone(logits)
+		own[i] = z
+		if err := pi.SetLogits(own); err != nil {
+			t.Fatal(err)
+		}
+		return loss()
+	}
+	for i, z := range logits {
+		near(t, fmt.Sprintf("∂L/∂z[%d]", i), g[i], (at(i, z+1e-5)-at(i, z-1e-5))/2e-5, 1e-8)
+		if g[i] != 0 {
+			moved++
+		}
+	}
+	if moved < 8 {
+		t.Errorf("%d entries move", moved)
+	}
+}
+
 func TestRaftFieldsOfSelections(t *testing.T) {
 	for what, change := range map[string]func(c *RaftConfig){
 		"num_generations":  func(c *RaftConfig) { c.NumGenerations = 1 },
