@@ -209,7 +209,7 @@ var fieldDocs = map[string]fieldDoc{
 	"ilql.tau":                     {Doc: "τ of the expectile that V is of the Qs in the data: 0.5 is their mean, near 1 the highest.", Foreign: []string{"expectile"}},
 	"ilql.cql_scale":               {Doc: "Weight of the conservative term, which lowers the Q of what nobody said.", Foreign: []string{"cql_coef", "cql_alpha"}},
 	"ilql.awac_scale":              {Doc: "Weight of the likelihood of the data under the behaviour policy; 0 leaves it the SFT policy.", Foreign: []string{"awac_coef"}},
-	"ilql.beta":                    {Doc: "β: that likelihood is weighed with exp(β(Q − V)); 0 = plainly."},
+	"ilql.awac_beta":               {Doc: "β: that likelihood is weighed with exp(β(Q − V)); 0 = plainly.", Elsewhere: "trlX `beta`", Foreign: []string{"beta"}},
 	"ilql.alpha":                   {Doc: "How far the targets move towards the heads at each sync.", Foreign: []string{"polyak"}},
 	"ilql.steps_for_target_q_sync": {Doc: "Steps from sync to sync.", Foreign: []string{"target_update_interval"}},
 	"ilql.gen_beta":                {Doc: "b of the policy π ∝ π_β exp(b(Q − V)): how much it follows Q.", Elsewhere: "trlX `gen_kwargs.beta`"},

@@ -16,7 +16,7 @@ var Card = card.Card{
 	Also:    []string{"ILQL", "offline Q-learning", "implicit Q-learning", "IQL"},
 }
 
-// Config is in the order of the equations; names are trlX's.
+// Config is in the order of the equations; names are trlX's, but for its two betas.
 type Config struct {
 	NumTrainEpochs   int  `toml:"num_train_epochs"`
 	BatchSize        int  `toml:"batch_size"`        // responses a step
@@ -28,7 +28,7 @@ type Config struct {
 	Tau       float64 `toml:"tau"`        // τ
 	CQLScale  float64 `toml:"cql_scale"`  // c
 	AWACScale float64 `toml:"awac_scale"` // a; 0 leaves π_β the SFT policy
-	Beta      float64 `toml:"beta"`       // β
+	AWACBeta  float64 `toml:"awac_beta"`  // β, in trlX plainly beta
 
 	Alpha               float64 `toml:"alpha"` // of the targets' Polyak average
 	StepsForTargetQSync int     `toml:"steps_for_target_q_sync"`
@@ -58,7 +58,7 @@ func (c Config) Validate() error {
 	k.Require(c.Tau > 0 && c.Tau < 1, "tau", c.Tau, "above 0 and below 1")
 	k.NonNegative("cql_scale", c.CQLScale)
 	k.NonNegative("awac_scale", c.AWACScale)
-	k.NonNegative("beta", c.Beta)
+	k.NonNegative("awac_beta", c.AWACBeta)
 	k.Require(c.Alpha > 0 && c.Alpha <= 1, "alpha", c.Alpha, "above 0 and at most 1")
 	k.Count("steps_for_target_q_sync", c.StepsForTargetQSync, 1, 1_000_000)
 	k.NonNegative("gen_beta", c.GenBeta)
@@ -71,7 +71,7 @@ func (c Config) Validate() error {
 // change something.
 func (c Config) Unused(name string) string {
 	switch {
-	case (name == "beta" || name == "learning_rate") && c.AWACScale == 0:
+	case (name == "awac_beta" || name == "learning_rate") && c.AWACScale == 0:
 		return "awac_scale = 0 leaves the behaviour policy as it is"
 	case name == "two_qs" && c.InitRange == 0:
 		return "two heads that begin alike stay alike: init_range = 0 makes one of them"

@@ -68,7 +68,7 @@ func (r lossResult) of(in lossCase, out *golden.Comparison) error {
 	if len(batch) == 0 {
 		return errors.New("dones leaves no token")
 	}
-	c := Config{Tau: r.Tau, Gamma: r.Gamma, CQLScale: r.CQLScale, AWACScale: r.AWACScale, Beta: r.Beta}
+	c := Config{Tau: r.Tau, Gamma: r.Gamma, CQLScale: r.CQLScale, AWACScale: r.AWACScale, AWACBeta: r.Beta}
 	p, logp, g := in.behaviour()
 	s := t.loss(batch, logp, g, &c)
 	logitGradient(g, p, t.outcomes)

@@ -16,7 +16,7 @@
 //	r        the reward, on a response's last token
 //	Q_i, Q̂_i heads, and the targets that follow them slowly      γ  Config.Gamma
 //	V        an expectile of the targets under the data           τ  Config.Tau
-//	π_β      the behaviour policy, from the SFT policy            β  Config.Beta, of the AWAC weight
+//	π_β      the behaviour policy, from the SFT policy            β  Config.AWACBeta
 //	c, a     Config.CQLScale, Config.AWACScale                    b  Config.GenBeta
 //
 // All of them are tables with the policy's rows, so that π is a table too and everything

@@ -81,7 +81,7 @@ func TestOneDecision(t *testing.T) {
 	q, weights := []float64{1.5, -0.5, 0.25, -1}, []float64{2, 3, 1, 2}
 	for _, tau := range []float64{0.5, 0.7, 0.95} {
 		c := Default()
-		c.Tau, c.CQLScale, c.Beta, c.GenBeta, c.LearningRate = tau, 0, 0.8, 2, 0.01
+		c.Tau, c.CQLScale, c.AWACBeta, c.GenBeta, c.LearningRate = tau, 0, 0.8, 2, 0.01
 		pi := uniform(t, s)
 		tr := settle(t, c, pi, uniform(t, s), data)
 		row := pi.Row(0, 0, s.Start())
@@ -266,7 +266,7 @@ func TestValidateAndUnused(t *testing.T) {
 	if err := Default().Validate(); err != nil {
 		t.Error(err)
 	}
-	bad := Config{NumTrainEpochs: -1, Gamma: 2, InitRange: -1, CQLScale: -1, AWACScale: -1, Beta: -1, GenBeta: -1}
+	bad := Config{NumTrainEpochs: -1, Gamma: 2, InitRange: -1, CQLScale: -1, AWACScale: -1, AWACBeta: -1, GenBeta: -1}
 	if n := len(field.All(bad.Validate())); n != 13 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
@@ -279,7 +279,7 @@ func TestValidateAndUnused(t *testing.T) {
 	}
 	c := Default()
 	c.AWACScale, c.InitRange = 0, 0
-	for name, unused := range map[string]bool{"beta": true, "learning_rate": true, "two_qs": true, "tau": false} {
+	for name, unused := range map[string]bool{"awac_beta": true, "learning_rate": true, "two_qs": true, "tau": false} {
 		if (c.Unused(name) != "") != unused || Default().Unused(name) != "" {
 			t.Errorf("%s: %q, %q", name, c.Unused(name), Default().Unused(name))
 		}

@@ -88,7 +88,7 @@ func (t *values) loss(batch []token, logp, g []float64, c *Config) (s Stats) {
 		s.LossV += float64(each * float64(tau*float64(u*u)))
 		t.gv[d.row] -= float64(each * float64(2*tau*u))
 
-		weight := num.Exp(float64(c.Beta * u))
+		weight := num.Exp(float64(c.AWACBeta * u))
 		s.LossAWAC -= float64(each * float64(weight*logp[d.cell]))
 		g[d.cell] -= float64(c.AWACScale * float64(each*weight))
 		t.seenV, t.seenWeight = append(t.seenV, v), append(t.seenWeight, weight)
