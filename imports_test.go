@@ -7,16 +7,17 @@ import (
 	"testing"
 )
 
-// The house has one direction: main → experiments → sim → {reward, ppo, dpo} →
+// The house has one direction: main → experiments → sim → {reward, ppo, dpo, ilql} →
 // policy → internal. What a package may import, besides internal packages and
 // the standard library:
 var mayImport = map[string][]string{
 	"rlhfsim":             {"rlhfsim/experiments"},
-	"rlhfsim/experiments": {"rlhfsim/sim", "rlhfsim/reward", "rlhfsim/ppo", "rlhfsim/dpo", "rlhfsim/policy"},
-	"rlhfsim/sim":         {"rlhfsim/reward", "rlhfsim/ppo", "rlhfsim/dpo", "rlhfsim/policy"},
+	"rlhfsim/experiments": {"rlhfsim/sim", "rlhfsim/reward", "rlhfsim/ppo", "rlhfsim/dpo", "rlhfsim/ilql", "rlhfsim/policy"},
+	"rlhfsim/sim":         {"rlhfsim/reward", "rlhfsim/ppo", "rlhfsim/dpo", "rlhfsim/ilql", "rlhfsim/policy"},
 	"rlhfsim/reward":      {"rlhfsim/policy"},
 	"rlhfsim/ppo":         {"rlhfsim/policy"},
 	"rlhfsim/dpo":         {"rlhfsim/policy"},
+	"rlhfsim/ilql":        {"rlhfsim/policy"},
 	"rlhfsim/policy":      {},
 }
 
@@ -52,7 +53,7 @@ func TestImportsGoOneWay(t *testing.T) {
 func TestEngineStaysPure(t *testing.T) {
 	forbidden := []string{"os", "net", "os/exec", "io/ioutil", "log", "log/slog", "github.com/spf13/cobra", "github.com/BurntSushi/toml",
 		"github.com/pelletier/go-toml/v2", "github.com/vbauerster/mpb/v8", "gonum.org/v1/plot"}
-	for _, p := range []string{"./sim", "./reward", "./ppo", "./dpo", "./policy"} {
+	for _, p := range []string{"./sim", "./reward", "./ppo", "./dpo", "./ilql", "./policy"} {
 		for _, to := range list(t, "-f", `{{join .Imports "\n"}}`, p) {
 			if slices.Contains(forbidden, to) {
 				t.Errorf("%s imports %s", p, to)

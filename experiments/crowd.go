@@ -26,7 +26,7 @@ var families = []struct {
 	style    figure.Style
 	sections []string
 }{
-	{"sees a reward", figure.Blue, []string{"ppo", "grpo", "exact"}},
+	{"sees a reward", figure.Blue, []string{"ppo", "grpo", "ilql", "exact"}},
 	{"best of n, RAFT", figure.Orange, []string{"raft"}},
 	{"online preferences", figure.Purple, []string{"online"}},
 	{"offline preference pairs", figure.Vermillion, []string{"dpo"}},

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"rlhfsim/dpo"
+	"rlhfsim/ilql"
 	"rlhfsim/internal/golden"
 	"rlhfsim/internal/rng"
 	"rlhfsim/ppo"
@@ -44,7 +45,7 @@ type lossNumber struct {
 
 // LossKinds are the documents that can be worked out.
 func LossKinds() []string {
-	return slices.Sorted(slices.Values(slices.Concat(dpo.Kinds(), ppo.Kinds, reward.DocumentKinds)))
+	return slices.Sorted(slices.Values(slices.Concat(dpo.Kinds(), ppo.Kinds, ilql.DocumentKinds, reward.DocumentKinds)))
 }
 
 // LossKindsText is the kinds in lines, to stand behind a word.
@@ -68,6 +69,8 @@ func Losses(data []byte) (*LossCheck, error) {
 		numbers, tree, err = preferenceNumbers(data)
 	case slices.Contains(ppo.Kinds, head.Kind):
 		values, err = ppo.Recompute(data)
+	case slices.Contains(ilql.DocumentKinds, head.Kind):
+		values, err = ilql.Recompute(data)
 	case slices.Contains(reward.DocumentKinds, head.Kind):
 		values, err = reward.Recompute(data)
 	default:

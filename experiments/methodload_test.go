@@ -12,7 +12,7 @@ func TestNamesOfMethodsAndLosses(t *testing.T) {
 	for written, want := range map[string]string{
 		"GRPO": `did you mean "grpo"?`, "Dr. GRPO": `did you mean "dr_grpo"?`, "best-of-n": `did you mean "best_of_n"?`, "reinforce++": `did you mean "reinforce_pp"?`,
 		"SimPO": `did you mean "simpo"?`, "kto_pair": `did you mean "kto"?`, "SLiC": `did you mean "slic_hf"?`, "rpo": `method = "dpo": RPO is dpo.loss_type = "sigmoid+sft"`,
-		"TR-DPO": "dpo.sync_ref_model = true", "expert iteration": `did you mean "raft"?`, "quantum": "methods: ppo, dpo,",
+		"TR-DPO": "dpo.sync_ref_model = true", "expert iteration": `did you mean "raft"?`, "RFT": `did you mean "rft"?`, "offline Q-learning": `did you mean "ilql"?`, "quantum": "methods: ppo, dpo,",
 	} {
 		_, report := load(t, head+"[[arm]]\nmethod = \""+written+"\"\n")
 		if !strings.Contains(report, want) || !strings.Contains(report, "E041") || !strings.Contains(report, "x.toml:4:10") || !strings.Contains(report, "1 error.") {
@@ -31,6 +31,7 @@ func TestNamesOfMethodsAndLosses(t *testing.T) {
 	for setting, want := range map[string]string{
 		`ppo.kl_estimator="low_var_kl"`: `"low_var_kl" is "k3" here`, `ppo.kl_estimator="mse"`: `"mse" is "k2" here`, `ppo.kl_estimator="k33"`: `did you mean "k3"?`,
 		`grpo.scale_rewards=true`: `true elsewhere is "group" here`, `dpo.gamma_beta_ratio=1`: "`simpo_gamma`", `grpo.n=4`: "`num_generations`", `dpo.orpo_lambda=1`: "`beta`",
+		`ilql.beta=1`: "`awac_beta`", `raft.num_generations=1`: "nothing to choose",
 	} {
 		if _, report := load(t, head, setting); !strings.Contains(report, want) {
 			t.Errorf("%s: the report lacks %q:\n%s", setting, want, report)
@@ -69,6 +70,9 @@ func TestUnusedFields(t *testing.T) {
 		"another's switch":             {arm("ppo", "ppo.target_kl = 0.3"), "only early_stopping = true uses it"},
 		"the switch is there":          {arm("ppo", "ppo.target_kl = 0.3", "ppo.early_stopping = true"), ""},
 		"the default, written out":     {arm("hinge", "dpo.simpo_gamma = 0.5"), ""},
+		"a rule without quantiles":     {arm("raft", "raft.start_percentile = 0.5"), "only select = \"percentile\" uses it"},
+		"a rule with them":             {arm("rft", "raft.start_percentile = 0.5"), ""},
+		"an AWAC term of weight 0":     {arm("ilql", "ilql.awac_scale = 0.0", "ilql.awac_beta = 1.0"), "leaves the behaviour policy as it is"},
 		"of the reward model":          {"[reward]\nhidden_size = 4\n" + arm("ppo"), "only model = \"mlp\" uses it"},
 		"of the policy":                {"[policy]\nrank = 2\n" + arm("ppo"), "low_rank"},
 		"a loss that is not DPO's own": {arm("sigmoid", "dpo.loss_type = \"ipo\""), "must be \"sigmoid\" with method = \"sigmoid\""},

@@ -31,6 +31,7 @@ var (
 	inGroup    = []string{"grpo"}
 	inRaft     = []string{"raft"}
 	inOnline   = []string{"online"}
+	inILQL     = []string{"ilql"}
 	inSampled  = []string{"grpo", "raft"}
 )
 
@@ -41,6 +42,7 @@ const (
 	trlDPO    = "TRL DPOTrainer"
 	trlGRPO   = "TRL GRPOTrainer"
 	trlOnline = "TRL OnlineDPOTrainer"
+	trlx      = "trlX AccelerateILQLTrainer"
 	trlReward = "TRL RewardTrainer"
 	trlSFT    = "TRL SFTTrainer"
 	ours      = "rlhfsim"
@@ -182,11 +184,11 @@ var metricDocs = []metricDoc{
 	{Name: "loss/ptx_avg", Stages: inPPO, Unit: "nats per line", Formula: "mean of −log π(line)", Meaning: "The cross-entropy of the pre-training lines mixed in, where ppo.ptx_coef is set.", Source: "Ouyang et al. 2022 (arXiv 2203.02155), equation 2", See: []string{"ppo.ptx_coef"}},
 
 	{Name: "loss", Stages: inGroup, Unit: "advantage", Formula: "Σ_i a_i Σ_t [ℓ(w_t, Â_t) + β k(t)] − c_e H", Meaning: "What is minimised. Not a sign of progress: at ratio 1 it is minus a mean advantage.", Source: trlGRPO, Elsewhere: []string{"actor/pg_loss", "policy_loss"}, See: []string{"grpo.loss_type", "exact/objective"}},
-	{Name: "loss", Stages: inRaft, Unit: "nats per token", Formula: "−(1/n) Σ log π(token) of the responses kept", Meaning: "The cross-entropy of the best responses' tokens.", Source: trlSFT, See: []string{"reward/kept"}},
+	{Name: "loss", Stages: inRaft, Unit: "nats per token", Formula: "(1/n) Σ [−log π(token) + raft.kl_coef KL(π‖π_SFT)] over the responses kept", Meaning: "The cross-entropy of the best responses' tokens, and the KL penalty.", Source: trlSFT, See: []string{"reward/kept"}},
 	{Name: "loss", Stages: inOnline, Unit: "as the loss type", Formula: "mean over pairs of ℓ", Meaning: "The loss of fresh pairs, see online.loss_type; for sigmoid 0.693 is where training starts.", Source: trlOnline, See: []string{"online.loss_type"}},
 	{Name: "reward", Stages: inSampled, Unit: "reward", Formula: "mean of r(x,y)", Meaning: "What the reward model said of the step's responses, the punishment of long ones included, the KL not.", Source: trlGRPO, Elsewhere: []string{"critic/score/mean"}, See: []string{"exact/proxy_reward"}},
 	{Name: "reward_std", Stages: inSampled, Unit: "reward", Formula: "standard deviation of r(x,y) over the batch", Meaning: "How much the rewards of the step's responses differ.", Source: trlGRPO, See: []string{"frac_reward_zero_std"}},
-	{Name: "reward/kept", Stages: inRaft, Unit: "reward", Formula: "mean of max_i r(x,y_i)", Meaning: "The mean score of the responses that are learned.", Source: ours, See: []string{"raft.num_generations"}},
+	{Name: "reward/kept", Stages: inRaft, Unit: "reward", Formula: "mean of max_i r(x,y_i), or of what else raft.select keeps", Meaning: "The mean score of the responses that are learned.", Source: ours, See: []string{"raft.num_generations", "raft.select"}},
 	{Name: "frac_reward_zero_std", Stages: inGroup, Unit: "share", Formula: "share of groups with equal rewards", Meaning: "How many groups teach nothing, because no response is better than another.", Source: trlGRPO, See: []string{"grpo.dynamic_sampling"}},
 	{Name: "dynamic_filtering_pass_rate", Stages: inGroup, Unit: "share", Formula: "groups kept/groups drawn", Meaning: "How many groups had something to teach; 1 without grpo.dynamic_sampling.", Source: "OpenRLHF", See: []string{"grpo.dynamic_sampling"}},
 	{Name: "kl", Stages: inGroup, Unit: "nats per token", Formula: "mean of k(t), see grpo.kl_estimator", Meaning: "The KL penalty of a token, wherever it stands.", Source: trlGRPO, Elsewhere: []string{"actor/kl_loss"}, See: []string{"grpo.kl_in", "objective/kl"}},
@@ -205,6 +207,14 @@ var metricDocs = []metricDoc{
 	{Name: "objective/scores", Stages: inOnline, Unit: "reward", Formula: "mean of r(x,y)", Meaning: "What the reward model said of both responses of the step's pairs.", Source: trlOnline, See: []string{"exact/proxy_reward"}},
 	{Name: "objective/scores_margin", Stages: inOnline, Unit: "reward", Formula: "mean of |r(x,y_1) − r(x,y_2)|", Meaning: "How far apart the two responses of a pair score.", Source: trlOnline, See: []string{"online.judge"}},
 	{Name: "val/contain_eos_token", Stages: inOnline, Unit: "share", Formula: "share of responses with EOS", Meaning: "How many responses ended themselves instead of being cut.", Source: trlOnline, See: []string{"world.max_length"}},
+	{Name: "losses/loss", Stages: inILQL, Unit: "as its parts", Formula: "L_Q + L_V + c L_CQL + a L_AWAC", Meaning: "What is minimised; its parts have other units, so look at them.", Source: trlx, See: []string{"losses/loss_q", "losses/loss_v", "losses/loss_cql", "losses/loss_awac"}},
+	{Name: "losses/loss_q", Stages: inILQL, Unit: "reward²", Formula: "Σ_i mean of (Q_i(s,a) − r − γ V(s′))²", Meaning: "How far the heads are from their targets, summed over the heads. It ends above 0 where a state is followed by several outcomes.", Source: "Snell et al. 2022 (arXiv 2206.11871), section 4.1; " + trlx, See: []string{"qvalues/*", "ilql.gamma"}},
+	{Name: "losses/loss_v", Stages: inILQL, Unit: "reward²", Formula: "mean of |τ − 1[u < 0]| u², u = min Q̂(s,a) − V(s)", Meaning: "The expectile loss of V. It stays above 0 where words differ in worth.", Source: "Kostrikov et al. 2021 (arXiv 2110.06169), equation 5; " + trlx, See: []string{"ilql.tau", "values/*"}},
+	{Name: "losses/loss_cql", Stages: inILQL, Unit: "nats", Formula: "−Σ_i mean of log softmax(Q_i(s,·))_a", Meaning: "The conservative term before its weight: how little the heads, read as logits, expect the data.", Source: "Kumar et al. 2020 (arXiv 2006.04779); " + trlx, See: []string{"ilql.cql_scale"}},
+	{Name: "losses/loss_awac", Stages: inILQL, Unit: "nats per token", Formula: "mean of −exp(β(min Q̂ − V)) log π_β(a|s)", Meaning: "The weighted cross-entropy of the data under the behaviour policy.", Source: "Nair et al. 2020 (arXiv 2006.09359); " + trlx, See: []string{"ilql.awac_scale", "ilql.awac_beta"}},
+	{Name: "values/*", Stages: inILQL, Unit: "reward", Formula: "mean, min, max and std of V(s)", Meaning: "The value head at the batch's tokens.", Source: trlx, See: []string{"losses/loss_v"}},
+	{Name: "qvalues/*", Stages: inILQL, Unit: "reward", Formula: "mean, min, max and std of Q_i(s,a), i = 0, 1", Meaning: "Each Q head at the batch's tokens.", Source: trlx, See: []string{"losses/loss_q", "ilql.two_qs"}},
+	{Name: "awac_weight/*", Stages: inILQL, Unit: "factor", Formula: "mean, min, max and std of exp(β(min Q̂ − V))", Meaning: "What the batch's tokens weigh in the behaviour policy's loss; 1 at β = 0.", Source: trlx, See: []string{"losses/loss_awac"}},
 	{Name: "beta", Stages: inOnline, Unit: "reward per nat", Formula: "β", Meaning: "The method's own β.", Source: trlOnline, See: []string{"online.beta"}},
 
 	{Name: "rewards/chosen", Stages: []string{"dpo", "online"}, Unit: "reward", Formula: "mean of β [log π(y_w|x) − log π_SFT(y_w|x)]", Meaning: "The implicit reward of the chosen responses. It may fall while training succeeds: only the margin is trained.", Source: trlDPO + "; Rafailov et al. 2023 (arXiv 2305.18290), section 4", Elsewhere: []string{"rewards_train/chosen"}, See: []string{"implicit reward", "rewards/margins", "logps/chosen"}},

@@ -66,8 +66,9 @@ var methodSee = map[string][]string{
 	"ppo":    {"reward model", "GAE", "ppo.cliprange", "ppo.kl_coef"},
 	"dpo":    {"implicit reward", "dpo.beta", "dpo.loss_type", "likelihood displacement"},
 	"grpo":   {"grpo.advantage", "grpo.loss_type", "grpo.kl_in", "grpo.scale_rewards"},
-	"raft":   {"raft.num_generations", "raft.sample_from", "reward/kept"},
+	"raft":   {"raft.num_generations", "raft.select", "raft.sample_from", "reward/kept"},
 	"online": {"online.loss_type", "online.judge", "online.labeler", "online.sync_params_every"},
+	"ilql":   {"ilql.tau", "ilql.gen_beta", "ilql.cql_scale", "reward model"},
 	"exact":  {"exact.reward", "objective/exact"},
 }
 

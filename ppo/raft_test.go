@@ -70,7 +70,7 @@ func TestRaftValidateAndStats(t *testing.T) {
 	if err := DefaultRaft().Validate(); err != nil {
 		t.Error(err)
 	}
-	if n := len(field.All(RaftConfig{SampleFrom: "x"}.Validate())); n != 7 {
+	if n := len(field.All(RaftConfig{SampleFrom: "x"}.Validate())); n != 8 {
 		t.Errorf("%d problems: %v", n, RaftConfig{SampleFrom: "x"}.Validate())
 	}
 	c := DefaultRaft()
@@ -88,7 +88,7 @@ func TestRaftValidateAndStats(t *testing.T) {
 		kept += slices.Max(b.total[e:e+4]) / 8
 	}
 	near(t, "reward/kept", s.Kept, kept, 1e-12)
-	for _, e := range tr.kept {
+	for _, e := range tr.choice.kept {
 		n += float64(b.start[e+1] - b.start[e])
 		for j := b.start[e]; j < b.start[e+1]; j++ {
 			loss -= pi.LogP[b.index[j]]
@@ -99,7 +99,7 @@ func TestRaftValidateAndStats(t *testing.T) {
 	}
 	near(t, "entropy", s.Entropy, entropy/n, 1e-12)
 	near(t, "loss", s.Loss, loss/n, 1e-12)
-	if len(tr.kept) != 8 || s.Kept <= s.Reward || n == 0 {
+	if len(tr.choice.kept) != 8 || s.Kept <= s.Reward || n == 0 {
 		t.Errorf("%+v", s)
 	}
 	for range s.All() {
@@ -135,11 +135,15 @@ func BenchmarkRaftStep(b *testing.B) {
 }
 
 func TestRaftStepAllocatesNothing(t *testing.T) {
-	for _, from := range []string{"policy", "reference"} {
-		tr, r := benchmarkRaft(t, from, 32), rng.New(1)
-		tr.Step(r)
-		if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
-			t.Errorf("%s: %v allocations a step", from, n)
+	for _, m := range RaftMethods {
+		for _, rule := range Selections {
+			like, c := benchmarkTrainer(t, 160), m.Defaults
+			c.BatchSize, c.Select = 160, rule.Name
+			tr, r := NewRaft(c, like.policy.Policy, like.ref, like.reward, like.weights), rng.New(1)
+			tr.Step(r)
+			if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
+				t.Errorf("%s, %s: %v allocations a step", m.Name, rule.Name, n)
+			}
 		}
 	}
 }

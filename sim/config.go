@@ -2,6 +2,7 @@ package sim
 
 import (
 	"rlhfsim/dpo"
+	"rlhfsim/ilql"
 	"rlhfsim/internal/field"
 	"rlhfsim/policy"
 	"rlhfsim/ppo"
@@ -22,6 +23,7 @@ type Config struct {
 	GRPO       ppo.GroupConfig  `toml:"grpo"`
 	RAFT       ppo.RaftConfig   `toml:"raft"`
 	Online     ppo.OnlineConfig `toml:"online"`
+	ILQL       ilql.Config      `toml:"ilql"`
 	DPO        dpo.Config       `toml:"dpo"`
 	Exact      ExactConfig      `toml:"exact"`
 	Evaluation EvaluationConfig `toml:"evaluation"`
@@ -117,6 +119,7 @@ func Default() Config {
 		GRPO:       ppo.DefaultGroup(),
 		RAFT:       ppo.DefaultRaft(),
 		Online:     ppo.DefaultOnline(),
+		ILQL:       ilql.Default(),
 		DPO:        dpo.Default(),
 		Exact:      ExactConfig{Reward: "proxy", LearningRate: 0.05, NumSteps: 300},
 		Evaluation: EvaluationConfig{Every: 10},

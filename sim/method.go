@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"rlhfsim/dpo"
+	"rlhfsim/ilql"
 	"rlhfsim/internal/card"
 	"rlhfsim/internal/field"
 	"rlhfsim/policy"
@@ -39,7 +40,9 @@ var Methods = slices.Concat(
 		{Name: "dpo", Card: dpo.Card, family: dpoFamily},
 		{Name: "nlpo", Card: ppo.NLPOCard, family: ppoFamily, preset: func(c *Config) { c.PPO = ppo.DefaultNLPO() }},
 	},
-	groupMethods(), raftMethods(), onlineMethods(), lossMethods(),
+	groupMethods(), raftMethods(), onlineMethods(),
+	[]Method{{Name: "ilql", Card: ilql.Card, family: ilqlFamily}},
+	lossMethods(),
 	[]Method{{Name: "exact", Card: exactCard, family: exactFamily}},
 )
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"rlhfsim/dpo"
+	"rlhfsim/ilql"
 	"rlhfsim/policy"
 	"rlhfsim/ppo"
 	"rlhfsim/reward"
@@ -22,6 +23,7 @@ var trained = map[string]iter.Seq2[string, float64]{
 	"grpo":   ppo.GroupStats{}.All(),
 	"raft":   ppo.RaftStats{}.All(),
 	"online": ppo.OnlineStats{}.All(),
+	"ilql":   ilql.Stats{}.All(),
 }
 
 // diagnosed are the metrics of evaluation.gradient.
@@ -70,6 +72,11 @@ func (c Config) MetricNames(stage string) []string {
 	}
 	for name := range trained[part] {
 		add(Metric{Name: name})
+	}
+	if part == "ilql" && c.ILQL.TwoQs {
+		for _, of := range []string{"mean", "min", "max", "std"} {
+			add(Metric{Name: "qvalues/1/" + of})
+		}
 	}
 	if part == "ppo" && c.PPO.KLIn == "loss" {
 		add(Metric{Name: "loss/kl_avg"})

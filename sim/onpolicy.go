@@ -15,6 +15,7 @@ var (
 	raftFamily = family{
 		Section: "raft", section: func(c Config) any { return c.RAFT },
 		updates: func(c Config) int { return c.RAFT.NumTrainEpochs },
+		unused:  func(c Config, name string) string { return c.RAFT.Unused(name) },
 		build:   buildRaft,
 	}
 	onlineFamily = family{
@@ -34,7 +35,7 @@ func groupMethods() (out []Method) {
 	return out
 }
 
-// raftMethods fine-tune on the best of n samples, configured by [raft].
+// raftMethods fine-tune on the best of their samples, configured by [raft].
 func raftMethods() (out []Method) {
 	for _, m := range ppo.RaftMethods {
 		out = append(out, Method{m.Name, m.Card, raftFamily, func(c *Config) { c.RAFT = m.Defaults }})

@@ -58,6 +58,7 @@ func (c Config) Validate() error {
 	k.Under("grpo", c.GRPO.Validate())
 	k.Under("raft", c.RAFT.Validate())
 	k.Under("online", c.Online.Validate())
+	k.Under("ilql", c.ILQL.Validate())
 	k.Under("dpo", c.DPO.Validate())
 	k.Under("exact", c.Exact.Validate())
 	k.Count("evaluation.every", c.Evaluation.Every, 1, 1_000_000)

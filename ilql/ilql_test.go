@@ -1,0 +1,323 @@
+package ilql
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"rlhfsim/internal/field"
+	"rlhfsim/internal/num"
+	"rlhfsim/internal/rng"
+	"rlhfsim/policy"
+)
+
+func near(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= tolerance) {
+		t.Errorf("%s = %v, want %v", what, got, want)
+	}
+}
+
+func uniform(t testing.TB, s policy.Shape) *policy.Softmax {
+	t.Helper()
+	pi, err := policy.NewSoftmax(s, policy.Table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pi
+}
+
+// expectile is the τ-expectile of numbers with weights: where Σ w |τ − 1[x < v]| (x − v) = 0.
+func expectile(tau float64, xs, weights []float64) float64 {
+	low, high := slices.Min(xs), slices.Max(xs)
+	for range 200 {
+		v, slope := (low+high)/2, 0.0
+		for i, x := range xs {
+			if x < v {
+				slope += weights[i] * (1 - tau) * (x - v)
+			} else {
+				slope += weights[i] * tau * (x - v)
+			}
+		}
+		if slope > 0 {
+			low = v
+		} else {
+			high = v
+		}
+	}
+	return low
+}
+
+// settle trains on all data at once, ever more slowly, until nothing moves.
+func settle(t *testing.T, c Config, pi, behaviour *policy.Softmax, data []Scored) *Trainer {
+	t.Helper()
+	c.BatchSize, c.Alpha, c.StepsForTargetQSync, c.NormalizeRewards, c.NumTrainEpochs = len(data), 1, 1, false, 6000
+	tr, r := New(c, pi, behaviour, data, rng.New(1, "init")), rng.New(1)
+	for range tr.Steps() {
+		tr.Step(r)
+		tr.cfg.ValueLearningRate *= 0.998
+		tr.cfg.LearningRate *= 0.9995
+	}
+	return tr
+}
+
+// One decision: Q is the mean reward of a word, V the expectile of the Qs under the data,
+// π_β the data's frequencies times exp(β(Q − V)), and π that times exp(b Q).
+func TestOneDecision(t *testing.T) {
+	s := policy.Shape{Prompts: 1, Words: 3, MaxLength: 1, Order: 1}
+	var data []Scored
+	add := func(n int, y policy.Response, rewards ...float64) {
+		for range n {
+			for _, r := range rewards {
+				data = append(data, Scored{Response: y, Reward: r})
+			}
+		}
+	}
+	add(1, policy.Response{0}, 2, 1)
+	add(3, policy.Response{1}, -0.5)
+	add(1, policy.Response{2}, 0.25)
+	add(2, nil, -1) // EOS at once
+	q, weights := []float64{1.5, -0.5, 0.25, -1}, []float64{2, 3, 1, 2}
+	for _, tau := range []float64{0.5, 0.7, 0.95} {
+		c := Default()
+		c.Tau, c.CQLScale, c.AWACBeta, c.GenBeta, c.LearningRate = tau, 0, 0.8, 2, 0.01
+		pi := uniform(t, s)
+		tr := settle(t, c, pi, uniform(t, s), data)
+		row := pi.Row(0, 0, s.Start())
+		v := expectile(tau, q, weights)
+		near(t, "V", tr.values.v[row/4], v, 1e-6)
+		behaviour, steered := make([]float64, 4), make([]float64, 4)
+		for a := range q {
+			for i, h := range tr.values.heads {
+				near(t, fmt.Sprintf("Q_%d(%d)", i, a), h.q[row+a], q[a], 1e-6)
+			}
+			behaviour[a] = weights[a] * math.Exp(0.8*(q[a]-v))
+		}
+		for a := range q {
+			steered[a] = behaviour[a] * math.Exp(2*(q[a]-v))
+		}
+		for a := range q {
+			near(t, "π_β", tr.behaviour.Policy.P[row+a], behaviour[a]/num.Sum(behaviour), 1e-4)
+			near(t, "π", pi.P[row+a], steered[a]/num.Sum(steered), 1e-4)
+		}
+	}
+}
+
+// Several decisions, every prefix a state: Q and V are what the recursion
+// Q(s,a) = r + γ V(s·a), V(s) = the expectile of Q under the data, gives them. At τ = ½ and
+// γ = 1 that is the mean reward, and with τ the value rises towards the best in the data,
+// though Q of what nobody said is never asked for.
+func TestSeveralDecisions(t *testing.T) {
+	s := policy.Shape{Prompts: 2, Words: 2, MaxLength: 3, Order: 3}
+	r := rng.New(3)
+	var data []Scored
+	reward, mean, best := map[string]float64{}, 0.0, math.Inf(-1)
+	for range 40 {
+		y := uniform(t, s).Sample(nil, 1, r)
+		if len(y) > 0 && y[0] == 0 { // a word that nobody begins with
+			y[0] = 1
+		}
+		key := fmt.Sprint(y)
+		if _, seen := reward[key]; !seen {
+			reward[key] = 2*r.Float64() - 1
+		}
+		data = append(data, Scored{1, y, reward[key]})
+		mean += reward[key] / 40
+		best = max(best, reward[key])
+	}
+	for _, gamma := range []float64{1, 0.8} {
+		last := math.Inf(-1)
+		for _, tau := range []float64{0.5, 0.9, 0.99} {
+			c := Default()
+			c.Tau, c.Gamma, c.CQLScale, c.AWACScale, c.ValueLearningRate = tau, gamma, 0, 0, 0.03
+			pi := uniform(t, s)
+			tr := settle(t, c, pi, uniform(t, s), data)
+			v := tr.values.v[pi.Row(0, 1, s.Start())/s.Outcomes()]
+			near(t, fmt.Sprintf("V(start) at τ = %v, γ = %v", tau, gamma), v, recursion(s, data, tau, gamma, nil), 1e-4)
+			if gamma == 1 && tau == 0.5 {
+				near(t, "mean", v, mean, 1e-4)
+			}
+			if v <= last || v > best+1e-3 {
+				t.Errorf("V(start) = %v at τ = %v, %v before, the best reward is %v", v, tau, last, best)
+			}
+			last = v
+		}
+	}
+}
+
+// recursion is V of a prefix by the data that begin with it.
+func recursion(s policy.Shape, data []Scored, tau, gamma float64, prefix policy.Response) float64 {
+	var qs, weights []float64
+	for a := range policy.Token(s.Outcomes()) {
+		own := prefix
+		if a != s.EOS() {
+			own = append(slices.Clone(prefix), a)
+		}
+		var rest []Scored
+		for _, d := range data {
+			begins := len(d.Response) >= len(own) && slices.Equal(d.Response[:len(own)], own)
+			if begins && (a != s.EOS() || len(d.Response) == len(own)) {
+				rest = append(rest, d)
+			}
+		}
+		if len(rest) == 0 {
+			continue
+		}
+		q := rest[0].Reward // at the end all are the same response
+		if a != s.EOS() && len(own) < s.MaxLength {
+			q = gamma * recursion(s, rest, tau, gamma, own)
+		}
+		qs, weights = append(qs, q), append(weights, float64(len(rest)))
+	}
+	return expectile(tau, qs, weights)
+}
+
+// Rewards have mean 0 and an unbiased deviation of 1 over the data.
+func TestRewardsAreNormalized(t *testing.T) {
+	s := policy.Shape{Prompts: 1, Words: 2, MaxLength: 2, Order: 1}
+	data := []Scored{{0, policy.Response{0}, 3}, {0, policy.Response{1, 1}, 5}, {0, nil, 10}}
+	tr := New(Default(), uniform(t, s), uniform(t, s), data, rng.New(1))
+	for i, want := range []float64{-0.8320503, -0.2773501, 1.1094004} {
+		last := tr.tokens[i][len(tr.tokens[i])-1]
+		near(t, "reward", last.reward, want, 1e-6)
+		if last.next != -1 || len(tr.tokens[i]) > 1 && (tr.tokens[i][0].reward != 0 || tr.tokens[i][0].next != tr.tokens[i][1].row) {
+			t.Errorf("response %d: %+v", i, tr.tokens[i])
+		}
+	}
+	alone := New(Default(), uniform(t, s), uniform(t, s), data[:1], rng.New(1))
+	near(t, "the only reward", alone.tokens[0][1].reward, 0, 0)
+}
+
+// Targets move by α every so many steps and not between; without AWAC π_β stays.
+func TestTargetsFollow(t *testing.T) {
+	s := policy.Shape{Prompts: 1, Words: 2, MaxLength: 2, Order: 1}
+	c := Default()
+	c.Alpha, c.StepsForTargetQSync, c.AWACScale = 0.25, 3, 0
+	behaviour := uniform(t, s)
+	tr, r := New(c, uniform(t, s), behaviour, []Scored{{0, policy.Response{0}, 3}, {0, policy.Response{1, 1}, 5}}, rng.New(1)), rng.New(1)
+	for step := 1; step <= 6; step++ {
+		before := slices.Clone(tr.values.heads[1].target)
+		tr.Step(r)
+		for i, h := range tr.values.heads[1].target {
+			want := before[i]
+			if step%3 == 0 {
+				want = 0.25*tr.values.heads[1].q[i] + 0.75*before[i]
+			}
+			near(t, "target", h, want, 1e-15)
+		}
+	}
+	if !slices.Equal(tr.behaviour.Policy.LogP, behaviour.LogP) {
+		t.Error("π_β has moved")
+	}
+}
+
+// Gradients are finite differences, of every batch and not only of the first; those of V
+// are of L_V, all else being fixed.
+func TestGradients(t *testing.T) {
+	tr, r := someTrainer(t, 40), rng.New(2)
+	tr.cfg.BatchSize, tr.batches = 7, policy.NewBatches(40, 7)
+	v, g := tr.values, tr.behaviour.G
+	for range 3 {
+		tr.Step(r)
+	}
+	tr.batch = append(append(tr.batch[:0], tr.tokens[3]...), tr.tokens[11]...)
+	loss := func() Stats { return v.loss(tr.batch, tr.behaviour.Policy.LogP, g, &tr.cfg) }
+	loss()
+	gq, gv := slices.Clone(v.heads[1].g), slices.Clone(v.gv)
+	difference := func(x *float64, of func(Stats) float64) float64 {
+		const h = 1e-5
+		was := *x
+		*x = was + h
+		up := of(loss())
+		*x = was - h
+		down := of(loss())
+		*x = was
+		return (up - down) / (2 * h)
+	}
+	nonzero := 0
+	for row := range v.v {
+		near(t, fmt.Sprintf("∂L/∂V(%d)", row), gv[row], difference(&v.v[row], func(s Stats) float64 { return s.LossV }), 1e-8)
+		cell := row*v.outcomes + row%v.outcomes
+		near(t, fmt.Sprintf("∂L/∂Q(%d)", cell), gq[cell], difference(&v.heads[1].q[cell], func(s Stats) float64 { return s.Loss }), 1e-8)
+		if gv[row] != 0 && gq[cell] != 0 {
+			nonzero++
+		}
+	}
+	if nonzero < 2 {
+		t.Errorf("%d rows", nonzero)
+	}
+}
+
+// Two heads that begin apart are learned apart, and the lower of their targets counts.
+func TestTwoHeads(t *testing.T) {
+	v := newValues(2, 3, 2, 8)
+	v.randomise(0.5, rng.New(1))
+	for cell := range int32(6) {
+		a, b := v.heads[0].target[cell], v.heads[1].target[cell]
+		if a == b || math.Abs(a) > 0.5 || a != v.heads[0].q[cell] {
+			t.Errorf("entries %v and %v", a, b)
+		}
+		near(t, "the lower", v.pessimistic(cell), math.Min(a, b), 0)
+	}
+}
+
+func TestValidateAndUnused(t *testing.T) {
+	if err := Default().Validate(); err != nil {
+		t.Error(err)
+	}
+	bad := Config{NumTrainEpochs: -1, Gamma: 2, InitRange: -1, CQLScale: -1, AWACScale: -1, AWACBeta: -1, GenBeta: -1}
+	if n := len(field.All(bad.Validate())); n != 13 {
+		t.Errorf("%d problems: %v", n, bad.Validate())
+	}
+	for _, tau := range []float64{0, 1, math.NaN()} {
+		c := Default()
+		c.Tau = tau
+		if c.Validate() == nil {
+			t.Errorf("τ = %v passes", tau)
+		}
+	}
+	c := Default()
+	c.AWACScale, c.InitRange = 0, 0
+	for name, unused := range map[string]bool{"awac_beta": true, "learning_rate": true, "two_qs": true, "tau": false} {
+		if (c.Unused(name) != "") != unused || Default().Unused(name) != "" {
+			t.Errorf("%s: %q, %q", name, c.Unused(name), Default().Unused(name))
+		}
+	}
+}
+
+func someTrainer(t testing.TB, responses int) *Trainer {
+	s := policy.Shape{Prompts: 8, Words: 24, MaxLength: 6, Order: 1}
+	pi, r := uniform(t, s), rng.New(1, "data")
+	var data []Scored
+	for i := range responses {
+		x := policy.Prompt(i % 8)
+		data = append(data, Scored{x, pi.Sample(nil, x, r), r.Float64()})
+	}
+	return New(Default(), pi, uniform(t, s), data, rng.New(1))
+}
+
+func TestStepAllocatesNothing(t *testing.T) {
+	tr, r := someTrainer(t, 1600), rng.New(1)
+	if n := testing.AllocsPerRun(20, func() { tr.Step(r) }); n != 0 {
+		t.Errorf("%v allocations a step", n)
+	}
+	names := 0
+	for range tr.Step(r).All() {
+		names++
+	}
+	for range tr.Step(r).All() {
+		break // stopping early must be possible
+	}
+	if names != 21 {
+		t.Errorf("%d metrics", names)
+	}
+}
+
+func BenchmarkStep(b *testing.B) {
+	tr, r := someTrainer(b, 1600), rng.New(1)
+	b.ReportAllocs()
+	for b.Loop() {
+		tr.Step(r)
+	}
+}
