@@ -21,6 +21,7 @@ type tokenAdvantageResult struct {
 	Epsilon     float64 `json:"scale_epsilon"`
 	Normalize   bool    `json:"normalize_advantages"`
 	Whiten      bool    `json:"whiten_advantages"`
+	Biased      bool    `json:"biased_whitening"`
 	Beta        float64
 	KLIn        string      `json:"kl_in"`
 	KLEstimator string      `json:"kl_estimator"`
@@ -33,7 +34,7 @@ func (r tokenAdvantageResult) config(responses, size int) (GroupConfig, error) {
 	c := DefaultGroup()
 	c.BatchSize, c.NumGenerations = responses, size
 	c.Advantage, c.ScaleRewards, c.ScaleEpsilon = r.Advantage, r.Scale, r.Epsilon
-	c.NormalizeAdvantages, c.WhitenAdvantages = r.Normalize, r.Whiten
+	c.NormalizeAdvantages, c.WhitenAdvantages, c.BiasedWhitening = r.Normalize, r.Whiten, r.Biased
 	c.Beta, c.KLIn, c.KLEstimator, c.KLClamp = r.Beta, r.KLIn, r.KLEstimator, r.KLClamp
 	if c.KLEstimator == full || !inReward(c.KLIn) {
 		return c, fmt.Errorf("kl_in %q, kl_estimator %q: the penalty must be one of tokens, in their reward", r.KLIn, r.KLEstimator)

@@ -168,7 +168,7 @@ func (c *GroupConfig) fillAdvantages(dst, whole []float64, g Groups, b Baseline,
 		}
 	}
 	if c.WhitenAdvantages {
-		Whiten(dst, true)
+		Whiten(dst, true, c.BiasedWhitening)
 	}
 }
 

@@ -32,20 +32,28 @@ func moments(xs []float64) (mean, variance float64) {
 	return mean, variance / float64(len(xs)-1)
 }
 
-// whitenEps keeps the variance above 0, as in TRL.
+// whitenEps keeps the variance above 0.
 const whitenEps = 1e-8
 
-// Whiten scales xs to unit variance (unbiased, as TRL) and mean 0, or, when
-// shift is false, the mean they had: (x − μ)/√(σ² + 1e−8) [+ μ].
-func Whiten(xs []float64, shift bool) {
+// Whiten scales xs to unit variance and mean 0, or, when shift is false, the mean they
+// had: (x − μ)/σ [+ μ]. It returns σ, by what it divided:
+//
+//	√(σ² + 1e−8), σ² over N−1       TRL, verl
+//	√max(σ², 1e−8), σ² over N       biased: OpenRLHF; lm-human-preferences with its 1e−8 added
+func Whiten(xs []float64, shift, biased bool) (by float64) {
 	mean, variance := moments(xs)
-	scale, back := 1/math.Sqrt(variance+whitenEps), mean
+	by = math.Sqrt(variance + whitenEps)
+	if n := float64(len(xs)); biased {
+		by = math.Sqrt(max(variance*((n-1)/n), whitenEps))
+	}
+	scale, back := 1/by, mean
 	if shift {
 		back = 0
 	}
 	for i, x := range xs {
 		xs[i] = float64((x-mean)*scale) + back
 	}
+	return by
 }
 
 // ClippedValue is the value loss of one token, its derivative with respect to

@@ -318,7 +318,7 @@ func (r *replayed) compareRollout(out *golden.Comparison) error {
 	b.advantages(r.trainer.value, in.Gamma, in.Lam, &stats)
 	gae := slices.Clone(b.advantage)
 	if in.Whiten {
-		Whiten(b.advantage, true)
+		Whiten(b.advantage, true, false)
 	}
 	for _, c := range []struct {
 		field string

@@ -1,10 +1,6 @@
 package ppo
 
-import (
-	"math"
-
-	"rlhfsim/internal/rng"
-)
+import "rlhfsim/internal/rng"
 
 // KLCoef is the KL coefficient of the next step.
 func (t *Trainer) KLCoef() float64 { return t.kl.coef }
@@ -24,15 +20,11 @@ func (t *Trainer) EstimateGradient(dst []float64, r *rng.Stream) {
 	b, s, scale, scores := t.rollout, Stats{}, 1.0, t.scale
 	t.collect(&scores, r, &s) // by a copy of what was seen: nothing learns from this batch
 	if t.cfg.WhitenRewards {
-		_, variance := moments(b.reward)
-		scale *= math.Sqrt(variance + whitenEps)
-		Whiten(b.reward, false)
+		scale *= Whiten(b.reward, false, t.cfg.BiasedWhitening)
 	}
 	b.advantages(t.value, t.cfg.Gamma, t.cfg.Lam, &s)
 	if t.cfg.WhitenAdvantages {
-		_, variance := moments(b.advantage)
-		scale *= math.Sqrt(variance + whitenEps)
-		Whiten(b.advantage, true)
+		scale *= Whiten(b.advantage, true, t.cfg.BiasedWhitening)
 	}
 	clear(dst)
 	each := scale / float64(len(b.prompt))

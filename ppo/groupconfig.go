@@ -26,6 +26,7 @@ type GroupConfig struct {
 	ScaleEpsilon        float64 `toml:"scale_epsilon"`        // beside the deviation: 1e−4 in TRL, 1e−6 in verl, 1e−9 in OpenRLHF
 	NormalizeAdvantages bool    `toml:"normalize_advantages"` // over the batch's responses
 	WhitenAdvantages    bool    `toml:"whiten_advantages"`    // over the batch's tokens
+	BiasedWhitening     bool    `toml:"biased_whitening"`     // by the variance over N instead of N−1, as OpenRLHF does
 
 	Beta                float64 `toml:"beta"`         // β
 	KLIn                string  `toml:"kl_in"`        // a place in klPlaces

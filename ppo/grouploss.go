@@ -62,6 +62,8 @@ func (c GroupConfig) Unused(name string) string {
 		return fmt.Sprintf("loss_type = %q has no clip and no weight to set", l.Name)
 	case slices.Contains(lossFields, name) && !slices.Contains(l.Uses, name):
 		return fmt.Sprintf("loss_type = %q does not use it; it uses %s", l.Name, strings.Join(l.Uses, ", "))
+	case name == "biased_whitening" && !c.WhitenAdvantages:
+		return "only whiten_advantages = true uses it"
 	case name == "use_bias_correction_kl" && !inLoss(c.KLIn):
 		return "only kl_in = \"loss\" or \"both\" uses it"
 	case name == "kl_clamp" && c.KLEstimator == full:

@@ -221,7 +221,7 @@ var GroupMethods = []GroupMethod{
 			Idea:    "PPO's loss and token-level KL, advantages whitened over the batch, no critic",
 			Formula: "1/N Σ_i Σ_t −min(ρ_t Â_t, clip(ρ_t) Â_t), Â_t = whiten(r − β Σ_{s≥t} k1(s))",
 			Paper:   "Hu et al. 2025, arXiv 2501.03262",
-			Differs: "OpenRLHF (\"reinforce\") whitens with the biased variance, verl with the unbiased one and a γ; TRL's docs come near it by RLOO with normalize_advantages",
+			Differs: "OpenRLHF (\"reinforce\") whitens with the biased variance (biased_whitening = true), verl with the unbiased one and a γ; TRL's docs come near it by RLOO with normalize_advantages",
 			Exact:   "whitening only scales and shifts, but the shift is per token: long responses get more of it",
 			Also:    []string{"reinforce++", "reinforce_plus_plus"},
 		},

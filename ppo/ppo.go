@@ -101,11 +101,11 @@ func (t *Trainer) Step(r *rng.Stream) Stats {
 	b, s := t.rollout, Stats{LR: t.learningRate(t.cfg.LearningRate), KLCoef: t.kl.coef}
 	t.collect(&t.scale, r, &s)
 	if t.cfg.WhitenRewards {
-		Whiten(b.reward, false)
+		Whiten(b.reward, false, t.cfg.BiasedWhitening)
 	}
 	b.advantages(t.value, t.cfg.Gamma, t.cfg.Lam, &s)
 	if t.cfg.WhitenAdvantages {
-		Whiten(b.advantage, true)
+		Whiten(b.advantage, true, t.cfg.BiasedWhitening)
 	}
 	t.ratios = t.ratios[:0]
 	for range t.cfg.NumPPOEpochs {

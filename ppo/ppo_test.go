@@ -83,17 +83,21 @@ func TestGAE(t *testing.T) {
 func TestWhiten(t *testing.T) {
 	xs := []float64{.7504625, .70575, .785, .7}
 	mean := (xs[0] + xs[1] + xs[2] + xs[3]) / 4
-	ys := slices.Clone(xs)
-	Whiten(xs, true)
+	ys, biased := slices.Clone(xs), slices.Clone(xs)
+	Whiten(xs, true, false)
 	for i, want := range []float64{.378224, -.737346, 1.239930, -.880808} {
 		near(t, "whitened", xs[i], want, 1e-5)
 	}
-	Whiten(ys, false)
+	Whiten(ys, false, false)
 	for i := range ys {
 		near(t, "whitened, mean kept", ys[i], xs[i]+mean, 1e-12)
 	}
+	Whiten(biased, true, true)
+	for i, want := range []float64{.436735, -.851413, 1.431746, -1.017068} {
+		near(t, "whitened by the biased variance", biased[i], want, 1e-5)
+	}
 	one := []float64{3}
-	if Whiten(one, true); one[0] != 0 {
+	if Whiten(one, true, false); one[0] != 0 {
 		t.Errorf("a single value became %v", one[0])
 	}
 }
@@ -422,7 +426,7 @@ func movedByFirst(t *testing.T, c Config, ref *policy.Softmax, passes int) (move
 	tr.score(&tr.scale, &s)
 	tr.penalise(&s)
 	b.advantages(tr.value, c.Gamma, c.Lam, &s)
-	Whiten(b.advantage, c.WhitenAdvantages)
+	Whiten(b.advantage, c.WhitenAdvantages, false)
 	for range passes {
 		moved = tr.epoch(r, &s)
 	}

@@ -32,6 +32,7 @@ type Config struct {
 	Gamma            float64 `toml:"gamma"`             // γ
 	Lam              float64 `toml:"lam"`               // λ
 	WhitenAdvantages bool    `toml:"whiten_advantages"` // TRL always does
+	BiasedWhitening  bool    `toml:"biased_whitening"`  // by the variance over N instead of N−1, as OpenRLHF does
 
 	NumPPOEpochs   int     `toml:"num_ppo_epochs"`
 	NumMiniBatches int     `toml:"num_mini_batches"`
@@ -133,6 +134,8 @@ func (c Config) Unused(name string) string {
 		return "only truncated_reward = \"replace\" or \"scale\" uses it"
 	case (name == "target" || name == "horizon") && !c.AdapKLCtrl:
 		return "only adap_kl_ctrl = true uses it"
+	case name == "biased_whitening" && !c.WhitenAdvantages && !c.WhitenRewards:
+		return "nothing is whitened"
 	case name == "target_kl" && !c.EarlyStopping:
 		return "only early_stopping = true uses it"
 	case name == "kl_clamp" && c.KLEstimator == full:

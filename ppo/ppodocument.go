@@ -191,7 +191,7 @@ func (u *ppoUpdate) rewards(in ppoCase, r ppoResult) error {
 	}
 	u.whitened = append([]float64(nil), u.reward...)
 	if r.Config.WhitenRewards {
-		Whiten(u.whitened, false)
+		Whiten(u.whitened, false, false)
 	}
 	return nil
 }
@@ -224,7 +224,7 @@ func (u *ppoUpdate) advantages(in ppoCase, r ppoResult) {
 	for i, a := range u.gae {
 		u.returns = append(u.returns, a+u.values[i])
 	}
-	Whiten(u.advantage, true)
+	Whiten(u.advantage, true, false)
 }
 
 // losses are the clipped losses, their gradients and what TRL measures beside.
