@@ -15,10 +15,10 @@ var (
 // nothing, or how many elements it did; n is a multiple of that.
 
 //go:noescape
-func expAVX512(dst, src *float64, n int) (done int)
+func expAVX512(dst, src *float64, top float64, lanes *[4]float64, n int) (done int)
 
 //go:noescape
-func expAVX2(dst, src *float64, n int) (done int)
+func expAVX2(dst, src *float64, top float64, lanes *[4]float64, n int) (done int)
 
 //go:noescape
 func axpyAVX2(dst *float64, a float64, x *float64, n int)
@@ -30,10 +30,16 @@ func dotAVX2(a, b *float64, n int) float64
 func maxAVX2(z *float64, n int) float64
 
 //go:noescape
+func maxSumAVX2(z *float64, lanes *[4]float64, n int) float64
+
+//go:noescape
 func subAVX2(dst, z *float64, top float64, n int)
 
 //go:noescape
 func scaleShiftAVX2(p, logp *float64, scale, shift float64, n int)
+
+//go:noescape
+func affineAVX2(x *float64, from, by, scale float64, n int)
 
 //go:noescape
 func adamAVX2(param, m, v, grad *float64, c *adamConstants, n int)
@@ -49,18 +55,19 @@ func blocks(n int) int {
 	return n &^ 3
 }
 
-// expBlocks stops before a block that holds a value beyond ±700 or a NaN.
-func expBlocks(dst, src []float64) int {
+// expBlocks is dst[i] = Exp(src[i] − top), each added to the lane i mod 4. It stops
+// before a block that holds a difference beyond ±700 or a NaN.
+func expBlocks(dst, src []float64, top float64, lanes *[4]float64) int {
 	n, done := blocks(len(src)), 0
 	if wide := n &^ 7; useAVX512 && wide > 0 {
-		if done = expAVX512(&dst[0], &src[0], wide); done < wide {
+		if done = expAVX512(&dst[0], &src[0], top, lanes, wide); done < wide {
 			return done
 		}
 	}
 	if done == n {
 		return n
 	}
-	return done + expAVX2(&dst[done], &src[done], n-done)
+	return done + expAVX2(&dst[done], &src[done], top, lanes, n-done)
 }
 
 func axpyBlocks(dst []float64, a float64, x []float64) int {
@@ -87,6 +94,16 @@ func maxBlocks(z []float64) (int, float64) {
 	return n, maxAVX2(&z[0], n)
 }
 
+func maxSumBlocks(z []float64) (int, float64, float64) {
+	n := blocks(len(z))
+	if n == 0 {
+		return maxSumLanes(z)
+	}
+	var lanes [4]float64
+	top := maxSumAVX2(&z[0], &lanes, n)
+	return n, top, (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
+}
+
 func subBlocks(dst, z []float64, top float64) int {
 	n := blocks(len(z))
 	if n > 0 {
@@ -99,6 +116,14 @@ func scaleShiftBlocks(p, logp []float64, scale, shift float64) int {
 	n := blocks(len(p))
 	if n > 0 {
 		scaleShiftAVX2(&p[0], &logp[0], scale, shift, n)
+	}
+	return n
+}
+
+func affineBlocks(x []float64, from, by, scale float64) int {
+	n := blocks(len(x))
+	if n > 0 {
+		affineAVX2(&x[0], from, by, scale, n)
 	}
 	return n
 }

@@ -52,6 +52,9 @@ func TestVectorLoopsGiveTheSameBits(t *testing.T) {
 			}
 			e := clone(a)
 			ExpTo(e, a)
+			top, sum, sumZ := ExpShifted(clone(b), a)
+			out = append(out, []float64{top, sum, sumZ})
+			Affine(clone(a), scale, b[0], c[0])
 			Axpy(clone(a), scale, b)
 			out = append(out, []float64{Dot(a, b)})
 			LogSigmoidSlopes(clone(b), clone(b), a)

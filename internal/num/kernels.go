@@ -3,16 +3,29 @@ package num
 import "math"
 
 // ExpTo is dst[i] = Exp(src[i]); dst may be src.
-func ExpTo(dst, src []float64) {
+func ExpTo(dst, src []float64) { expShifted(dst, src, 0) }
+
+// expShifted is dst[i] = Exp(src[i] − top); it returns their sum, in the order of Sum.
+func expShifted(dst, src []float64, top float64) float64 {
 	dst = dst[:len(src)]
-	for i := 0; i < len(src); {
-		i += expBlocks(dst[i:], src[i:])
-		// What the vector loop leaves, the last few and blocks with an extreme
-		// value in them, goes the scalar way.
-		for end := min(i+4, len(src)); i < end; i++ {
-			dst[i] = Exp(src[i])
+	var lanes [4]float64
+	i, whole := 0, len(src)&^3
+	for i < whole {
+		i += expBlocks(dst[i:whole], src[i:whole], top, &lanes)
+		if i < whole { // the next four, with an extreme value among them, go the scalar way
+			for k := range lanes {
+				dst[i+k] = Exp(src[i+k] - top)
+				lanes[k] += dst[i+k]
+			}
+			i += 4
 		}
 	}
+	sum := (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
+	for ; i < len(src); i++ {
+		dst[i] = Exp(src[i] - top)
+		sum += dst[i]
+	}
+	return sum
 }
 
 // LogSigmoidSlopes is value[i], slope[i] = LogSigmoidSlope(x[i]); the three must not
@@ -59,29 +72,46 @@ func SoftmaxRows(p, logp, logits []float64, width int) {
 	}
 }
 
-// ExpShifted fills dst with e^(z−m), m = max z, and returns m and Σ e^(z−m); at
+// ExpShifted fills dst with e^(z−m), m = max z, and returns m, Σ e^(z−m) and Σ z; at
 // least one z.
-func ExpShifted(dst, z []float64) (top, sum float64) {
-	top = shiftByMax(dst, z)
-	ExpTo(dst, dst)
-	return top, Sum(dst)
+func ExpShifted(dst, z []float64) (top, sum, sumZ float64) {
+	done, top, sumZ := maxSumBlocks(z)
+	for _, v := range z[done:] {
+		if v > top {
+			top = v
+		}
+		sumZ += v
+	}
+	top += 0 // as maximum
+	return top, expShifted(dst, z, top), sumZ
 }
 
-// shiftByMax is dst[i] = z[i] − max z; it returns the maximum. A maximum of −0 counts
-// as +0, so that the order in which zeros are met does not show.
-func shiftByMax(dst, z []float64) float64 {
+// Affine is x[i] = from − by·(scale·x[i]).
+func Affine(x []float64, from, by, scale float64) {
+	for i := affineBlocks(x, from, by, scale); i < len(x); i++ {
+		x[i] = from - float64(by*float64(scale*x[i]))
+	}
+}
+
+// shiftByMax is dst[i] = z[i] − max z.
+func shiftByMax(dst, z []float64) {
 	dst = dst[:len(z)]
+	top := maximum(z)
+	for i := subBlocks(dst, z, top); i < len(z); i++ {
+		dst[i] = z[i] - top
+	}
+}
+
+// maximum is max z. One of −0 counts as +0, so that the order in which zeros are met
+// does not show.
+func maximum(z []float64) float64 {
 	done, top := maxBlocks(z)
 	for _, v := range z[done:] {
 		if v > top {
 			top = v
 		}
 	}
-	top += 0
-	for i := subBlocks(dst, z, top); i < len(z); i++ {
-		dst[i] = z[i] - top
-	}
-	return top
+	return top + 0
 }
 
 // scaleAndShift is p[i] ·= scale, logp[i] −= shift.
