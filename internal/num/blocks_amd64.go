@@ -27,16 +27,7 @@ func axpyAVX2(dst *float64, a float64, x *float64, n int)
 func dotAVX2(a, b *float64, n int) float64
 
 //go:noescape
-func maxAVX2(z *float64, n int) float64
-
-//go:noescape
 func maxSumAVX2(z *float64, lanes *[4]float64, n int) float64
-
-//go:noescape
-func subAVX2(dst, z *float64, top float64, n int)
-
-//go:noescape
-func scaleShiftAVX2(p, logp *float64, scale, shift float64, n int)
 
 //go:noescape
 func affineAVX2(x *float64, from, by, scale float64, n int)
@@ -46,6 +37,17 @@ func adamAVX2(param, m, v, grad *float64, c *adamConstants, n int)
 
 //go:noescape
 func logSigmoidAVX2(value, slope, x *float64, n int)
+
+// The …Rows functions do whole rows of at least one block, what is left over included.
+
+//go:noescape
+func shiftRowsAVX2(dst, z *float64, width, rows int)
+
+//go:noescape
+func sumRowsAVX2(dst, p *float64, width, rows int)
+
+//go:noescape
+func scaleShiftRowsAVX2(p, logp, scale, shift *float64, width, rows int)
 
 // blocks is the part of n elements that the vector loops do.
 func blocks(n int) int {
@@ -86,14 +88,6 @@ func dotBlocks(a, b []float64) (int, float64) {
 	return n, dotAVX2(&a[0], &b[0], n)
 }
 
-func maxBlocks(z []float64) (int, float64) {
-	n := blocks(len(z))
-	if n == 0 {
-		return 1, z[0]
-	}
-	return n, maxAVX2(&z[0], n)
-}
-
 func maxSumBlocks(z []float64) (int, float64, float64) {
 	n := blocks(len(z))
 	if n == 0 {
@@ -102,22 +96,6 @@ func maxSumBlocks(z []float64) (int, float64, float64) {
 	var lanes [4]float64
 	top := maxSumAVX2(&z[0], &lanes, n)
 	return n, top, (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
-}
-
-func subBlocks(dst, z []float64, top float64) int {
-	n := blocks(len(z))
-	if n > 0 {
-		subAVX2(&dst[0], &z[0], top, n)
-	}
-	return n
-}
-
-func scaleShiftBlocks(p, logp []float64, scale, shift float64) int {
-	n := blocks(len(p))
-	if n > 0 {
-		scaleShiftAVX2(&p[0], &logp[0], scale, shift, n)
-	}
-	return n
 }
 
 func affineBlocks(x []float64, from, by, scale float64) int {
@@ -143,4 +121,31 @@ func logSigmoidBlocks(value, slope, x []float64) int {
 		logSigmoidAVX2(&value[0], &slope[0], &x[0], n)
 	}
 	return n
+}
+
+// The functions on rows do all of them or none; they return how many entries of z, or
+// rows, they did.
+
+func shiftRowBlocks(dst, z []float64, width int) int {
+	if blocks(width) == 0 || len(z) == 0 {
+		return 0
+	}
+	shiftRowsAVX2(&dst[0], &z[0], width, len(z)/width)
+	return len(z)
+}
+
+func sumRowBlocks(dst, p []float64, width int) int {
+	if blocks(width) == 0 || len(dst) == 0 {
+		return 0
+	}
+	sumRowsAVX2(&dst[0], &p[0], width, len(dst))
+	return len(dst)
+}
+
+func scaleShiftRowBlocks(p, logp, scale, shift []float64, width int) int {
+	if blocks(width) == 0 || len(scale) == 0 {
+		return 0
+	}
+	scaleShiftRowsAVX2(&p[0], &logp[0], &scale[0], &shift[0], width, len(scale))
+	return len(scale)
 }

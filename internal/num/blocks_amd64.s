@@ -138,29 +138,8 @@ dotloop:
 	MOVSD X0, ret+24(FP)
 	RET
 
-// func maxAVX2(z *float64, n int) float64
-TEXT ·maxAVX2(SB), NOSPLIT, $0-24
-	MOVQ z+0(FP), SI
-	MOVQ n+8(FP), CX
-	VMOVUPD (SI), Y0
-	MOVQ $4, AX
-maxloop:
-	CMPQ AX, CX
-	JGE  maxdone
-	VMAXPD (SI)(AX*8), Y0, Y0
-	ADDQ $4, AX
-	JMP  maxloop
-maxdone:
-	VEXTRACTF128 $1, Y0, X1
-	VMAXPD X1, X0, X0
-	VPERMILPD $1, X0, X1
-	VMAXSD X1, X0, X0
-	VZEROUPPER
-	MOVSD X0, ret+16(FP)
-	RET
-
 // func maxSumAVX2(z *float64, lanes *[4]float64, n int) float64
-// maxAVX2 that also fills the lanes of the sum.
+// The maximum of z; the lanes are those of its sum.
 TEXT ·maxSumAVX2(SB), NOSPLIT, $0-32
 	MOVQ z+0(FP), SI
 	MOVQ lanes+8(FP), DX
@@ -184,30 +163,110 @@ maxsumloop:
 	MOVSD X0, ret+24(FP)
 	RET
 
-// func subAVX2(dst, z *float64, top float64, n int)
-TEXT ·subAVX2(SB), NOSPLIT, $0-32
+// func shiftRowsAVX2(dst, z *float64, width, rows int)
+TEXT ·shiftRowsAVX2(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI
 	MOVQ z+8(FP), SI
-	VBROADCASTSD top+16(FP), Y0
-	MOVQ n+24(FP), CX
+	MOVQ width+16(FP), CX
+	MOVQ rows+24(FP), DX
+	MOVQ CX, R8
+	ANDQ $~3, R8                     // whole blocks of a row
+	VXORPD Y2, Y2, Y2
+shiftrow:
+	VMOVUPD (SI), Y0
+	MOVQ $4, AX
+shiftmax:
+	CMPQ AX, R8
+	JGE  shifttop
+	VMAXPD (SI)(AX*8), Y0, Y0
+	ADDQ $4, AX
+	JMP  shiftmax
+shifttop:
+	VEXTRACTF128 $1, Y0, X1
+	VMAXPD X1, X0, X0
+	VPERMILPD $1, X0, X1
+	VMAXSD X1, X0, X0
+shiftmaxrest:
+	CMPQ AX, CX
+	JGE  shiftsub
+	VMAXSD (SI)(AX*8), X0, X0
+	INCQ AX
+	JMP  shiftmaxrest
+shiftsub:
+	VADDSD X2, X0, X0                // −0 is +0
+	VBROADCASTSD X0, Y0
 	XORQ AX, AX
-subloop:
+shiftloop:
 	VMOVUPD (SI)(AX*8), Y1
 	VSUBPD Y0, Y1, Y1
 	VMOVUPD Y1, (DI)(AX*8)
 	ADDQ $4, AX
+	CMPQ AX, R8
+	JL   shiftloop
+shiftrest:
 	CMPQ AX, CX
-	JL   subloop
+	JGE  shiftnext
+	VMOVSD (SI)(AX*8), X1
+	VSUBSD X0, X1, X1
+	VMOVSD X1, (DI)(AX*8)
+	INCQ AX
+	JMP  shiftrest
+shiftnext:
+	LEAQ (SI)(CX*8), SI
+	LEAQ (DI)(CX*8), DI
+	DECQ DX
+	JNZ  shiftrow
 	VZEROUPPER
 	RET
 
-// func scaleShiftAVX2(p, logp *float64, scale, shift float64, n int)
-TEXT ·scaleShiftAVX2(SB), NOSPLIT, $0-40
+// func sumRowsAVX2(dst, p *float64, width, rows int)
+TEXT ·sumRowsAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ p+8(FP), SI
+	MOVQ width+16(FP), CX
+	MOVQ rows+24(FP), DX
+	MOVQ CX, R8
+	ANDQ $~3, R8
+sumrow:
+	VXORPD Y0, Y0, Y0
+	XORQ AX, AX
+sumloop:
+	VADDPD (SI)(AX*8), Y0, Y0
+	ADDQ $4, AX
+	CMPQ AX, R8
+	JL   sumloop
+	VEXTRACTF128 $1, Y0, X1          // s2, s3
+	VHADDPD X0, X0, X0               // s0 + s1
+	VHADDPD X1, X1, X1               // s2 + s3
+	VADDSD X1, X0, X0
+sumrest:
+	CMPQ AX, CX
+	JGE  sumnext
+	VADDSD (SI)(AX*8), X0, X0
+	INCQ AX
+	JMP  sumrest
+sumnext:
+	VMOVSD X0, (DI)
+	ADDQ $8, DI
+	LEAQ (SI)(CX*8), SI
+	DECQ DX
+	JNZ  sumrow
+	VZEROUPPER
+	RET
+
+// func scaleShiftRowsAVX2(p, logp, scale, shift *float64, width, rows int)
+TEXT ·scaleShiftRowsAVX2(SB), NOSPLIT, $0-48
 	MOVQ p+0(FP), DI
 	MOVQ logp+8(FP), SI
-	VBROADCASTSD scale+16(FP), Y0
-	VBROADCASTSD shift+24(FP), Y1
-	MOVQ n+32(FP), CX
+	MOVQ scale+16(FP), R9
+	MOVQ shift+24(FP), R10
+	MOVQ width+32(FP), CX
+	MOVQ rows+40(FP), DX
+	MOVQ CX, R8
+	ANDQ $~3, R8
+scalerow:
+	VBROADCASTSD (R9), Y0
+	VBROADCASTSD (R10), Y1
 	XORQ AX, AX
 scaleloop:
 	VMULPD (DI)(AX*8), Y0, Y2
@@ -216,8 +275,25 @@ scaleloop:
 	VSUBPD Y1, Y3, Y3
 	VMOVUPD Y3, (SI)(AX*8)
 	ADDQ $4, AX
-	CMPQ AX, CX
+	CMPQ AX, R8
 	JL   scaleloop
+scalerest:
+	CMPQ AX, CX
+	JGE  scalenext
+	VMULSD (DI)(AX*8), X0, X2
+	VMOVSD X2, (DI)(AX*8)
+	VMOVSD (SI)(AX*8), X3
+	VSUBSD X1, X3, X3
+	VMOVSD X3, (SI)(AX*8)
+	INCQ AX
+	JMP  scalerest
+scalenext:
+	ADDQ $8, R9
+	ADDQ $8, R10
+	LEAQ (DI)(CX*8), DI
+	LEAQ (SI)(CX*8), SI
+	DECQ DX
+	JNZ  scalerow
 	VZEROUPPER
 	RET
 

@@ -61,14 +61,56 @@ func Dot(a, b []float64) float64 {
 
 // SoftmaxRows fills p and logp with the softmax of each row of width logits and
 // its logarithm: with m = max z, logp = z − m − log Σ e^(z−m), p = e^(z−m) · (1/Σ).
+// It takes a few rows at a time, which stay in the processor's nearest cache.
 func SoftmaxRows(p, logp, logits []float64, width int) {
-	for at := 0; at < len(logits); at += width {
-		shiftByMax(logp[at:at+width], logits[at:at+width])
+	const some = 32
+	var sums, scale, shift [some]float64
+	for len(logits) > 0 {
+		n := min(some*width, len(logits))
+		rows := n / width
+		shiftRowsByMax(logp[:n], logits[:n], width)
+		ExpTo(p[:n], logp[:n])
+		sumRows(sums[:rows], p[:n], width)
+		for row, sum := range sums[:rows] {
+			scale[row], shift[row] = 1/sum, Log(sum)
+		}
+		scaleAndShiftRows(p[:n], logp[:n], scale[:rows], shift[:rows], width)
+		p, logp, logits = p[n:], logp[n:], logits[n:]
 	}
-	ExpTo(p, logp)
-	for at := 0; at < len(logits); at += width {
-		sum := Sum(p[at : at+width])
-		scaleAndShift(p[at:at+width], logp[at:at+width], 1/sum, Log(sum))
+}
+
+// shiftRowsByMax is dst[i] = z[i] − the maximum of its row. A maximum of −0 counts as
+// +0, so that the order in which zeros are met does not show.
+func shiftRowsByMax(dst, z []float64, width int) {
+	for at := shiftRowBlocks(dst, z, width); at < len(z); at += width {
+		row := z[at : at+width]
+		top := row[0]
+		for _, v := range row {
+			if v > top {
+				top = v
+			}
+		}
+		top += 0
+		for i, v := range row {
+			dst[at+i] = v - top
+		}
+	}
+}
+
+// sumRows fills the Sum of each row.
+func sumRows(dst, p []float64, width int) {
+	for row := sumRowBlocks(dst, p, width); row < len(dst); row++ {
+		dst[row] = Sum(p[row*width : (row+1)*width])
+	}
+}
+
+// scaleAndShiftRows is p[i] ·= scale, logp[i] −= shift, those of their row.
+func scaleAndShiftRows(p, logp, scale, shift []float64, width int) {
+	for row := scaleShiftRowBlocks(p, logp, scale, shift, width); row < len(scale); row++ {
+		for i := row * width; i < (row+1)*width; i++ {
+			p[i] *= scale[row]
+			logp[i] -= shift[row]
+		}
 	}
 }
 
@@ -82,7 +124,7 @@ func ExpShifted(dst, z []float64) (top, sum, sumZ float64) {
 		}
 		sumZ += v
 	}
-	top += 0 // as maximum
+	top += 0 // as in shiftRowsByMax
 	return top, expShifted(dst, z, top), sumZ
 }
 
@@ -90,36 +132,6 @@ func ExpShifted(dst, z []float64) (top, sum, sumZ float64) {
 func Affine(x []float64, from, by, scale float64) {
 	for i := affineBlocks(x, from, by, scale); i < len(x); i++ {
 		x[i] = from - float64(by*float64(scale*x[i]))
-	}
-}
-
-// shiftByMax is dst[i] = z[i] − max z.
-func shiftByMax(dst, z []float64) {
-	dst = dst[:len(z)]
-	top := maximum(z)
-	for i := subBlocks(dst, z, top); i < len(z); i++ {
-		dst[i] = z[i] - top
-	}
-}
-
-// maximum is max z. One of −0 counts as +0, so that the order in which zeros are met
-// does not show.
-func maximum(z []float64) float64 {
-	done, top := maxBlocks(z)
-	for _, v := range z[done:] {
-		if v > top {
-			top = v
-		}
-	}
-	return top + 0
-}
-
-// scaleAndShift is p[i] ·= scale, logp[i] −= shift.
-func scaleAndShift(p, logp []float64, scale, shift float64) {
-	logp = logp[:len(p)]
-	for i := scaleShiftBlocks(p, logp, scale, shift); i < len(p); i++ {
-		p[i] *= scale
-		logp[i] -= shift
 	}
 }
 
