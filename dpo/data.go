@@ -50,21 +50,22 @@ func byWins(rankings []policy.Ranking) []list {
 	return lists
 }
 
-// pair is one row of a batch as paths through the table, with the reference's
-// log-probabilities.
+// pair is what is known of one row of a batch beside its paths. Batches pick pairs at
+// random, so it is kept small.
 type pair struct {
-	worst                  int     // the place of the rejected response in the list; the chosen is 0
-	chosenLen, rejectedLen float64 // in tokens
-	shared                 int     // tokens that both have: the shorter one's length (LD-DPO)
-	tokens                 int     // of all the list's responses
-	refChosen, refRejected float64 // changed by syncReference only
-	scores                 float64 // r(x,y_w) − r(x,y_l), where REBEL asks for it
+	refChosen, refRejected float64 // log π_ref; changed by syncReference only
+	chosenLen, rejectedLen int32   // in tokens
+	tokens                 int32   // of all the list's responses
 	tied                   bool
 }
 
+// shared is the number of tokens that both responses have (LD-DPO).
+func (p *pair) shared() int { return int(min(p.chosenLen, p.rejectedLen)) }
+
 // paths are the responses of all lists as paths through the table, each filled up to
 // the length of the longest with an index past its end, so that all loops over them
-// are alike (policy.PaddedLogP).
+// are alike (policy.PaddedLogP). A list that is shorter than the longest has its last
+// response, the rejected one, in the last place too.
 type paths struct {
 	entries   []int32 // [lists][responses][width], into LogP
 	rows      []int32 // the same, into the rows of the table
@@ -78,10 +79,64 @@ func (p *paths) of(i, j int) []int32 {
 	return p.entries[at : at+p.width]
 }
 
+// chosen and rejected are the first and the last response of list i.
+func (p *paths) chosen(i int) []int32   { return p.of(i, 0) }
+func (p *paths) rejected(i int) []int32 { return p.of(i, p.responses-1) }
+
 // rowsOf are the rows that the responses of list i visit.
 func (p *paths) rowsOf(i int) []int32 {
 	n := p.responses * p.width
 	return p.rows[i*n : (i+1)*n]
+}
+
+// sums fills the log-probabilities of both responses of the pairs, Σ_t log π(y_t).
+// A loop of its own over a whole batch, as the two below: the processor is quickest
+// where little else is at hand.
+func (p *paths) sums(chosen, rejected, logp []float64, pairs []int) {
+	chosen, rejected = chosen[:len(pairs)], rejected[:len(pairs)]
+	n, width := p.responses*p.width, p.width
+	for k, i := range pairs {
+		list := p.entries[i*n : (i+1)*n]
+		w, l := list[:width], list[n-width:]
+		l = l[:len(w)]
+		sumW, sumL := 0.0, 0.0
+		for t, at := range w {
+			sumW += logp[at]
+			sumL += logp[l[t]]
+		}
+		chosen[k], rejected[k] = sumW, sumL
+	}
+}
+
+// spreads is the derivative of sums times a scale: every decision of a response has the
+// derivative of the response's log-probability.
+func (p *paths) spreads(g, dChosen, dRejected []float64, scale float64, pairs []int) {
+	dChosen, dRejected = dChosen[:len(pairs)], dRejected[:len(pairs)]
+	n, width := p.responses*p.width, p.width
+	for k, i := range pairs {
+		list := p.entries[i*n : (i+1)*n]
+		d := float64(dChosen[k] * scale)
+		for _, at := range list[:width] {
+			g[at] += d
+		}
+		d = float64(dRejected[k] * scale)
+		for _, at := range list[n-width:] {
+			g[at] += d
+		}
+	}
+}
+
+// visited is the sum of what each row is worth over the rows that the pairs visit.
+func (p *paths) visited(worth []float64, pairs []int) (sum float64) {
+	n := p.responses * p.width
+	for _, i := range pairs {
+		own := 0.0 // a sum of its own, so that the additions of several pairs overlap
+		for _, row := range p.rows[i*n : (i+1)*n] {
+			own += worth[row]
+		}
+		sum += own
+	}
+	return sum
 }
 
 // layPaths lays all paths side by side, so that a batch stays in the cache.
@@ -112,11 +167,12 @@ func (t *Trainer) layPaths() {
 				p.of(i, j)[k], p.rowsOf(i)[j*p.width+k] = entry, row
 			}
 		}
+		copy(p.rejected(i), p.of(i, len(l.responses)-1))
 		worst, tokens := len(l.responses)-1, 0
 		for _, n := range lengths {
 			tokens += n
 		}
-		t.pairs[i] = pair{worst: worst, chosenLen: float64(lengths[0]), rejectedLen: float64(lengths[worst]), shared: min(lengths[0], lengths[worst]), tokens: tokens, tied: l.tied}
+		t.pairs[i] = pair{chosenLen: int32(lengths[0]), rejectedLen: int32(lengths[worst]), tokens: int32(tokens), tied: l.tied}
 	}
 }
 
@@ -155,9 +211,8 @@ func (t *Trainer) syncReference() {
 }
 
 func (t *Trainer) scorePairs(scorer Scorer) {
-	for i := range t.pairs {
-		l := t.lists[i]
-		t.pairs[i].scores = scorer.Score(l.prompt, l.responses[0]) - scorer.Score(l.prompt, l.responses[1])
+	for _, l := range t.lists {
+		t.scores = append(t.scores, scorer.Score(l.prompt, l.responses[0])-scorer.Score(l.prompt, l.responses[1]))
 	}
 }
 
@@ -196,7 +251,7 @@ func (t *Trainer) baselines(pairs []int) {
 	b := t.batch
 	if t.needs&NeedScores != 0 {
 		for k, i := range pairs {
-			b.ScoreDifference[k] = t.pairs[i].scores
+			b.ScoreDifference[k] = t.scores[i]
 		}
 	}
 	if t.needs&NeedDelta != 0 {
@@ -210,8 +265,8 @@ func (t *Trainer) baselines(pairs []int) {
 		logSumSquares(t.logSq, pi.P, pi.Outcomes())
 		for k, i := range pairs {
 			p := &t.pairs[i]
-			b.Weight[k] = float64(wpoWeight(pi.LogP, t.logSq, t.paths.of(i, 0)[:int(p.chosenLen)], pi.Outcomes()) *
-				wpoWeight(pi.LogP, t.logSq, t.paths.of(i, p.worst)[:int(p.rejectedLen)], pi.Outcomes()))
+			b.Weight[k] = float64(wpoWeight(pi.LogP, t.logSq, t.paths.chosen(i)[:p.chosenLen], pi.Outcomes()) *
+				wpoWeight(pi.LogP, t.logSq, t.paths.rejected(i)[:p.rejectedLen], pi.Outcomes()))
 		}
 	}
 }

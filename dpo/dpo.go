@@ -88,6 +88,7 @@ type Trainer struct {
 	pairs     []pair
 	paths     paths
 	rankedRef [][]float64 // log π_ref of every response of whole rankings
+	scores    []float64   // r(x,y_w) − r(x,y_l) of the pairs, where REBEL asks for it
 	batches   policy.Batches
 	step      int
 	batch     *Batch
@@ -144,14 +145,21 @@ func NewFrom(cfg Config, pi, ref *policy.Softmax, data Data) *Trainer {
 // Steps is the number of steps of the whole training.
 func (t *Trainer) Steps() int { return t.cfg.NumTrainEpochs * t.batches.PerEpoch() }
 
-// Step takes one gradient step on a minibatch of pairs.
-func (t *Trainer) Step(r *rng.Stream) Stats {
+// Step takes one gradient step on a minibatch of pairs, and measures it.
+func (t *Trainer) Step(r *rng.Stream) Stats { return t.advance(r, t.measure) }
+
+// Learn is Step where nobody looks: of the statistics it has only those that show that
+// a training has failed.
+func (t *Trainer) Learn(r *rng.Stream) Stats { return t.advance(r, t.glance) }
+
+// advance is the step, on pairs that measure sees before their gradient is taken.
+func (t *Trainer) advance(r *rng.Stream, measure func(pairs []int) Stats) Stats {
 	pairs := t.batches.Next(r)
 	t.gather(pairs)            // log π_θ and log π_ref of every response
 	t.baselines(pairs)         // what else the loss needs: z₀, δ, weights
 	t.loss.Of(t.batch, &t.cfg) // ℓ, ∂ℓ/∂log π_θ(y|x)
-	s := t.measure(pairs)
-	t.scatter(pairs) // ∂L/∂log π_θ(y_t|x, y_<t)
+	s := measure(pairs)        // before the update
+	t.scatter(pairs)           // ∂L/∂log π_θ(y_t|x, y_<t)
 	s.LearningRate = t.learningRate()
 	s.GradNorm = t.trainer.Update(s.LearningRate)
 	t.step++
@@ -164,17 +172,23 @@ func (t *Trainer) Step(r *rng.Stream) Stats {
 func (t *Trainer) gather(pairs []int) {
 	b, pi := t.batch, t.trainer.Policy
 	b.resize(len(pairs)) // an epoch's last batch may be smaller
+	if t.cfg.LDAlpha == 1 {
+		t.paths.sums(b.Chosen, b.Rejected, pi.PaddedLogP(), pairs)
+	} else {
+		for k, i := range pairs {
+			b.Chosen[k], b.Rejected[k] = t.logProbs(pi, i)
+		}
+	}
 	for k, i := range pairs {
 		p := &t.pairs[i]
-		b.Chosen[k], b.Rejected[k] = t.logProbs(pi, i)
 		b.RefChosen[k], b.RefRejected[k] = p.refChosen, p.refRejected
-		b.ChosenLen[k], b.RejectedLen[k] = p.chosenLen, p.rejectedLen
+		b.ChosenLen[k], b.RejectedLen[k] = float64(p.chosenLen), float64(p.rejectedLen)
 		b.Tied[k] = p.tied
 	}
 	if b.separate {
 		for k, i := range pairs {
 			b.LikelihoodLen[k] = b.ChosenLen[k]
-			b.Likelihood[k] = sumLogP(pi.PaddedLogP(), t.paths.of(i, 0), t.paths.width, 1)
+			b.Likelihood[k] = sumLogP(pi.PaddedLogP(), t.paths.chosen(i), t.paths.width, 1)
 		}
 	}
 	if t.needs&NeedRankings != 0 {
@@ -182,19 +196,11 @@ func (t *Trainer) gather(pairs []int) {
 	}
 }
 
-// logProbs are log π(y_w|x) and log π(y_l|x) of the i-th pair.
+// logProbs are log π(y_w|x) and log π(y_l|x) of the i-th pair, as paths.sums takes
+// them where LD-DPO weighs no token less.
 func (t *Trainer) logProbs(pi *policy.Softmax, i int) (chosen, rejected float64) {
-	p, logp, alpha := &t.pairs[i], pi.PaddedLogP(), t.cfg.LDAlpha
-	if alpha == 1 { // both at once
-		w, l := t.paths.of(i, 0), t.paths.of(i, p.worst)
-		l = l[:len(w)]
-		for k, at := range w {
-			chosen += logp[at]
-			rejected += logp[l[k]]
-		}
-		return chosen, rejected
-	}
-	return sumLogP(logp, t.paths.of(i, 0), p.shared, alpha), sumLogP(logp, t.paths.of(i, p.worst), p.shared, alpha)
+	logp, shared, alpha := pi.PaddedLogP(), t.pairs[i].shared(), t.cfg.LDAlpha
+	return sumLogP(logp, t.paths.chosen(i), shared, alpha), sumLogP(logp, t.paths.rejected(i), shared, alpha)
 }
 
 // sumLogP is the log-probability of a response, the sum over its path. In LD-DPO
@@ -239,14 +245,23 @@ func (t *Trainer) scatter(pairs []int) {
 		t.scatterLists(pairs, scale)
 		return
 	}
+	if t.cfg.LDAlpha == 1 {
+		t.paths.spreads(g, t.batch.DChosen, t.batch.DRejected, scale, pairs)
+		return
+	}
 	for k, i := range pairs {
 		p := &t.pairs[i]
-		spread(g, t.paths.of(i, 0), p.shared, t.cfg.LDAlpha, float64(t.batch.DChosen[k]*scale))
-		spread(g, t.paths.of(i, p.worst), p.shared, t.cfg.LDAlpha, float64(t.batch.DRejected[k]*scale))
-		if t.batch.separate {
-			spread(g, t.paths.of(i, 0), t.paths.width, 1, float64(t.batch.DLikelihood[k]*scale))
-		}
+		spread(g, t.paths.chosen(i), p.shared(), t.cfg.LDAlpha, float64(t.batch.DChosen[k]*scale))
+		spread(g, t.paths.rejected(i), p.shared(), t.cfg.LDAlpha, float64(t.batch.DRejected[k]*scale))
+		spread(g, t.paths.chosen(i), t.paths.width, 1, float64(t.batch.DLikelihood[k]*scale))
 	}
+}
+
+// glance measures what cannot stay finite where training fails. The loss alone can: a
+// hinge of NaN is 0.
+func (t *Trainer) glance([]int) Stats {
+	b := t.batch
+	return Stats{Loss: mean(b.Loss), LogpsChosen: mean(b.Chosen), LogpsRejected: mean(b.Rejected)}
 }
 
 // measure takes the means over the batch that Stats names. The entropies of all
@@ -273,19 +288,14 @@ func (t *Trainer) measure(pairs []int) (s Stats) {
 		s.RewardsRejected += rewardRejected
 		s.LogpsChosen += b.Chosen[k]
 		s.LogpsRejected += b.Rejected[k]
-		own := 0.0
-		for _, row := range t.paths.rowsOf(i) { // a sum of its own, so that the additions of several pairs overlap
-			own += t.entropy[row]
-		}
-		s.Entropy += own
-		tokens += t.pairs[i].tokens
+		tokens += int(t.pairs[i].tokens)
 	}
 	for _, sum := range []*float64{&s.Loss, &s.RewardsChosen, &s.RewardsRejected, &s.LogpsChosen, &s.LogpsRejected} {
 		*sum = float64(*sum * scale)
 	}
 	s.Accuracy = float64(float64(right) * (1 / float64(max(1, decided))))
 	s.Margin = s.RewardsChosen - s.RewardsRejected
-	s.Entropy /= float64(tokens)
+	s.Entropy = t.paths.visited(t.entropy, pairs) / float64(tokens)
 	s.Delta, s.needs = b.Delta, t.needs
 	if t.needs&NeedKL != 0 {
 		s.KL = mean(b.KL)

@@ -436,14 +436,19 @@ func BenchmarkStep(b *testing.B) {
 	ref := randomPolicy(b, chapter, 1)
 	pairs := pairsOfTrainedLengths(chapter, 4096)
 	for _, batch := range []int{64, 512, 4096} {
-		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
-			d, r := New(config(batch), ref.Clone(), ref, pairs), rng.New(2)
-			b.ReportAllocs()
-			for b.Loop() {
-				d.Step(r)
-			}
-			b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "updates/s")
-		})
+		for _, kind := range []struct {
+			name string
+			step func(*Trainer, *rng.Stream) Stats
+		}{{"measured", (*Trainer).Step}, {"unmeasured", (*Trainer).Learn}} {
+			b.Run(fmt.Sprintf("batch=%d/%s", batch, kind.name), func(b *testing.B) {
+				d, r := New(config(batch), ref.Clone(), ref, pairs), rng.New(2)
+				b.ReportAllocs()
+				for b.Loop() {
+					kind.step(d, r)
+				}
+				b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "updates/s")
+			})
+		}
 	}
 }
 

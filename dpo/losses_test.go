@@ -531,6 +531,30 @@ func TestEveryLossSteps(t *testing.T) {
 	}
 }
 
+// Learn leaves behind what Step does.
+func TestLearnTakesTheSameStep(t *testing.T) {
+	ref := randomPolicy(t, small, 9)
+	data := randomData(ref, 50, 5)
+	for _, c := range variants() {
+		c.BatchSize = 8
+		measured, learned := ref.Clone(), ref.Clone()
+		a, b := NewFrom(c, measured, ref, data), NewFrom(c, learned, ref, data)
+		ra, rb := rng.New(1), rng.New(1)
+		for range 10 {
+			want, got := a.Step(ra), b.Learn(rb)
+			if got.GradNorm != want.GradNorm || math.Abs(got.Loss-want.Loss) > 1e-12*(1+math.Abs(want.Loss)) {
+				t.Errorf("%s: %+v, measured %+v", c.testName(), got, want)
+			}
+		}
+		if !slices.Equal(measured.Logits, learned.Logits) {
+			t.Errorf("%s: another policy", c.testName())
+		}
+		if n := testing.AllocsPerRun(20, func() { b.Learn(rb) }); n != 0 {
+			t.Errorf("%s: %v allocations a step", c.testName(), n)
+		}
+	}
+}
+
 func BenchmarkLosses(b *testing.B) {
 	chapter := policy.Shape{Prompts: 8, Words: 24, MaxLength: 6, Order: 1}
 	ref := randomPolicy(b, chapter, 1)

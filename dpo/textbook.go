@@ -17,7 +17,9 @@ import "rlhfsim/internal/num"
 //
 // The logits are two rows each, all of one length.
 func ComputeDPOLoss(policyLogits, referenceLogits [][]float64, beta float64) (loss float64) {
-	loss, _ = textbook(policyLogits, referenceLogits, beta, [2][]float64{})
+	chosen := MeanLogProb(policyLogits[0]) - MeanLogProb(referenceLogits[0])
+	rejected := MeanLogProb(policyLogits[1]) - MeanLogProb(referenceLogits[1])
+	loss, _ = Sigmoid(chosen-rejected, beta, 0)
 	return loss
 }
 
@@ -27,55 +29,54 @@ func ComputeDPOLoss(policyLogits, referenceLogits [][]float64, beta float64) (lo
 //	∂L/∂z_{0,v} = −β σ(−βh) (1/V − softmax(z_0)_v),  ∂L/∂z_{1,v} = β σ(−βh) (1/V − softmax(z_1)_v)
 func ComputeDPOLossGradient(policyLogits, referenceLogits [][]float64, beta float64) (loss float64, gradient [2][]float64) {
 	n := len(policyLogits[0])
-	p := [2][]float64{make([]float64, n), make([]float64, n)}
-	loss, slope := textbook(policyLogits, referenceLogits, beta, p)
-	for row, sign := range []float64{slope, -slope} {
-		uniform := float64(sign / float64(n))
-		for v, q := range p[row] {
-			p[row][v] = uniform - float64(sign*q)
-		}
-	}
-	return loss, p
-}
-
-// textbook is L and ∂L/∂h. It leaves the policy's probabilities in p where p has
-// room for them.
-func textbook(policyLogits, referenceLogits [][]float64, beta float64, p [2][]float64) (loss, slope float64) {
-	chosen := meanLogProb(policyLogits[0], p[0]) - MeanLogProb(referenceLogits[0])
-	rejected := meanLogProb(policyLogits[1], p[1]) - MeanLogProb(referenceLogits[1])
-	return Sigmoid(chosen-rejected, beta, 0)
+	gradient = [2][]float64{make([]float64, n), make([]float64, n)}
+	first, second := newRow(policyLogits[0], gradient[0]), newRow(policyLogits[1], gradient[1])
+	chosen := first.meanLogProb() - MeanLogProb(referenceLogits[0])
+	rejected := second.meanLogProb() - MeanLogProb(referenceLogits[1])
+	loss, slope := Sigmoid(chosen-rejected, beta, 0)
+	first.spread(gradient[0], slope)
+	second.spread(gradient[1], -slope)
+	return loss, gradient
 }
 
 // MeanLogProb is ℓ̄(z), the mean over the vocabulary of log softmax(z).
-func MeanLogProb(z []float64) float64 { return meanLogProb(z, nil) }
+func MeanLogProb(z []float64) float64 { return newRow(z, nil).meanLogProb() }
 
-// meanLogProb leaves softmax(z) in p, if there is a p. A vocabulary is taken in
-// blocks that stay in the processor's nearest cache: with m_b = max_{v∈b} z_v,
+// row is what is known of a row of logits z. A vocabulary is taken in blocks b that stay
+// in the processor's nearest cache: with m_b = max_{v∈b} z_v,
 //
 //	log Σ_v e^{z_v} = log Σ_b e^{m_b + log Σ_{v∈b} e^{z_v − m_b}},  softmax(z)_v = e^{z_v − m_b} · e^{m_b − log Σ_v e^{z_v}}
-func meanLogProb(z, p []float64) float64 {
-	const block = 1024
+type row struct {
+	tops         []float64 // m_b
+	mean, logSum float64   // mean(z), log Σ_v e^{z_v}
+}
+
+const block = 1024
+
+// newRow leaves e^{z_v − m_b} in e, if there is an e.
+func newRow(z, e []float64) (r row) {
 	var own [block]float64
-	tops, logs, sum := make([]float64, 0, 64), make([]float64, 0, 64), 0.0
+	logs := make([]float64, 0, 64)
 	for at := 0; at < len(z); at += block {
 		part := z[at:min(at+block, len(z))]
 		to := own[:len(part)]
-		if p != nil {
-			to = p[at : at+len(part)]
+		if e != nil {
+			to = e[at : at+len(part)]
 		}
-		top, total := num.ExpShifted(to, part)
-		tops, logs = append(tops, top), append(logs, top+num.Log(total))
-		sum += num.Sum(part)
+		top, sum, sumZ := num.ExpShifted(to, part)
+		r.tops, logs = append(r.tops, top), append(logs, top+num.Log(sum))
+		r.mean += sumZ
 	}
-	total := num.LogSumExp(logs)
-	for b, top := range tops {
-		if p == nil {
-			break
-		}
-		scale := num.Exp(top - total)
-		for v, part := 0, p[b*block:min((b+1)*block, len(p))]; v < len(part); v++ {
-			part[v] *= scale
-		}
+	r.mean, r.logSum = r.mean/float64(len(z)), num.LogSumExp(logs)
+	return r
+}
+
+func (r row) meanLogProb() float64 { return r.mean - r.logSum }
+
+// spread turns e^{z_v − m_b} into the derivative slope ∂ℓ̄/∂z_v = slope (1/V − softmax(z)_v).
+func (r row) spread(e []float64, slope float64) {
+	uniform := float64(slope / float64(len(e)))
+	for b, top := range r.tops {
+		num.Affine(e[b*block:min((b+1)*block, len(e))], uniform, slope, num.Exp(top-r.logSum))
 	}
-	return sum/float64(len(z)) - total
 }

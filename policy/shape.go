@@ -169,5 +169,8 @@ func (g *geometry) Start() int { return g.start }
 // Contexts is the number of contexts.
 func (g *geometry) Contexts() int { return g.contexts }
 
+// Rows is the number of rows of one table.
+func (g *geometry) Rows() int { return g.Prompts * g.contexts }
+
 // Next is the context after saying w in context c.
 func (g *geometry) Next(c int, w Token) int { return int(g.base[c]) + int(w) }

@@ -35,6 +35,12 @@ func Clipped(ratio, advantage float64, c Clip) (loss, slope, clipped float64) {
 	return plain, float64(0.5 * (free + inside)), 0
 }
 
+// inside says whether a ratio is cut off nowhere: the two terms of Clipped are then one,
+// ℓ = ∂ℓ/∂log π = −Â ρ.
+func (c Clip) inside(ratio float64) bool {
+	return 1-c.Low < ratio && ratio < 1+c.High && ratio < c.Delta
+}
+
 // side is where TRL counts a ratio as clipped.
 func (c Clip) side(ratio, advantage float64) int {
 	ratio = min(ratio, c.Delta)

@@ -85,6 +85,10 @@ func ClippedValue(v, old, target, c float64) (loss, slope, clipped float64) {
 	return float64(0.5 * own), float64(0.5 * (plain + inside)), 0
 }
 
+// insideValue says whether V is cut off nowhere: the two terms of ClippedValue are then
+// one, ½ (V − R)².
+func insideValue(v, old, c float64) bool { return old-c < v && v < old+c }
+
 // klController is the KL coefficient: fixed, or steering the KL to a target
 // (Ziegler et al. 2019, section 2.2, in the form of lm-human-preferences):
 //

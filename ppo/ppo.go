@@ -182,33 +182,18 @@ func (t *Trainer) minibatch(episodes []int, s *Stats) (moved float64) {
 // those of policy and value, and what it measured on the way to the statistics.
 func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 	b := t.rollout
-	tokens := 0
-	for _, e := range episodes {
-		tokens += int(b.start[e+1] - b.start[e])
-	}
-	each, ratio, clip := 1/float64(tokens), 0.0, t.cfg.clip()
-	clear(t.visits)
 	b.ratios(t.actor.Policy, episodes)
-	for _, e := range episodes {
-		for j := b.start[e]; j < b.start[e+1]; j++ {
-			loss, slope, clipped := Clipped(b.ratio[j], b.advantage[j], clip)
-			t.actor.G[b.index[j]] += float64(each * slope)
-			t.visits[b.row[j]] += each
-			s.PolicyLoss += float64(each * loss)
-			s.ClipFrac += float64(each * clipped)
-			s.ApproxKL += float64(each * float64(0.5*float64(b.logRatio[j]*b.logRatio[j])))
-			moved -= float64(each * b.logRatio[j])
-			ratio += float64(each * b.ratio[j])
-
-			v := int(b.state[j])
-			loss, slope, clipped = ClippedValue(t.value.v[v], b.value[j], b.returns[j], t.cfg.CliprangeValue)
-			t.value.g[v] += float64(float64(each*t.cfg.VFCoef) * slope)
-			s.ValueLoss += float64(each * loss)
-			s.ValueClipFrac += float64(each * clipped)
-		}
+	tokens := b.tokensOf(episodes)
+	each := 1 / float64(len(tokens))
+	row, visits := b.row, t.visits
+	clear(visits)
+	for _, j := range tokens {
+		visits[row[j]] += each
 	}
+	moved = t.policyLoss(tokens, each, s)
+	t.valueLoss(tokens, each, s)
 	if s.klInLoss {
-		s.KLLoss += t.klLoss(episodes, each)
+		s.KLLoss += t.klLoss(tokens, each)
 	}
 	if t.pretraining != nil {
 		s.PtxLoss += t.pretraining.add(t.policy, t.cfg.PtxCoef)
@@ -217,25 +202,68 @@ func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 	if t.mask != nil {
 		t.mask.pull(t.policy.G)
 	}
+	return moved
+}
+
+// policyLoss adds the gradient of the clipped surrogate on the tokens, and returns how
+// far the policy has moved. Its slices are named once, outside of the loop, as those of
+// valueLoss: this is where PPO spends its time.
+func (t *Trainer) policyLoss(tokens []int32, each float64, s *Stats) (moved float64) {
+	b, g, clip := t.rollout, t.actor.G, t.cfg.clip()
+	index, advantages, ratios, logRatios := b.index, b.advantage, b.ratio, b.logRatio
+	loss, clipFrac, approxKL, ratio := s.PolicyLoss, s.ClipFrac, s.ApproxKL, 0.0
+	for _, j := range tokens {
+		rho, logRho := ratios[j], logRatios[j]
+		own := -advantages[j] * rho
+		slope, clipped := own, 0.0 // most ratios are cut off nowhere
+		if !clip.inside(rho) {
+			own, slope, clipped = Clipped(rho, advantages[j], clip)
+		}
+		g[index[j]] += float64(each * slope)
+		loss += float64(each * own)
+		clipFrac += float64(each * clipped)
+		approxKL += float64(each * float64(0.5*float64(logRho*logRho)))
+		moved -= float64(each * logRho)
+		ratio += float64(each * rho)
+	}
+	s.PolicyLoss, s.ClipFrac, s.ApproxKL = loss, clipFrac, approxKL
 	t.ratios = append(t.ratios, ratio)
 	return moved
 }
 
-// klLoss adds the gradient of β times the mean KL penalty of the episodes' tokens
-// under the current policy, and returns that mean.
-func (t *Trainer) klLoss(episodes []int, each float64) (kl float64) {
+// valueLoss adds the gradient of c_v times the clipped value loss on the tokens.
+func (t *Trainer) valueLoss(tokens []int32, each float64, s *Stats) {
+	b, v, g, scale := t.rollout, t.value.v, t.value.g, float64(each*t.cfg.VFCoef)
+	states, values, returns, limit := b.state, b.value, b.returns, t.cfg.CliprangeValue
+	loss, clipFrac := s.ValueLoss, s.ValueClipFrac
+	for _, j := range tokens {
+		state := states[j]
+		now, old := v[state], values[j]
+		slope, clipped := now-returns[j], 0.0
+		own := float64(0.5 * float64(slope*slope))
+		if !insideValue(now, old, limit) {
+			own, slope, clipped = ClippedValue(now, old, returns[j], limit)
+		}
+		g[state] += float64(scale * slope)
+		loss += float64(each * own)
+		clipFrac += float64(each * clipped)
+	}
+	s.ValueLoss, s.ValueClipFrac = loss, clipFrac
+}
+
+// klLoss adds the gradient of β times the mean KL penalty of the tokens under the
+// current policy, and returns that mean.
+func (t *Trainer) klLoss(tokens []int32, each float64) (kl float64) {
 	b, pi, beta := t.rollout, t.policy.Policy, t.kl.coef
 	k, ok := estimator(t.cfg.KLEstimator, t.cfg.KLClamp)
 	if !ok {
 		_, kl = fullPenalty(t.policy, t.ref, t.visits, t.visits, beta)
 		return kl
 	}
-	for _, e := range episodes {
-		for j := b.start[e]; j < b.start[e+1]; j++ {
-			v, slope := k.At(pi.LogP[b.index[j]], b.ref[j])
-			t.policy.G[b.index[j]] += float64(float64(each*beta) * slope)
-			kl += float64(each * v)
-		}
+	for _, j := range tokens {
+		v, slope := k.At(pi.LogP[b.index[j]], b.ref[j])
+		t.policy.G[b.index[j]] += float64(float64(each*beta) * slope)
+		kl += float64(each * v)
 	}
 	return kl
 }

@@ -22,6 +22,7 @@ type rollout struct {
 	advantage         []float64 // Â_t
 	returns           []float64 // Â_t + V(s_t), before whitening
 	logRatio, ratio   []float64 // log ρ_t, ρ_t under the policy being updated
+	picked            []int32   // the tokens of a minibatch
 }
 
 func newRollout(episodes int, s policy.Shape) *rollout {
@@ -30,7 +31,7 @@ func newRollout(episodes int, s policy.Shape) *rollout {
 		b.response[e] = make(policy.Response, 0, s.MaxLength)
 	}
 	n := episodes * s.MaxLength
-	for _, f := range []*[]int32{&b.index, &b.row, &b.state} {
+	for _, f := range []*[]int32{&b.index, &b.row, &b.state, &b.picked} {
 		*f = make([]int32, 0, n)
 	}
 	for _, f := range []*[]float64{&b.old, &b.ref, &b.reward, &b.value, &b.advantage, &b.returns, &b.logRatio, &b.ratio} {
@@ -77,10 +78,11 @@ func (b *rollout) episode(y policy.Response, x policy.Prompt, pi *policy.Softmax
 	context, n := pi.Start(), pi.Outcomes()
 	for t := range pi.MaxLength {
 		at := pi.Row(t, x, context)
+		row := at / n
 		w := draw(pi.P[at:at+n], r.Float64())
 		b.index = append(b.index, int32(at+w))
-		b.row = append(b.row, int32(at/n))
-		b.state = append(b.state, int32(t*pi.Rows()+at/n))
+		b.row = append(b.row, int32(row))
+		b.state = append(b.state, int32(t*pi.Rows()+row))
 		if w == pi.Words {
 			break
 		}
@@ -171,6 +173,17 @@ func (b *rollout) advantages(v *value, gamma, lam float64, s *Stats) {
 	}
 }
 
+// tokensOf lists the tokens of some episodes, in that order.
+func (b *rollout) tokensOf(episodes []int) []int32 {
+	tokens := b.picked[:0]
+	for _, e := range episodes {
+		for j := b.start[e]; j < b.start[e+1]; j++ {
+			tokens = append(tokens, j)
+		}
+	}
+	return tokens
+}
+
 // ratios fills log ρ and ρ for the tokens of some episodes; of all of them in one go.
 func (b *rollout) ratios(pi *policy.Softmax, episodes []int) {
 	if all := len(b.response); len(episodes) == all {
@@ -183,8 +196,9 @@ func (b *rollout) ratios(pi *policy.Softmax, episodes []int) {
 }
 
 func (b *rollout) ratiosOf(pi *policy.Softmax, from, to int32) {
-	for j := from; j < to; j++ {
-		b.logRatio[j] = pi.LogP[b.index[j]] - b.old[j]
+	logp, old, logRatio := pi.LogP, b.old[from:to], b.logRatio[from:to]
+	for j, i := range b.index[from:to] {
+		logRatio[j] = logp[i] - old[j]
 	}
-	num.ExpTo(b.ratio[from:to], b.logRatio[from:to])
+	num.ExpTo(b.ratio[from:to], logRatio)
 }

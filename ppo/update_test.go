@@ -346,3 +346,38 @@ func TestLearningRatesAreSeparate(t *testing.T) {
 		t.Error("with value_learning_rate 0 the policy alone moves")
 	}
 }
+
+// The loops of an update take what is cut off nowhere without asking Clipped and
+// ClippedValue, which say the same to the last bit.
+func TestInsideTheClipTheTermsAreOne(t *testing.T) {
+	r, inside, insideV := rng.New(1, "inside"), 0, 0
+	for range 100_000 {
+		ratio, advantage := 0.5+r.Float64(), 4*r.Float64()-2
+		c := Clip{Low: r.Float64() / 2, High: r.Float64() / 2, Delta: math.Inf(1)}
+		if r.IntN(2) == 0 {
+			c.Delta = 1 + c.High + r.Float64()/4
+		}
+		if c.inside(ratio) {
+			inside++
+			if loss, slope, clipped := Clipped(ratio, advantage, c); loss != -advantage*ratio || slope != loss || clipped != 0 {
+				t.Fatalf("%v, %v, %+v: %v, %v, %v", ratio, advantage, c, loss, slope, clipped)
+			}
+		}
+		v, old, target, limit := r.Float64(), r.Float64(), 4*r.Float64()-2, r.Float64()
+		if insideValue(v, old, limit) {
+			insideV++
+			d := v - target
+			if loss, slope, clipped := ClippedValue(v, old, target, limit); loss != float64(0.5*float64(d*d)) || slope != d || clipped != 0 {
+				t.Fatalf("%v, %v, %v, %v: %v, %v, %v", v, old, target, limit, loss, slope, clipped)
+			}
+		}
+	}
+	if inside < 1000 || insideV < 1000 {
+		t.Errorf("%d and %d of 100,000 are inside", inside, insideV)
+	}
+	for _, x := range []float64{math.NaN(), math.Inf(1), 0.8, 1.2} { // and the bounds themselves
+		if (Clip{Low: 0.2, High: 0.2, Delta: 3}).inside(x) || insideValue(x, 1, 0.2) && x != 0.8 && x != 1.2 {
+			t.Errorf("%v is inside", x)
+		}
+	}
+}

@@ -67,7 +67,8 @@ var exactCard = card.Card{
 var exactFamily = family{Section: "exact", section: func(c Config) any { return c.Exact }, build: buildExact}
 
 func buildExact(s *Shared, c Config, pi *policy.Softmax) learner {
-	return newLearner(c.Exact.NumSteps, newAscent(s, c, pi).step)
+	a := newAscent(s, c, pi)
+	return newLearner(c.Exact.NumSteps, a.step, a.step)
 }
 
 func newAscent(s *Shared, c Config, pi *policy.Softmax) *ascent {

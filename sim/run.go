@@ -51,6 +51,9 @@ func (e *NonFiniteError) Error() string {
 type learner struct {
 	steps int
 	step  func(*rng.Stream) iter.Seq2[string, float64]
+	// learn is step where nobody looks: what it measures need only show that the
+	// training has failed. The two leave the same policy behind.
+	learn func(*rng.Stream) iter.Seq2[string, float64]
 	// diagnose compares the learner's gradient with the exact one; nil where it
 	// cannot.
 	diagnose func(*rng.Stream) []Metric
@@ -60,8 +63,24 @@ type stats interface {
 	All() iter.Seq2[string, float64]
 }
 
-func newLearner[S stats](steps int, step func(*rng.Stream) S) learner {
-	return learner{steps: steps, step: func(r *rng.Stream) iter.Seq2[string, float64] { return step(r).All() }}
+// newLearner is a trainer's Step, and its Learn where it has one, Step again elsewhere.
+func newLearner[S stats](steps int, step, learn func(*rng.Stream) S) learner {
+	return learner{
+		steps: steps,
+		step:  func(r *rng.Stream) iter.Seq2[string, float64] { return step(r).All() },
+		learn: func(r *rng.Stream) iter.Seq2[string, float64] { return learn(r).All() },
+	}
+}
+
+// recorded says whether a stage is recorded after that many steps.
+func (l learner) recorded(step, every int) bool { return step%every == 0 || step == l.steps }
+
+// next takes the step after so many.
+func (l learner) next(done, every int, r *rng.Stream) iter.Seq2[string, float64] {
+	if l.recorded(done+1, every) {
+		return l.step(r)
+	}
+	return l.learn(r)
 }
 
 // train is the one training loop of the program: it counts, evaluates, records
@@ -72,7 +91,7 @@ func train(ctx context.Context, stage string, l learner, every int, r *rng.Strea
 	var measured []Metric
 	for step := 0; ; step++ {
 		last := step == l.steps
-		if step%every == 0 || last {
+		if l.recorded(step, every) {
 			row := Row{Stage: stage, Step: step}
 			evaluate(&row, last)
 			row.Metrics = append(row.Metrics, measured...)
@@ -87,8 +106,8 @@ func train(ctx context.Context, stage string, l learner, every int, r *rng.Strea
 		if ctx.Err() != nil {
 			return rows, context.Cause(ctx)
 		}
-		measured = measured[:0:0]
-		for name, value := range l.step(r) {
+		measured = measured[:0]
+		for name, value := range l.next(step, every, r) {
 			measured = append(measured, Metric{name, value})
 		}
 		if err := checkFinite(Row{Stage: stage, Step: step + 1}, measured); err != nil {
@@ -275,7 +294,7 @@ func (s *Shared) pretrain(ctx context.Context) error {
 	run := func(stage string, pi *policy.Softmax, cfg policy.FitConfig, data []policy.Demonstration) error {
 		fit := policy.NewFit(cfg, pi, data)
 		at := len(s.Rows)
-		rows, err := train(ctx, stage, newLearner(fit.Steps(), fit.Step), c.Evaluation.Every, s.stream(stage, "batches"),
+		rows, err := train(ctx, stage, newLearner(fit.Steps(), fit.Step, fit.Step), c.Evaluation.Every, s.stream(stage, "batches"),
 			func(row *Row, last bool) {
 				first := row.Step == 0
 				kept = append(kept, snapshot{stage, at, first || last, pi.Clone()})
@@ -355,7 +374,7 @@ func (s *Shared) fitReward(ctx context.Context) error {
 	t := reward.NewEnsemble(c.Reward, s.view(), s.Rankings, s.stream("reward", "init"), s.stream("reward", "resamples"))
 	rater := Rater{World: s.World, Temperature: c.Labels.RaterTemperature, LabelNoise: c.Labels.LabelNoise, TieNu: c.Labels.TieNu}
 	agreement := s.agreement(rater)
-	rows, err := train(ctx, "reward", newLearner(t.Steps(), t.Step), c.Evaluation.Every, s.stream("reward", "batches"),
+	rows, err := train(ctx, "reward", newLearner(t.Steps(), t.Step, t.Step), c.Evaluation.Every, s.stream("reward", "batches"),
 		func(row *Row, last bool) {
 			held := reward.Evaluate(t.Model(), s.HeldOut)
 			row.Metrics = append(row.Metrics, Metric{"eval_loss", held.Loss}, Metric{"eval_accuracy", held.Accuracy}, Metric{"eval_margin", held.Margin})
@@ -446,7 +465,7 @@ func (shared *Shared) Probe(ctx context.Context, a Arm) (done, total int) {
 		if done%a.Config.Evaluation.Every == 0 {
 			own.exact(&pi.Chain, false)
 		}
-		l.step(r)
+		l.next(done, a.Config.Evaluation.Every, r)
 	}
 	return done, l.steps
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"testing"
 
+	"rlhfsim/internal/rng"
 	"rlhfsim/policy"
 	"rlhfsim/reward"
 )
@@ -343,5 +345,50 @@ func TestAscentAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(20, func() { a.step(nil) }); n != 0 {
 			t.Errorf("%s: %v allocations a step", reward, n)
 		}
+	}
+}
+
+// Steps that nobody records measure less, and stop a training all the same: at the step
+// at which one that is measured in full would.
+func TestNaNStopsUnrecordedSteps(t *testing.T) {
+	s := mustShared(t, smallConfig(), 1)
+	stop := func(m Method, inFull bool) *NonFiniteError {
+		c := m.Defaults()
+		c.DPO.LearningRate, c.DPO.MaxGradNorm, c.DPO.BatchSize = 1e308, 0, 8
+		c.PPO.LearningRate, c.PPO.MaxGradNorm = 1e308, 0
+		l := m.build(s, c, s.SFT.Clone())
+		if inFull {
+			l.learn = l.step
+		}
+		_, err := train(context.Background(), m.Name, l, l.steps, s.stream("test"), func(*Row, bool) {})
+		var e *NonFiniteError
+		if !errors.As(err, &e) {
+			t.Fatalf("%s: %v", m.Name, err)
+		}
+		return e
+	}
+	for _, m := range Methods {
+		if m.Section == "dpo" || m.Section == "ppo" {
+			if want, got := stop(m, true), stop(m, false); got.Step != want.Step {
+				t.Errorf("%s stops with %v, measured in full with %v", m.Name, got, want)
+			}
+		}
+	}
+}
+
+func TestOnlyRecordedStepsAreMeasuredInFull(t *testing.T) {
+	var taken []string
+	say := func(kind string) func(*rng.Stream) iter.Seq2[string, float64] {
+		return func(*rng.Stream) iter.Seq2[string, float64] {
+			taken = append(taken, kind)
+			return func(yield func(string, float64) bool) { yield(kind, float64(len(taken))) }
+		}
+	}
+	rows, err := train(context.Background(), "test", learner{steps: 7, step: say("step"), learn: say("learn")}, 3, nil, func(*Row, bool) {})
+	if err != nil || fmt.Sprint(taken) != "[learn learn step learn learn step step]" {
+		t.Errorf("%v, %v", taken, err)
+	}
+	if got := fmt.Sprint(rows); got != "[{test 0 []} {test 3 [{step 3}]} {test 6 [{step 6}]} {test 7 [{step 7}]}]" {
+		t.Error(got)
 	}
 }

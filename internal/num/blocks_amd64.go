@@ -15,10 +15,10 @@ var (
 // nothing, or how many elements it did; n is a multiple of that.
 
 //go:noescape
-func expAVX512(dst, src *float64, n int) (done int)
+func expAVX512(dst, src *float64, top float64, lanes *[4]float64, n int) (done int)
 
 //go:noescape
-func expAVX2(dst, src *float64, n int) (done int)
+func expAVX2(dst, src *float64, top float64, lanes *[4]float64, n int) (done int)
 
 //go:noescape
 func axpyAVX2(dst *float64, a float64, x *float64, n int)
@@ -27,19 +27,27 @@ func axpyAVX2(dst *float64, a float64, x *float64, n int)
 func dotAVX2(a, b *float64, n int) float64
 
 //go:noescape
-func maxAVX2(z *float64, n int) float64
+func maxSumAVX2(z *float64, lanes *[4]float64, n int) float64
 
 //go:noescape
-func subAVX2(dst, z *float64, top float64, n int)
-
-//go:noescape
-func scaleShiftAVX2(p, logp *float64, scale, shift float64, n int)
+func affineAVX2(x *float64, from, by, scale float64, n int)
 
 //go:noescape
 func adamAVX2(param, m, v, grad *float64, c *adamConstants, n int)
 
 //go:noescape
 func logSigmoidAVX2(value, slope, x *float64, n int)
+
+// The …Rows functions do whole rows of at least one block, what is left over included.
+
+//go:noescape
+func shiftRowsAVX2(dst, z *float64, width, rows int)
+
+//go:noescape
+func sumRowsAVX2(dst, p *float64, width, rows int)
+
+//go:noescape
+func scaleShiftRowsAVX2(p, logp, scale, shift *float64, width, rows int)
 
 // blocks is the part of n elements that the vector loops do.
 func blocks(n int) int {
@@ -49,18 +57,19 @@ func blocks(n int) int {
 	return n &^ 3
 }
 
-// expBlocks stops before a block that holds a value beyond ±700 or a NaN.
-func expBlocks(dst, src []float64) int {
+// expBlocks is dst[i] = Exp(src[i] − top), each added to the lane i mod 4. It stops
+// before a block that holds a difference beyond ±700 or a NaN.
+func expBlocks(dst, src []float64, top float64, lanes *[4]float64) int {
 	n, done := blocks(len(src)), 0
 	if wide := n &^ 7; useAVX512 && wide > 0 {
-		if done = expAVX512(&dst[0], &src[0], wide); done < wide {
+		if done = expAVX512(&dst[0], &src[0], top, lanes, wide); done < wide {
 			return done
 		}
 	}
 	if done == n {
 		return n
 	}
-	return done + expAVX2(&dst[done], &src[done], n-done)
+	return done + expAVX2(&dst[done], &src[done], top, lanes, n-done)
 }
 
 func axpyBlocks(dst []float64, a float64, x []float64) int {
@@ -79,26 +88,20 @@ func dotBlocks(a, b []float64) (int, float64) {
 	return n, dotAVX2(&a[0], &b[0], n)
 }
 
-func maxBlocks(z []float64) (int, float64) {
+func maxSumBlocks(z []float64) (int, float64, float64) {
 	n := blocks(len(z))
 	if n == 0 {
-		return 1, z[0]
+		return maxSumLanes(z)
 	}
-	return n, maxAVX2(&z[0], n)
+	var lanes [4]float64
+	top := maxSumAVX2(&z[0], &lanes, n)
+	return n, top, (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
 }
 
-func subBlocks(dst, z []float64, top float64) int {
-	n := blocks(len(z))
+func affineBlocks(x []float64, from, by, scale float64) int {
+	n := blocks(len(x))
 	if n > 0 {
-		subAVX2(&dst[0], &z[0], top, n)
-	}
-	return n
-}
-
-func scaleShiftBlocks(p, logp []float64, scale, shift float64) int {
-	n := blocks(len(p))
-	if n > 0 {
-		scaleShiftAVX2(&p[0], &logp[0], scale, shift, n)
+		affineAVX2(&x[0], from, by, scale, n)
 	}
 	return n
 }
@@ -118,4 +121,31 @@ func logSigmoidBlocks(value, slope, x []float64) int {
 		logSigmoidAVX2(&value[0], &slope[0], &x[0], n)
 	}
 	return n
+}
+
+// The functions on rows do all of them or none; they return how many entries of z, or
+// rows, they did.
+
+func shiftRowBlocks(dst, z []float64, width int) int {
+	if blocks(width) == 0 || len(z) == 0 {
+		return 0
+	}
+	shiftRowsAVX2(&dst[0], &z[0], width, len(z)/width)
+	return len(z)
+}
+
+func sumRowBlocks(dst, p []float64, width int) int {
+	if blocks(width) == 0 || len(dst) == 0 {
+		return 0
+	}
+	sumRowsAVX2(&dst[0], &p[0], width, len(dst))
+	return len(dst)
+}
+
+func scaleShiftRowBlocks(p, logp, scale, shift []float64, width int) int {
+	if blocks(width) == 0 || len(scale) == 0 {
+		return 0
+	}
+	scaleShiftRowsAVX2(&p[0], &logp[0], &scale[0], &shift[0], width, len(scale))
+	return len(scale)
 }

@@ -33,19 +33,20 @@ FOUR(oneLessRoot, 0x95F619980C433)
 FOUR(mantissa, 0x000FFFFFFFFFFFFF)
 FOUR(half, 0x3FE0000000000000)
 
-// func expAVX2(dst, src *float64, n int) (done int)
+// func expAVX2(dst, src *float64, top float64, lanes *[4]float64, n int) (done int)
 // The steps are those of Exp and expReduced in num.go, four at a time.
-TEXT ·expAVX2(SB), NOSPLIT, $0-32
+TEXT ·expAVX2(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
-	MOVQ n+16(FP), CX
+	VBROADCASTSD top+16(FP), Y10
+	MOVQ lanes+24(FP), DX
+	VMOVUPD (DX), Y11
+	MOVQ n+32(FP), CX
 	XORQ AX, AX
 	VMOVUPD log2e<>(SB), Y6
 	VMOVUPD magic<>(SB), Y7
 	VMOVUPD ln2hi<>(SB), Y8
 	VMOVUPD ln2lo<>(SB), Y9
-	VMOVUPD p1<>(SB), Y10
-	VMOVUPD p2<>(SB), Y11
 	VMOVUPD p3<>(SB), Y12
 	VMOVUPD p4<>(SB), Y13
 	VMOVUPD p5<>(SB), Y14
@@ -53,7 +54,8 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-32
 exploop:
 	CMPQ AX, CX
 	JGE  expdone
-	VMOVUPD (SI)(AX*8), Y0           // x
+	VMOVUPD (SI)(AX*8), Y0
+	VSUBPD Y10, Y0, Y0               // x
 	VANDPD  absMask<>(SB), Y0, Y1
 	VCMPPD  $2, limit<>(SB), Y1, Y1  // |x| ≤ 700, false for NaN
 	VMOVMSKPD Y1, BX
@@ -74,9 +76,9 @@ exploop:
 	VMULPD Y4, Y5, Y5
 	VADDPD Y12, Y5, Y5
 	VMULPD Y4, Y5, Y5
-	VADDPD Y11, Y5, Y5
+	VADDPD p2<>(SB), Y5, Y5
 	VMULPD Y4, Y5, Y5
-	VADDPD Y10, Y5, Y5               // p1 + t(p2 + t(p3 + t(p4 + t p5)))
+	VADDPD p1<>(SB), Y5, Y5          // p1 + t(p2 + t(p3 + t(p4 + t p5)))
 	VMULPD Y4, Y5, Y5
 	VSUBPD Y5, Y3, Y5                // c = r − t p
 	VMULPD Y5, Y3, Y4                // r c
@@ -88,11 +90,13 @@ exploop:
 	VSUBPD Y1, Y15, Y1               // 1 − …
 	VMULPD Y2, Y1, Y1
 	VMOVUPD Y1, (DI)(AX*8)
+	VADDPD Y1, Y11, Y11
 	ADDQ $4, AX
 	JMP  exploop
 expdone:
+	VMOVUPD Y11, (DX)
 	VZEROUPPER
-	MOVQ AX, done+24(FP)
+	MOVQ AX, done+40(FP)
 	RET
 
 // func axpyAVX2(dst *float64, a float64, x *float64, n int)
@@ -134,51 +138,135 @@ dotloop:
 	MOVSD X0, ret+24(FP)
 	RET
 
-// func maxAVX2(z *float64, n int) float64
-TEXT ·maxAVX2(SB), NOSPLIT, $0-24
+// func maxSumAVX2(z *float64, lanes *[4]float64, n int) float64
+// The maximum of z; the lanes are those of its sum.
+TEXT ·maxSumAVX2(SB), NOSPLIT, $0-32
 	MOVQ z+0(FP), SI
-	MOVQ n+8(FP), CX
+	MOVQ lanes+8(FP), DX
+	MOVQ n+16(FP), CX
 	VMOVUPD (SI), Y0
-	MOVQ $4, AX
-maxloop:
-	CMPQ AX, CX
-	JGE  maxdone
-	VMAXPD (SI)(AX*8), Y0, Y0
+	VXORPD Y2, Y2, Y2
+	XORQ AX, AX
+maxsumloop:
+	VMOVUPD (SI)(AX*8), Y1
+	VMAXPD Y1, Y0, Y0
+	VADDPD Y1, Y2, Y2
 	ADDQ $4, AX
-	JMP  maxloop
-maxdone:
+	CMPQ AX, CX
+	JL   maxsumloop
+	VMOVUPD Y2, (DX)
 	VEXTRACTF128 $1, Y0, X1
 	VMAXPD X1, X0, X0
 	VPERMILPD $1, X0, X1
 	VMAXSD X1, X0, X0
 	VZEROUPPER
-	MOVSD X0, ret+16(FP)
+	MOVSD X0, ret+24(FP)
 	RET
 
-// func subAVX2(dst, z *float64, top float64, n int)
-TEXT ·subAVX2(SB), NOSPLIT, $0-32
+// func shiftRowsAVX2(dst, z *float64, width, rows int)
+TEXT ·shiftRowsAVX2(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI
 	MOVQ z+8(FP), SI
-	VBROADCASTSD top+16(FP), Y0
-	MOVQ n+24(FP), CX
+	MOVQ width+16(FP), CX
+	MOVQ rows+24(FP), DX
+	MOVQ CX, R8
+	ANDQ $~3, R8                     // whole blocks of a row
+	VXORPD Y2, Y2, Y2
+shiftrow:
+	VMOVUPD (SI), Y0
+	MOVQ $4, AX
+shiftmax:
+	CMPQ AX, R8
+	JGE  shifttop
+	VMAXPD (SI)(AX*8), Y0, Y0
+	ADDQ $4, AX
+	JMP  shiftmax
+shifttop:
+	VEXTRACTF128 $1, Y0, X1
+	VMAXPD X1, X0, X0
+	VPERMILPD $1, X0, X1
+	VMAXSD X1, X0, X0
+shiftmaxrest:
+	CMPQ AX, CX
+	JGE  shiftsub
+	VMAXSD (SI)(AX*8), X0, X0
+	INCQ AX
+	JMP  shiftmaxrest
+shiftsub:
+	VADDSD X2, X0, X0                // −0 is +0
+	VBROADCASTSD X0, Y0
 	XORQ AX, AX
-subloop:
+shiftloop:
 	VMOVUPD (SI)(AX*8), Y1
 	VSUBPD Y0, Y1, Y1
 	VMOVUPD Y1, (DI)(AX*8)
 	ADDQ $4, AX
+	CMPQ AX, R8
+	JL   shiftloop
+shiftrest:
 	CMPQ AX, CX
-	JL   subloop
+	JGE  shiftnext
+	VMOVSD (SI)(AX*8), X1
+	VSUBSD X0, X1, X1
+	VMOVSD X1, (DI)(AX*8)
+	INCQ AX
+	JMP  shiftrest
+shiftnext:
+	LEAQ (SI)(CX*8), SI
+	LEAQ (DI)(CX*8), DI
+	DECQ DX
+	JNZ  shiftrow
 	VZEROUPPER
 	RET
 
-// func scaleShiftAVX2(p, logp *float64, scale, shift float64, n int)
-TEXT ·scaleShiftAVX2(SB), NOSPLIT, $0-40
+// func sumRowsAVX2(dst, p *float64, width, rows int)
+TEXT ·sumRowsAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ p+8(FP), SI
+	MOVQ width+16(FP), CX
+	MOVQ rows+24(FP), DX
+	MOVQ CX, R8
+	ANDQ $~3, R8
+sumrow:
+	VXORPD Y0, Y0, Y0
+	XORQ AX, AX
+sumloop:
+	VADDPD (SI)(AX*8), Y0, Y0
+	ADDQ $4, AX
+	CMPQ AX, R8
+	JL   sumloop
+	VEXTRACTF128 $1, Y0, X1          // s2, s3
+	VHADDPD X0, X0, X0               // s0 + s1
+	VHADDPD X1, X1, X1               // s2 + s3
+	VADDSD X1, X0, X0
+sumrest:
+	CMPQ AX, CX
+	JGE  sumnext
+	VADDSD (SI)(AX*8), X0, X0
+	INCQ AX
+	JMP  sumrest
+sumnext:
+	VMOVSD X0, (DI)
+	ADDQ $8, DI
+	LEAQ (SI)(CX*8), SI
+	DECQ DX
+	JNZ  sumrow
+	VZEROUPPER
+	RET
+
+// func scaleShiftRowsAVX2(p, logp, scale, shift *float64, width, rows int)
+TEXT ·scaleShiftRowsAVX2(SB), NOSPLIT, $0-48
 	MOVQ p+0(FP), DI
 	MOVQ logp+8(FP), SI
-	VBROADCASTSD scale+16(FP), Y0
-	VBROADCASTSD shift+24(FP), Y1
-	MOVQ n+32(FP), CX
+	MOVQ scale+16(FP), R9
+	MOVQ shift+24(FP), R10
+	MOVQ width+32(FP), CX
+	MOVQ rows+40(FP), DX
+	MOVQ CX, R8
+	ANDQ $~3, R8
+scalerow:
+	VBROADCASTSD (R9), Y0
+	VBROADCASTSD (R10), Y1
 	XORQ AX, AX
 scaleloop:
 	VMULPD (DI)(AX*8), Y0, Y2
@@ -187,8 +275,44 @@ scaleloop:
 	VSUBPD Y1, Y3, Y3
 	VMOVUPD Y3, (SI)(AX*8)
 	ADDQ $4, AX
-	CMPQ AX, CX
+	CMPQ AX, R8
 	JL   scaleloop
+scalerest:
+	CMPQ AX, CX
+	JGE  scalenext
+	VMULSD (DI)(AX*8), X0, X2
+	VMOVSD X2, (DI)(AX*8)
+	VMOVSD (SI)(AX*8), X3
+	VSUBSD X1, X3, X3
+	VMOVSD X3, (SI)(AX*8)
+	INCQ AX
+	JMP  scalerest
+scalenext:
+	ADDQ $8, R9
+	ADDQ $8, R10
+	LEAQ (DI)(CX*8), DI
+	LEAQ (SI)(CX*8), SI
+	DECQ DX
+	JNZ  scalerow
+	VZEROUPPER
+	RET
+
+// func affineAVX2(x *float64, from, by, scale float64, n int)
+TEXT ·affineAVX2(SB), NOSPLIT, $0-40
+	MOVQ x+0(FP), DI
+	VBROADCASTSD from+8(FP), Y0
+	VBROADCASTSD by+16(FP), Y1
+	VBROADCASTSD scale+24(FP), Y2
+	MOVQ n+32(FP), CX
+	XORQ AX, AX
+affineloop:
+	VMULPD (DI)(AX*8), Y2, Y3
+	VMULPD Y3, Y1, Y3
+	VSUBPD Y3, Y0, Y3
+	VMOVUPD Y3, (DI)(AX*8)
+	ADDQ $4, AX
+	CMPQ AX, CX
+	JL   affineloop
 	VZEROUPPER
 	RET
 
@@ -305,12 +429,15 @@ lsloop:
 	VZEROUPPER
 	RET
 
-// func expAVX512(dst, src *float64, n int) (done int)
-// expAVX2 on eight at a time.
-TEXT ·expAVX512(SB), NOSPLIT, $0-32
+// func expAVX512(dst, src *float64, top float64, lanes *[4]float64, n int) (done int)
+// expAVX2 on eight at a time; the lanes take the lower four, then the upper.
+TEXT ·expAVX512(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
-	MOVQ n+16(FP), CX
+	VBROADCASTSD top+16(FP), Z19
+	MOVQ lanes+24(FP), DX
+	VMOVUPD (DX), Y15
+	MOVQ n+32(FP), CX
 	XORQ AX, AX
 	VBROADCASTSD log2e<>(SB), Z6
 	VBROADCASTSD magic<>(SB), Z7
@@ -321,14 +448,15 @@ TEXT ·expAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSD p3<>(SB), Z12
 	VBROADCASTSD p4<>(SB), Z13
 	VBROADCASTSD p5<>(SB), Z14
-	VBROADCASTSD one<>(SB), Z15
+	VBROADCASTSD one<>(SB), Z20
 	VBROADCASTSD absMask<>(SB), Z16
 	VBROADCASTSD limit<>(SB), Z17
 	VBROADCASTSD two<>(SB), Z18
 expwide:
 	CMPQ AX, CX
 	JGE  expwidedone
-	VMOVUPD (SI)(AX*8), Z0           // x
+	VMOVUPD (SI)(AX*8), Z0
+	VSUBPD Z19, Z0, Z0               // x
 	VANDPD  Z16, Z0, Z1
 	VCMPPD  $2, Z17, Z1, K1          // |x| ≤ 700, false for NaN
 	KMOVB K1, BX
@@ -337,7 +465,7 @@ expwide:
 	VMULPD Z6, Z0, Z1                // x/ln 2
 	VADDPD Z7, Z1, Z1
 	VPSLLQ $52, Z1, Z2               // its integer part, moved to the exponent
-	VPADDQ Z15, Z2, Z2               // 2^k
+	VPADDQ Z20, Z2, Z2               // 2^k
 	VSUBPD Z7, Z1, Z1                // k
 	VMULPD Z8, Z1, Z3
 	VSUBPD Z3, Z0, Z0                // hi
@@ -359,12 +487,16 @@ expwide:
 	VDIVPD Z3, Z4, Z4
 	VSUBPD Z4, Z1, Z1
 	VSUBPD Z0, Z1, Z1
-	VSUBPD Z1, Z15, Z1
+	VSUBPD Z1, Z20, Z1
 	VMULPD Z2, Z1, Z1
 	VMOVUPD Z1, (DI)(AX*8)
+	VEXTRACTF64X4 $1, Z1, Y2
+	VADDPD Y1, Y15, Y15
+	VADDPD Y2, Y15, Y15
 	ADDQ $8, AX
 	JMP  expwide
 expwidedone:
+	VMOVUPD Y15, (DX)
 	VZEROUPPER
-	MOVQ AX, done+24(FP)
+	MOVQ AX, done+40(FP)
 	RET

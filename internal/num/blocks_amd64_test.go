@@ -52,10 +52,15 @@ func TestVectorLoopsGiveTheSameBits(t *testing.T) {
 			}
 			e := clone(a)
 			ExpTo(e, a)
+			top, sum, sumZ := ExpShifted(clone(b), a)
+			out = append(out, []float64{top, sum, sumZ})
+			Affine(clone(a), scale, b[0], c[0])
 			Axpy(clone(a), scale, b)
 			out = append(out, []float64{Dot(a, b)})
 			LogSigmoidSlopes(clone(b), clone(b), a)
 			SoftmaxRows(clone(a), clone(a), a, n)
+			few := n - n%7
+			SoftmaxRows(clone(b[:few]), clone(b[:few]), a[:few], 7)
 			Adam(clone(a), clone(b), clone(c), d, AdamParams{LR: 0.01, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1, Bias1: 0.3, Bias2: 0.02})
 			return out
 		}

@@ -12,3 +12,15 @@ func dotLanes(a, b []float64) (done int, sum float64) {
 	}
 	return done, (s0 + s1) + (s2 + s3)
 }
+
+// maxSumLanes is the maximum of at least one z, and the part of the sum that runs in
+// four interleaved ones.
+func maxSumLanes(z []float64) (done int, top, sum float64) {
+	top = z[0]
+	for _, v := range z[:len(z)&^3] {
+		if v > top {
+			top = v
+		}
+	}
+	return len(z) &^ 3, top, Sum(z[:len(z)&^3])
+}
