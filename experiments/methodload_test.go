@@ -130,7 +130,7 @@ func TestALossIsAMethod(t *testing.T) {
 
 func rowsOf(t *testing.T, c sim.Config, a Arm) []sim.Row {
 	t.Helper()
-	lab, err := sim.NewLab(c)
+	lab, err := sim.NewLab(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

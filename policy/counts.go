@@ -194,7 +194,7 @@ func (e *Evaluator) advanceLattice(c *Chain, x Prompt, a *automaton, t int) {
 	clear(e.alphaNext[:a.reached(t+1)*e.contexts])
 	clear(e.liveNext)
 	for s, live := range e.live {
-		if live {
+		if live && !e.Stopped() {
 			e.forwardState(c, x, a, t, s)
 		}
 	}
