@@ -62,7 +62,7 @@ func (t *GroupTrainer) Steps() int {
 
 // Step samples one batch of groups and updates the policy on it.
 func (t *GroupTrainer) Step(r *rng.Stream) GroupStats {
-	s := GroupStats{LearningRate: scheduled(t.cfg.LRSchedulerType, t.cfg.LearningRate, t.step, t.Steps()), EntropyCoef: t.entropy.coef}
+	s := GroupStats{LearningRate: scheduled(t.cfg.LRSchedulerType, t.cfg.LearningRate, t.step, t.Steps()), EntropyCoef: t.entropy.coef, own: t.objective.Loss.Metric}
 	t.sample(r, &s)
 	t.measure(&s)
 	t.advantages(&s)
@@ -230,6 +230,7 @@ func (t *GroupTrainer) backward(first, end int, s *GroupStats) (entropy float64)
 		}
 		s.Loss += float64(each * num.Sum(y.Loss))
 		part := 1 / float64(size.Responses)
+		s.Phi += float64(part * y.Phi)
 		if t.cfg.ImportanceSamplingLevel == "token" {
 			part = share * float64(to-from)
 		}

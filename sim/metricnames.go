@@ -24,6 +24,12 @@ var trained = map[string]iter.Seq2[string, float64]{
 	"online": ppo.OnlineStats{}.All(),
 }
 
+// ownMetrics are those that only one loss of a section has.
+var ownMetrics = map[string]func(c Config) []string{
+	"grpo":   func(c Config) []string { return c.GRPO.OwnMetrics() },
+	"online": func(c Config) []string { return c.Online.OwnMetrics() },
+}
+
 // diagnosed are the metrics of evaluation.gradient.
 var diagnosed = map[string][]string{
 	"ppo":  {"exact/gradient_norm", "exact/gradient_cosine", "exact/gradient_bias"},
@@ -70,6 +76,11 @@ func (c Config) MetricNames(stage string) []string {
 	}
 	for name := range trained[part] {
 		add(Metric{Name: name})
+	}
+	if own := ownMetrics[part]; own != nil {
+		for _, name := range own(c) {
+			add(Metric{Name: name})
+		}
 	}
 	if part == "ppo" && c.PPO.KLIn == "loss" {
 		add(Metric{Name: "loss/kl_avg"})
