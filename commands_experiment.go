@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"strings"
@@ -49,7 +48,11 @@ Twice: stop at once.`,
 				return err
 			}
 			o.Stdout, o.Stderr, o.Args = c.stdout, c.stderr, c.args
-			ctx, stop := interrupts(c.stderr)
+			wait := grace
+			if o.Verify { // its folder is to be thrown away
+				wait = 0
+			}
+			ctx, stop := interrupts(c.stderr, "; finished cells are kept", wait)
 			defer stop()
 			return outcome(experiments.RunCommand(ctx, e, o))
 		},
@@ -85,9 +88,11 @@ for at most twelve points, and at eight more for the first.`,
 			if err != nil {
 				return err
 			}
-			plan, err := experiments.NewPlan(context.Background(), e)
+			ctx, stop := interrupts(c.stderr, "", grace)
+			defer stop()
+			plan, err := experiments.NewPlan(ctx, e, c.stderr)
 			if err != nil {
-				return &failure{err}
+				return outcome(err)
 			}
 			return c.print(asJSON, plan, plan.Text)
 		},

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -162,9 +163,14 @@ func outcome(err error) error {
 	return &failure{err}
 }
 
+// grace is how long a stopped command may take to end by itself: a single step of
+// a huge table can take longer. Files are written in one piece, so ending in the
+// middle of it loses nothing that the end of the step would have kept.
+const grace = time.Second
+
 // interrupts is a context that ends at the first Ctrl-C (or SIGTERM); the
-// second ends the program at once.
-func interrupts(stderr io.Writer) (context.Context, func()) {
+// second, or the end of the grace (0: endless), ends the program at once.
+func interrupts(stderr io.Writer, told string, grace time.Duration) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -172,10 +178,20 @@ func interrupts(stderr io.Writer) (context.Context, func()) {
 		if _, ok := <-signals; !ok {
 			return
 		}
-		fmt.Fprintln(stderr, "\nstopping; finished cells are kept (again: stop at once)")
+		fmt.Fprintf(stderr, "\nstopping%s (again: stop at once)\n", told)
 		cancel(experiments.ErrStopped)
-		if _, ok := <-signals; ok {
-			os.Exit(exitInterrupted)
+		var late <-chan time.Time
+		if grace > 0 {
+			late = time.After(grace)
+		}
+		select {
+		case _, ok := <-signals:
+			if ok {
+				os.Exit(exitInterrupted)
+			}
+		case <-late:
+			fmt.Fprintln(stderr, "stopped in the middle of a long step")
+			os.Exit(exitStopped)
 		}
 	}()
 	return ctx, func() {

@@ -77,7 +77,7 @@ var (
 	estimates   = []string{"mismatched", "exact"}
 )
 
-// everyLoss are the fields that stand whatever the loss.
+// everyLoss are the fields that stand whatever the loss; but see Loss.NoBeta.
 var everyLoss = []string{"drop_ties", "beta", "loss_type", "loss_weights", "learning_rate", "lr_scheduler_type", "num_train_epochs", "batch_size", "max_grad_norm"}
 
 // Validate reports every field that cannot stand.
@@ -227,11 +227,12 @@ func fieldNames() (names []string) {
 // Unused says why a field of the configuration changes nothing; "" when it does
 // change something.
 func (c Config) Unused(name string) string {
-	if slices.Contains(everyLoss, name) {
-		return ""
-	}
 	parts := NewMixture(c, 0).Parts
 	switch {
+	case name == "beta" && !slices.ContainsFunc(parts, func(l Loss) bool { return !l.NoBeta }):
+		return c.LossType + " has no β; only the rewards that are logged would be scaled by it"
+	case slices.Contains(everyLoss, name):
+		return ""
 	case !slices.ContainsFunc(parts, func(l Loss) bool { return l.uses(name) }):
 		uses := slices.DeleteFunc(fieldNames(), func(name string) bool {
 			return !slices.ContainsFunc(parts, func(l Loss) bool { return l.uses(name) })

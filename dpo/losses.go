@@ -21,6 +21,7 @@ type Loss struct {
 	Ties   func(c *Config) string       // why it cannot use ties, "" when it can; nil: it has no place for them
 	Of     func(b *Batch, c *Config)
 	Reward func(b *Batch, i int) (chosen, rejected float64) // the implicit rewards of pair i before their β; nil = LogRatios
+	NoBeta bool                                             // β is in the rewards that are logged and not in the loss
 }
 
 // uses says whether the optional field matters to the loss.

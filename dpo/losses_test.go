@@ -451,6 +451,9 @@ func TestAFieldThatTheLossDoesNotUseIsRefused(t *testing.T) {
 		{func(c *Config) { c.FDivergenceType, c.FAlphaDivergenceCoef = "alpha_divergence", 0.3 }, "", ""},
 		{func(c *Config) { c.RefModelSyncSteps = 10 }, "ref_model_sync_steps", "only sync_ref_model"},
 		{func(c *Config) { c.SyncRefModel, c.RefModelSyncSteps = true, 10 }, "", ""},
+		{func(c *Config) { c.LossType, c.Beta = "slic_hf", 0.3 }, "beta", "slic_hf has no β"},
+		{func(c *Config) { c.LossType, c.Beta = "sft", 0.3 }, "beta", "sft has no β"},
+		{func(c *Config) { c.LossType, c.Beta = "sigmoid+sft", 0.3 }, "", ""},
 		{func(c *Config) { c.LossType = "exo_pair" }, "label_smoothing", "1e-3"},
 		{func(c *Config) { c.LossType, c.LDAlpha = "sigmoid+sft", 0.5 }, "ld_alpha", "sft"},
 		{func(c *Config) { c.LossType, c.LossWeights = "sigmoid+sft", []float64{1} }, "loss_weights", "2 losses"},
@@ -512,6 +515,26 @@ func TestEveryFieldIsUsedByALoss(t *testing.T) {
 	}
 	if len(used) != optional {
 		t.Errorf("%d names used, %d fields", len(used), optional)
+	}
+}
+
+// NoBeta says of a loss that it is the same whatever β.
+func TestWhichLossesHaveABeta(t *testing.T) {
+	ref := randomPolicy(t, small, 9)
+	pi, data := randomPolicy(t, small, 10), randomData(ref, 50, 5)
+	for _, l := range Losses {
+		step := func(beta float64) Stats {
+			c := configOf(l.Name)
+			c.Beta = beta
+			return NewFrom(c, pi.Clone(), ref, data).Step(rng.New(1))
+		}
+		a, b := step(0.1), step(0.7)
+		if same := a.Loss == b.Loss && a.GradNorm == b.GradNorm; same != l.NoBeta {
+			t.Errorf("%s: the loss is %v at β = 0.1 and %v at 0.7, gradients %v and %v", l.Name, a.Loss, b.Loss, a.GradNorm, b.GradNorm)
+		}
+		if a.RewardsChosen == b.RewardsChosen {
+			t.Errorf("%s: logged rewards without β: %v", l.Name, a.RewardsChosen)
+		}
 	}
 }
 

@@ -235,7 +235,7 @@ var Losses = []Loss{
 			Exact:   "its optimum is how often each response is chosen, whatever was said before",
 			Also:    []string{"RPO", "MPO", "DPO+NLL"},
 		},
-		Of: func(b *Batch, c *Config) { b.clear(); b.AddNLL(1) }, Reward: logProbs,
+		Of: func(b *Batch, c *Config) { b.clear(); b.AddNLL(1) }, Reward: logProbs, NoBeta: true,
 	},
 	{
 		Name: "dpop",
@@ -438,7 +438,7 @@ var Losses = []Loss{
 			Exact:   "without a reference its optimum does not know where it began",
 			Also:    []string{"SLiC"},
 		},
-		Uses: []string{"slic_delta", "slic_lambda"}, Of: slic, Reward: logProbs,
+		Uses: []string{"slic_delta", "slic_lambda"}, Of: slic, Reward: logProbs, NoBeta: true,
 	},
 }
 

@@ -3,6 +3,7 @@ package experiments
 import (
 	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"strings"
@@ -34,7 +35,8 @@ type Plan struct {
 	Budget      int     `json:"lattice_budget"` // states × contexts
 	TooLarge    string  `json:"lattice_too_large,omitempty"`
 
-	Optimum []BestCase `json:"optimum"`
+	Optimum []BestCase `json:"optimum"`                   // empty where it would take too long here
+	Skipped float64    `json:"skipped_seconds,omitempty"` // that it would take, about
 }
 
 // BestCase is what is best possible at one β, for the first seed: the optimum of
@@ -54,35 +56,79 @@ var tableBetas = []float64{0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5}
 const (
 	shownPoints = 12                     // points beyond these would fill the screen and the minute
 	probeTime   = 150 * time.Millisecond // of each method's training
+
+	// What would take longer than this many seconds, or so many bytes, is foretold
+	// and not computed.
+	longestCheck, largestCheck = 60, 8 << 30
 )
 
 // NewPlan describes the experiment. Base, SFT and reward model of the first
 // seed are trained for it, in memory, and the first steps of each method for an
-// estimate of time; nothing is written.
-func NewPlan(ctx context.Context, e *Experiment) (*Plan, error) {
+// estimate of time; nothing is written. In a world too large for that, the sizes
+// of its tables tell the time.
+func NewPlan(ctx context.Context, e *Experiment, stderr io.Writer) (*Plan, error) {
 	p := &Plan{Name: e.Name, Title: e.Title, Question: e.Question, Seeds: e.Seeds, Swept: e.Swept, Changed: e.Changed,
-		Cells: e.Cells(), Jobs: runtime.GOMAXPROCS(0), Budget: policy.MaxStates}
+		Cells: e.Cells(), Jobs: runtime.GOMAXPROCS(0), Budget: policy.MaxStates, Optimum: []BestCase{}}
 	for _, a := range e.Points[0].Arms {
 		p.Arms = append(p.Arms, a.Name)
 	}
 	shown := e.Points[:min(len(e.Points), shownPoints)]
+	slow := newProgress(stderr, false)
+	defer slow.stop()
+	if err := p.foresee(sim.WithDoing(ctx, slow.doing("")), e, shown); err != nil || p.Skipped > 0 {
+		return p, err
+	}
 	var work time.Duration
 	for i, point := range shown {
-		took, err := p.addPoint(ctx, e, point, i == 0)
+		took, err := p.addPoint(sim.WithDoing(ctx, slow.doing(point.title(e.Swept))), e, point, i == 0)
 		if err != nil {
 			return nil, err
 		}
 		work += took
 	}
-	cells := float64(len(e.Seeds)) * float64(len(e.Points)) / float64(len(shown))
-	p.Seconds = work.Seconds() * cells / float64(min(p.Jobs, p.Cells))
+	p.Seconds = p.wholeRun(work.Seconds(), e, len(shown))
 	return p, nil
+}
+
+// wholeRun extrapolates from the work on one seed of some points.
+func (p *Plan) wholeRun(work float64, e *Experiment, points int) float64 {
+	cells := float64(len(e.Seeds)) * float64(len(e.Points)) / float64(points)
+	return work * cells / float64(min(p.Jobs, p.Cells))
+}
+
+// foresee tells time and memory from the sizes of tables, and whether the plan
+// ends with that.
+func (p *Plan) foresee(ctx context.Context, e *Experiment, points []Point) error {
+	check, run, held := 0.0, 0.0, 0
+	for i, point := range points {
+		f, err := sim.Foresee(ctx, point.Config)
+		if err != nil {
+			return err
+		}
+		betas := map[float64]bool{}
+		for _, a := range point.Arms {
+			betas[a.Config.Objective.Beta] = true
+		}
+		extra := 0
+		if i == 0 {
+			extra = len(tableBetas)
+		}
+		check += f.Shared + f.Optimum*float64(len(betas)+extra)
+		run += f.Shared + f.Optimum*float64(len(betas)) + f.Arm*float64(len(point.Arms))
+		held = max(held, f.Held+f.Cell)
+		p.describe(f.Table, f.States, f.TooLarge)
+		p.MemoryBytes = max(p.MemoryBytes, f.Held+max(f.Asked, p.Jobs*f.Cell))
+	}
+	if check > longestCheck || held > largestCheck {
+		p.Skipped, p.Seconds = check, p.wholeRun(run, e, len(points))
+	}
+	return nil
 }
 
 // addPoint adds a point's best cases and returns what one seed of it takes.
 func (p *Plan) addPoint(ctx context.Context, e *Experiment, point Point, first bool) (time.Duration, error) {
 	started := time.Now()
-	lab, err := sim.NewLab(point.Config)
+	lab, err := sim.NewLab(ctx, point.Config)
 	if err != nil {
 		return 0, err
 	}
@@ -92,11 +138,9 @@ func (p *Plan) addPoint(ctx context.Context, e *Experiment, point Point, first b
 	}
 	took := time.Since(started)
 	p.Network = max(p.Network, lab.NetworkStates())
-	if p.States = lab.States(); lab.TooLarge != nil {
-		p.TooLarge = strings.TrimPrefix(lab.TooLarge.Error(), policy.ErrTooLarge.Error()+": ")
-	}
-	p.TableBytes = 8 * lab.World.Shape.Cells()
-	p.MemoryBytes = max(p.MemoryBytes, memory(lab, p.Jobs))
+	p.describe(8*lab.World.Shape.Cells(), lab.States(), lab.TooLarge)
+	network := 8 * p.Network * lab.World.Shape.Contexts() * (2 + lab.World.Shape.MaxLength) // its lattice, forwards and backwards
+	p.MemoryBytes = max(p.MemoryBytes, p.Jobs*(12*p.TableBytes+network))
 	arms := map[float64][]string{}
 	for _, a := range point.Arms {
 		arms[a.Config.Objective.Beta] = append(arms[a.Config.Objective.Beta], a.Name)
@@ -111,7 +155,7 @@ func (p *Plan) addPoint(ctx context.Context, e *Experiment, point Point, first b
 	}
 	slices.Sort(betas)
 	for _, beta := range slices.Compact(betas) {
-		jStar, exact, err := shared.ProxyAt(beta)
+		jStar, exact, err := shared.ProxyAt(ctx, beta)
 		if err != nil {
 			return 0, err
 		}
@@ -122,23 +166,19 @@ func (p *Plan) addPoint(ctx context.Context, e *Experiment, point Point, first b
 
 // probe extrapolates an arm's time from its first steps.
 func probe(ctx context.Context, s *sim.Shared, a Arm) time.Duration {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
-	defer cancel()
 	started := time.Now()
-	done, total := s.Probe(ctx, sim.Arm{Name: a.Name, Method: a.Method, Config: a.Config})
+	done, total := s.Probe(ctx, sim.Arm{Name: a.Name, Method: a.Method, Config: a.Config}, func() bool { return time.Since(started) >= probeTime })
 	if done == 0 {
 		return 0
 	}
 	return time.Since(started) * time.Duration(total) / time.Duration(done)
 }
 
-// memory is about what a run holds: for each cell worked on a dozen tables
-// (policies, their probabilities, gradient and Adam's moments) and the lattice of
-// counts forwards and, for gold's optimum, backwards.
-func memory(l *sim.Lab, jobs int) int {
-	s := l.World.Shape
-	lattice := 8 * max(l.States(), l.NetworkStates()) * s.Contexts() * (2 + s.MaxLength)
-	return jobs * (12*8*s.Cells() + lattice)
+// describe notes the sizes of a point's world.
+func (p *Plan) describe(table, states int, tooLarge error) {
+	if p.TableBytes, p.States = table, states; tooLarge != nil {
+		p.TooLarge = strings.TrimPrefix(tooLarge.Error(), policy.ErrTooLarge.Error()+": ")
+	}
 }
 
 // Text is the plan for a terminal.
@@ -152,8 +192,12 @@ func (p *Plan) Text() string {
 	if len(p.Swept) > 0 {
 		fmt.Fprintf(&b, "swept      %s\n", strings.Join(p.Swept, ", "))
 	}
-	fmt.Fprintf(&b, "cells      %d, about %s with %d at a time\nmemory     about %s; a policy's table %s\n",
-		p.Cells, duration(p.Seconds), p.Jobs, size(p.MemoryBytes), size(p.TableBytes))
+	about := "about"
+	if p.Skipped > 0 {
+		about = "at least about" // the arms' training is not in it
+	}
+	fmt.Fprintf(&b, "cells      %d, %s %s with %d at a time\nmemory     about %s; a policy's table %s\n",
+		p.Cells, about, duration(p.Seconds), p.Jobs, size(p.MemoryBytes), size(p.TableBytes))
 	if p.TooLarge == "" {
 		fmt.Fprintf(&b, "lattice    %d count states for each context: win rates and gold's optimum are exact\n", p.States)
 	} else {
@@ -171,6 +215,10 @@ func (p *Plan) Text() string {
 			}
 			fmt.Fprintf(&b, "  %s  %s%s   (%s)\n", c.Path, was, c.Value, c.From)
 		}
+	}
+	if p.Skipped > 0 {
+		fmt.Fprintf(&b, "\nThe best possible policy is not computed here: it would take about %s. A run computes it, and Ctrl-C stops it.\nFewer words or prompts, or a smaller world.max_length, make it quick.\n", duration(p.Skipped))
+		return b.String()
 	}
 	fmt.Fprintf(&b, "\nthe best possible policy (exact, seed %d): the optimum of the learned reward (proxy), and of gold\n%s\n", p.Seeds[0], trimRight(p.table().Render()))
 	return b.String()

@@ -16,6 +16,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"rlhfsim/internal/atomicfile"
+	"rlhfsim/sim"
 )
 
 // RunOptions are the flags of `rlhfsim run`.
@@ -70,9 +71,13 @@ func RunCommand(ctx context.Context, e *Experiment, o RunOptions) error {
 	defer release()
 	started := time.Now()
 	bar := newProgress(o.Stderr, o.Quiet)
+	defer bar.stop()
 	bar.start(e, o)
-	r, err := Execute(ctx, e, Options{Dir: o.Dir, Jobs: o.Jobs, FailFast: o.FailFast, Progress: bar.update, Notice: bar.notice})
-	bar.stop()
+	r, err := Execute(ctx, e, Options{Dir: o.Dir, Jobs: o.Jobs, FailFast: o.FailFast, Progress: bar.update, Doing: bar.doing, Notice: bar.notice})
+	bar.endBar()
+	if err != nil {
+		bar.stop()
+	}
 	if errors.Is(err, ErrStopped) {
 		fmt.Fprintf(o.Stderr, "%d of %d cells are done and kept in %s; the same command goes on from there\n", len(r.keys), bar.total, o.Dir)
 		return err
@@ -87,14 +92,19 @@ func RunCommand(ctx context.Context, e *Experiment, o RunOptions) error {
 	if err != nil {
 		return goesOn(err, o.Dir)
 	}
-	if err := r.finish(ctx, o, started); err != nil {
+	doing := bar.doing("")
+	if err := r.finish(ctx, o, started, doing); err != nil {
+		bar.stop()
 		if errors.Is(err, ErrStopped) {
 			fmt.Fprintf(o.Stderr, "all %d cells are done and kept in %s, tables and figures are not all written; the same command writes them\n", bar.total, o.Dir)
 			return err
 		}
 		return goesOn(err, o.Dir)
 	}
-	return r.tell(o, time.Since(started))
+	doing("asking the policies", 0, 0)
+	all, unsaid := r.Summaries()
+	bar.stop()
+	return r.tell(o, time.Since(started), all, unsaid)
 }
 
 // goesOn says what becomes of a run that the file system stopped.
@@ -183,24 +193,31 @@ func reason(err error) error {
 
 // finish writes everything but the cells, and removes what an earlier run left
 // behind that is no part of this one.
-func (r *Run) finish(ctx context.Context, o RunOptions, started time.Time) error {
+func (r *Run) finish(ctx context.Context, o RunOptions, started time.Time, doing sim.Doing) error {
 	ours := map[string]bool{}
 	write := func(out output) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		doing("writing "+out.name, 0, 0)
 		ours[out.name] = true
 		path := filepath.Join(o.Dir, filepath.FromSlash(out.name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 			return err
 		}
-		return atomicfile.StreamUnsynced(path, out.write) // all of it can be made again from the cells
+		return atomicfile.StreamUnsynced(path, func(w io.Writer) error { // all of it can be made again from the cells
+			if err := out.write(w); err != nil {
+				return err
+			}
+			return context.Cause(ctx) // what was asked of policies meanwhile means nothing
+		})
 	}
 	for _, out := range r.outputs() {
 		if err := write(out); err != nil {
 			return err
 		}
 	}
+	doing("drawing figures", 0, 0)
 	err := r.draw(func(name string, data []byte) error {
 		return write(output{name, func(w io.Writer) error {
 			_, err := w.Write(data)
@@ -209,6 +226,9 @@ func (r *Run) finish(ctx context.Context, o RunOptions, started time.Time) error
 	})
 	if err != nil {
 		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if r.lost != nil {
 		return r.lost
@@ -250,15 +270,14 @@ func prune(dir string, ours map[string]bool, folders ...string) error {
 	return nil
 }
 
-// tell prints the summary, once all files are written.
-func (r *Run) tell(o RunOptions, took time.Duration) error {
+// tell prints the summary, once all files are written; err is why there is none.
+func (r *Run) tell(o RunOptions, took time.Duration, all []Summary, err error) error {
 	for _, f := range r.Failures {
 		fmt.Fprintf(o.Stderr, "error: %s failed: %v\n", f.Cell, f.Err)
 	}
 	if len(r.Failures) > 0 {
 		fmt.Fprintf(o.Stderr, "the other cells are done and in the tables; lower a learning rate, then run again\n")
 	}
-	all, err := r.Summaries()
 	if err != nil && len(r.Failures) == 0 {
 		return err
 	}

@@ -17,7 +17,8 @@ import (
 	"rlhfsim/sim"
 )
 
-// everyMethod is a small run with one arm of a method of each section.
+// everyMethod is a small run with one arm of a method of each section, and of the
+// losses that report metrics of their own.
 func everyMethod(t *testing.T, overrides ...string) (*Run, Files) {
 	t.Helper()
 	text := head + "seeds = 1\n"
@@ -27,6 +28,9 @@ func everyMethod(t *testing.T, overrides ...string) (*Run, Files) {
 			text += fmt.Sprintf("[[arm]]\nmethod = %q\n", m.Name)
 		}
 		seen[m.Section] = true
+	}
+	for _, name := range []string{"cispo", "vespo", "clip_cov", "xpo", "nash_md"} {
+		text += fmt.Sprintf("[[arm]]\nmethod = %q\n", name)
 	}
 	text += "[[arm]]\nname = \"kto\"\nmethod = \"dpo\"\ndpo.loss_type = \"kto\"\n[[arm]]\nname = \"bco\"\nmethod = \"dpo\"\ndpo.loss_type = \"bco\"\n"
 	dir := t.TempDir()

@@ -349,14 +349,15 @@ func (r *Run) pipeline(point int, s FigureSpec) (figure.Pipeline, bool) {
 	if !ok {
 		return figure.Pipeline{}, false
 	}
-	w, stages, err := p.Stages(l)
+	w, stages, err := p.Stages(r.ctx, l)
 	if err != nil {
 		return figure.Pipeline{}, false
 	}
 	says := map[string]string{}
 	for _, stage := range stages {
-		top := stage.MostLikely(0, 1)[0]
-		says[stage.Name] = fmt.Sprintf("“%s” %s", w.Text(top.Response), share(num.Exp(top.LogProb)))
+		for _, top := range stage.MostLikely(0, 1) {
+			says[stage.Name] = fmt.Sprintf("“%s” %s", w.Text(top.Response), share(num.Exp(top.LogProb)))
+		}
 	}
 	judge := r.group(point, -1, "reward")
 	c := p.Config

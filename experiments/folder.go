@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,7 +23,7 @@ func OpenRun(dir string) (*Run, error) {
 		}
 		return nil, err
 	}
-	r := newRun(e, dir)
+	r := newRun(context.Background(), e, dir)
 	trunks, err := grow(e)
 	if err != nil {
 		return nil, err

@@ -73,6 +73,10 @@ func TestUnusedFields(t *testing.T) {
 		"a rule without quantiles":     {arm("raft", "raft.start_percentile = 0.5"), "only select = \"percentile\" uses it"},
 		"a rule with them":             {arm("rft", "raft.start_percentile = 0.5"), ""},
 		"an AWAC term of weight 0":     {arm("ilql", "ilql.awac_scale = 0.0", "ilql.awac_beta = 1.0"), "leaves the behaviour policy as it is"},
+		"β of a loss without one":      {arm("slic_hf", "dpo.beta = 0.2"), "`dpo.beta = 0.2` changes nothing"},
+		"β swept":                      {"[grid]\ndpo.beta = [0.2, 0.4]\n" + arm("dpo", "dpo.loss_type = \"sft\""), "sft has no β"},
+		"β that nobody wrote":          {"objective.beta = 0.2\n" + arm("slic_hf"), ""},
+		"β shared with DPO":            {"[dpo]\nbeta = 0.2\n" + arm("dpo") + arm("slic_hf"), ""},
 		"of the reward model":          {"[reward]\nhidden_size = 4\n" + arm("ppo"), "only model = \"mlp\" uses it"},
 		"of the policy":                {"[policy]\nrank = 2\n" + arm("ppo"), "low_rank"},
 		"a loss that is not DPO's own": {arm("sigmoid", "dpo.loss_type = \"ipo\""), "must be \"sigmoid\" with method = \"sigmoid\""},
@@ -134,7 +138,7 @@ func TestALossIsAMethod(t *testing.T) {
 
 func rowsOf(t *testing.T, c sim.Config, a Arm) []sim.Row {
 	t.Helper()
-	lab, err := sim.NewLab(c)
+	lab, err := sim.NewLab(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

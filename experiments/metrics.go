@@ -43,6 +43,8 @@ const (
 	trlGRPO   = "TRL GRPOTrainer"
 	trlOnline = "TRL OnlineDPOTrainer"
 	trlx      = "trlX AccelerateILQLTrainer"
+	trlXPO    = "TRL 1.10 XPOTrainer"
+	trlNash   = "TRL 1.10 NashMDTrainer"
 	trlReward = "TRL RewardTrainer"
 	trlSFT    = "TRL SFTTrainer"
 	ours      = "rlhfsim"
@@ -197,6 +199,9 @@ var metricDocs = []metricDoc{
 	{Name: "clip_ratio/high_mean", Stages: inGroup, Unit: "share", Formula: "share of weights above 1+ε_high at Â > 0", Meaning: "How many importance weights the upper bound cuts off.", Source: trlGRPO, See: []string{"grpo.epsilon_high"}},
 	{Name: "clip_ratio/high_max", Stages: inGroup, Unit: "share", Formula: "largest such share of a response", Meaning: "The response that the upper bound touches most.", Source: trlGRPO, See: []string{"clip_ratio/high_mean"}},
 	{Name: "clip_ratio/region_mean", Stages: inGroup, Unit: "share", Formula: "low_mean + high_mean", Meaning: "How many importance weights are cut off at all.", Source: trlGRPO, Elsewhere: []string{"actor/pg_clipfrac"}, See: []string{"clip_ratio/low_mean", "clip_ratio/high_mean"}},
+	{Name: "cispo_clip_ratio", Stages: inGroup, Unit: "share", Formula: "share of weights above ε_high at Â > 0, with loss_type = \"cispo\"", Meaning: "How many importance weights CISPO caps; the same number as clip_ratio/high_mean, under TRL's name.", Source: trlGRPO, See: []string{"grpo.epsilon_high", "clip_ratio/high_mean"}},
+	{Name: "actor/pg_clipfrac", Stages: inGroup, Unit: "share", Formula: "share of tokens that do not count, with loss_type = \"clip_cov\"", Meaning: "How many tokens Clip-Cov leaves out: a fixed number, or fewer where fewer qualify.", Source: "verl", See: []string{"grpo.clip_cov_ratio", "grpo.clip_cov_lb"}},
+	{Name: "vespo/phi_seq_mean", Stages: inGroup, Unit: "ratio", Formula: "mean over responses of φ(w) = e^λ w^k e^(−λw), with loss_type = \"vespo\"", Meaning: "What VESPO's weight makes of a response's advantage: 1 on the policy's own samples.", Source: trlGRPO, See: []string{"grpo.vespo_k_pos", "grpo.vespo_lambda_pos"}},
 	{Name: "completions/mean_length", Stages: inGroup, Unit: "tokens", Formula: "mean number of tokens, EOS included", Meaning: "How long the step's responses are.", Source: trlGRPO, Elsewhere: []string{"response_length/mean"}, See: []string{"exact/length"}},
 	{Name: "completions/min_length", Stages: inGroup, Unit: "tokens", Formula: "smallest number of tokens", Meaning: "The shortest response of the step.", Source: trlGRPO, See: []string{"completions/mean_length"}},
 	{Name: "completions/max_length", Stages: inGroup, Unit: "tokens", Formula: "largest number of tokens", Meaning: "The longest response of the step.", Source: trlGRPO, See: []string{"completions/mean_length"}},
@@ -205,7 +210,12 @@ var metricDocs = []metricDoc{
 	{Name: "completions/min_terminated_length", Stages: inGroup, Unit: "tokens", Formula: "smallest number of tokens of responses with EOS", Meaning: "The shortest of them.", Source: trlGRPO, See: []string{"completions/mean_terminated_length"}},
 	{Name: "completions/max_terminated_length", Stages: inGroup, Unit: "tokens", Formula: "largest number of tokens of responses with EOS", Meaning: "The longest of them.", Source: trlGRPO, See: []string{"completions/mean_terminated_length"}},
 	{Name: "objective/scores", Stages: inOnline, Unit: "reward", Formula: "mean of r(x,y)", Meaning: "What the reward model said of both responses of the step's pairs.", Source: trlOnline, See: []string{"exact/proxy_reward"}},
-	{Name: "objective/scores_margin", Stages: inOnline, Unit: "reward", Formula: "mean of |r(x,y_1) − r(x,y_2)|", Meaning: "How far apart the two responses of a pair score.", Source: trlOnline, See: []string{"online.judge"}},
+	{Name: "objective/scores_margin", Stages: inOnline, Unit: "reward", Formula: "mean of |r(x,y_1) − r(x,y_2)|", Meaning: "How far apart the two responses of a pair score. (TRL's XPOTrainer wrote objective/model_scores − objective/ref_scores under this name.)", Source: trlOnline, See: []string{"online.judge"}},
+	{Name: "loss/dpo", Stages: inOnline, Unit: "nats", Formula: "mean of −P log σ(βh) − (1−P) log σ(−βh), with loss_type = \"xpo\"", Meaning: "The part of XPO's loss that is DPO's.", Source: trlXPO, See: []string{"loss/xpo"}},
+	{Name: "loss/xpo", Stages: inOnline, Unit: "nats", Formula: "mean of α log π(y_2|x), with loss_type = \"xpo\"", Meaning: "The part of XPO's loss that explores: it falls as the policy leaves the reference's responses.", Source: trlXPO, See: []string{"online.alpha", "loss/dpo"}},
+	{Name: "objective/model_scores", Stages: inOnline, Unit: "reward", Formula: "mean of r(x,y_1), with loss_type = \"xpo\"", Meaning: "What the judge scores the policy's own responses.", Source: trlXPO, See: []string{"objective/ref_scores", "exact/proxy_reward"}},
+	{Name: "objective/ref_scores", Stages: inOnline, Unit: "reward", Formula: "mean of r(x,y_2), with loss_type = \"xpo\"", Meaning: "What the judge scores the reference's responses.", Source: trlXPO, See: []string{"objective/model_scores"}},
+	{Name: "rewards/probabilities", Stages: inOnline, Unit: "probability", Formula: "mean of P(y_1 ≻ y_2), with loss_type = \"nash_md\"", Meaning: "How likely the judge prefers the policy's response to the mixture's; ½ where neither wins.", Source: trlNash, See: []string{"online.mixture_coef"}},
 	{Name: "val/contain_eos_token", Stages: inOnline, Unit: "share", Formula: "share of responses with EOS", Meaning: "How many responses ended themselves instead of being cut.", Source: trlOnline, See: []string{"world.max_length"}},
 	{Name: "losses/loss", Stages: inILQL, Unit: "as its parts", Formula: "L_Q + L_V + c L_CQL + a L_AWAC", Meaning: "What is minimised; its parts have other units, so look at them.", Source: trlx, See: []string{"losses/loss_q", "losses/loss_v", "losses/loss_cql", "losses/loss_awac"}},
 	{Name: "losses/loss_q", Stages: inILQL, Unit: "reward²", Formula: "Σ_i mean of (Q_i(s,a) − r − γ V(s′))²", Meaning: "How far the heads are from their targets, summed over the heads. It ends above 0 where a state is followed by several outcomes.", Source: "Snell et al. 2022 (arXiv 2206.11871), section 4.1; " + trlx, See: []string{"qvalues/*", "ilql.gamma"}},

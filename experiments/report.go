@@ -240,7 +240,7 @@ func (r *Run) addSayings(s *Summary, point int) error {
 	if !ok {
 		return nil
 	}
-	w, stages, err := r.Experiment.Points[point].Stages(l)
+	w, stages, err := r.Experiment.Points[point].Stages(r.ctx, l)
 	if err != nil {
 		return err
 	}

@@ -15,11 +15,12 @@ import (
 
 // Options say how a run is carried out; none of them changes a result.
 type Options struct {
-	Dir      string               // the run's folder
-	Jobs     int                  // cells worked on at the same time, ≥ 1
-	FailFast bool                 // stop at the first cell that fails
-	Progress func(Progress)       // called after each cell, never concurrently; may be nil
-	Notice   func(message string) // a message worth a line (a damaged cell); may be nil
+	Dir      string                      // the run's folder
+	Jobs     int                         // cells worked on at the same time, ≥ 1
+	FailFast bool                        // stop at the first cell that fails
+	Progress func(Progress)              // called after each cell, never concurrently; may be nil
+	Doing    func(cell string) sim.Doing // told what the work on a cell is at, by several at a time; may be nil
+	Notice   func(message string)        // a message worth a line (a damaged cell); may be nil
 }
 
 // Progress is how far a run has come.
@@ -39,6 +40,7 @@ type Failure struct {
 type Run struct {
 	Experiment *Experiment
 	Dir        string
+	ctx        context.Context // of the command: what is drawn and told asks policies, which may take long
 	Failures   []Failure
 	Reused     int // cells that were there already
 
@@ -67,8 +69,8 @@ type signature struct {
 	names  map[string][]string
 }
 
-func newRun(e *Experiment, dir string) *Run {
-	return &Run{Experiment: e, Dir: dir, keys: map[cellID]string{}, names: map[cellID]*signature{}, cells: map[string]*cell{}, rankings: map[int][]Place{}}
+func newRun(ctx context.Context, e *Experiment, dir string) *Run {
+	return &Run{Experiment: e, Dir: dir, ctx: ctx, keys: map[cellID]string{}, names: map[cellID]*signature{}, cells: map[string]*cell{}, rankings: map[int][]Place{}}
 }
 
 // cell is a finished cell without its tensors, nil where there is none.
@@ -134,7 +136,7 @@ func intern(s string) string { return unique.Make(s).Value() }
 // yet. A failing cell is listed in Failures and the others go on. When ctx ends,
 // finished cells stay and the error is context.Cause(ctx).
 func Execute(ctx context.Context, e *Experiment, o Options) (*Run, error) {
-	r := newRun(e, o.Dir)
+	r := newRun(ctx, e, o.Dir)
 	w, err := newWorker(r, o)
 	if err != nil {
 		return nil, err
@@ -241,12 +243,12 @@ func members(l *sim.Lab, tensors []tensor) ([]reward.Model, error) {
 
 // restore rebuilds the shared stages from their cell, so that a new arm need not
 // train them again.
-func restore(l *sim.Lab, seed uint64, c *cell) (*sim.Shared, error) {
+func restore(ctx context.Context, l *sim.Lab, seed uint64, c *cell) (*sim.Shared, error) {
 	judges, err := members(l, c.Tensors[2:])
 	if err != nil {
 		return nil, err
 	}
-	return l.Restore(seed, c.Tensors[0].Data, c.Tensors[1].Data, judges)
+	return l.Restore(ctx, seed, c.Tensors[0].Data, c.Tensors[1].Data, judges)
 }
 
 // armCell is an arm's result as a cell.

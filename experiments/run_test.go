@@ -220,7 +220,7 @@ func TestPoliciesReproduceTheExactNumbers(t *testing.T) {
 	if !ok {
 		t.Fatal("nothing was learned")
 	}
-	w, stages, err := r.Experiment.Points[0].Stages(l)
+	w, stages, err := r.Experiment.Points[0].Stages(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,12 +324,12 @@ func TestRewardModelsAreReadBack(t *testing.T) {
 			if !ok || !reflect.DeepEqual(read, kept) || len(read.Reward) != c.tensors {
 				t.Fatalf("the files hold something else than the run: %d tensors", len(read.Reward))
 			}
-			_, stages, err := p.Stages(read)
+			_, stages, err := p.Stages(t.Context(), read)
 			if err != nil || len(stages) != 6 {
 				t.Fatalf("%d stages, %v", len(stages), err)
 			}
 			read.Reward = read.Reward[:len(read.Reward)-1]
-			if _, _, err := p.Stages(read); err == nil {
+			if _, _, err := p.Stages(t.Context(), read); err == nil {
 				t.Error("a missing tensor was not noticed")
 			}
 		})
@@ -342,7 +342,7 @@ func TestStoppingWhileWriting(t *testing.T) {
 	r, _ := quickRun(t, dir, 2, "seeds=1")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(ErrStopped)
-	if err := r.finish(ctx, RunOptions{Dir: dir}, time.Now()); !errors.Is(err, ErrStopped) {
+	if err := r.finish(ctx, RunOptions{Dir: dir}, time.Now(), func(string, int, int) {}); !errors.Is(err, ErrStopped) {
 		t.Errorf("%v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "run.json")); err == nil {

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"context"
 	"fmt"
 
 	"rlhfsim/policy"
@@ -27,9 +28,10 @@ type Learned struct {
 
 // Stages rebuilds the policies of a point from what it learned: base, SFT, the
 // arms that are there, the exact optimum of the learned reward, and, where the
-// world is small enough, that of gold itself.
-func (p Point) Stages(l Learned) (*sim.World, []Stage, error) {
-	lab, err := sim.NewLab(p.Config)
+// world is small enough, that of gold itself. It stops when ctx ends, and so do
+// the answers of the optima.
+func (p Point) Stages(ctx context.Context, l Learned) (*sim.World, []Stage, error) {
+	lab, err := sim.NewLab(ctx, p.Config)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -59,27 +61,27 @@ func (p Point) Stages(l Learned) (*sim.World, []Stage, error) {
 			}
 		}
 	}
-	optima, err := p.optima(lab, sft, l.Reward)
+	optima, err := p.optima(ctx, lab, sft, l.Reward)
 	return lab.World, append(out, optima...), err
 }
 
 // optima are the best policies for the learned reward and for gold.
-func (p Point) optima(lab *sim.Lab, sft *policy.Chain, tensors []tensor) ([]Stage, error) {
+func (p Point) optima(ctx context.Context, lab *sim.Lab, sft *policy.Chain, tensors []tensor) ([]Stage, error) {
 	judges, err := members(lab, tensors)
 	if err != nil {
 		return nil, err
 	}
-	judge, err := lab.NewJudge(judges)
+	judge, err := lab.NewJudge(ctx, judges)
 	if err != nil {
 		return nil, err
 	}
 	beta := p.Config.Objective.Beta
-	best, err := lab.Optimum(judge, sft, beta)
+	best, err := lab.Optimum(ctx, judge, sft, beta)
 	if err != nil {
 		return nil, err
 	}
 	out := []Stage{{best, "optimum", "optimum"}}
-	gold, err := lab.GoldOptimum(sft, beta)
+	gold, err := lab.GoldOptimum(ctx, sft, beta)
 	if err != nil || gold == nil {
 		return out, err
 	}

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -52,7 +53,7 @@ func Talk(dir string, o TalkOptions) (sayings []Saying, from string, err error) 
 	if err != nil {
 		return nil, "", err
 	}
-	w, stages, err := p.Stages(l)
+	w, stages, err := p.Stages(context.Background(), l)
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w", folder, err)
 	}

@@ -37,6 +37,12 @@ func (l *loader) settings(arm int, told []sim.Setting, tree *node) {
 		l.set = map[armField]*armSetting{}
 	}
 	for _, s := range told {
+		if slices.Contains(followBeta, s.Field) {
+			if tree.get(strings.Split(s.Field, ".")...) == nil {
+				continue // nobody wrote it
+			}
+			s.Default = "objective.beta"
+		}
 		key := armField{arm, s.Field}
 		if l.set[key] == nil {
 			l.set[key] = &armSetting{setting: s, tree: tree}

@@ -31,9 +31,10 @@ func verify(ctx context.Context, e *Experiment, o RunOptions) error {
 		return err
 	}
 	bar := newProgress(o.Stderr, o.Quiet)
+	defer bar.stop()
 	bar.start(e, o)
-	r, err := Execute(ctx, e, Options{Dir: temp, Jobs: o.Jobs, Progress: bar.update, Notice: bar.notice})
-	bar.stop()
+	r, err := Execute(ctx, e, Options{Dir: temp, Jobs: o.Jobs, Progress: bar.update, Doing: bar.doing, Notice: bar.notice})
+	bar.endBar()
 	if err != nil {
 		return err
 	}

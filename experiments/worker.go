@@ -236,6 +236,9 @@ func (w *worker) compute(ctx context.Context, t task) (next []task, err error) {
 			err = fmt.Errorf("this is a mistake of rlhfsim's, not yours: %v\n%s", p, debug.Stack())
 		}
 	}()
+	if w.options.Doing != nil {
+		ctx = sim.WithDoing(ctx, w.options.Doing(w.run.name(t.ids()[0])))
+	}
 	switch {
 	case t.leaf != nil:
 		return nil, w.computeArm(ctx, t)
@@ -272,7 +275,7 @@ func (w *worker) computeTrunk(ctx context.Context, t *trunk) ([]task, error) {
 	if !needed {
 		return reversed(tasks), nil
 	}
-	lab, err := w.lab(t.branches[0].config)
+	lab, err := w.lab(ctx, t.branches[0].config)
 	if err != nil {
 		return nil, err
 	}
@@ -295,7 +298,7 @@ func reversed(tasks []task) []task {
 
 // computeBranch makes the shared stages and lists the arms to do on them.
 func (w *worker) computeBranch(ctx context.Context, t task) ([]task, error) {
-	lab, err := w.lab(t.branch.config)
+	lab, err := w.lab(ctx, t.branch.config)
 	if err != nil {
 		return nil, err
 	}
@@ -305,7 +308,7 @@ func (w *worker) computeBranch(ctx context.Context, t task) ([]task, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s, err = restore(lab, t.branch.seed, c); err != nil {
+		if s, err = restore(ctx, lab, t.branch.seed, c); err != nil {
 			return nil, err
 		}
 	} else if s, err = t.pretrained.Label(ctx, lab); err != nil {
@@ -333,7 +336,7 @@ func (w *worker) computeArm(ctx context.Context, t task) error {
 }
 
 // lab is the world of a configuration, made ready once for all that have it.
-func (w *worker) lab(c sim.Config) (*sim.Lab, error) {
+func (w *worker) lab(ctx context.Context, c sim.Config) (*sim.Lab, error) {
 	key, err := digest(c.World, c.Policy.Order)
 	if err != nil {
 		return nil, err
@@ -345,7 +348,7 @@ func (w *worker) lab(c sim.Config) (*sim.Lab, error) {
 		if len(w.labs) == 8 { // a sweep over worlds goes through them one by one
 			clear(w.labs)
 		}
-		if l, err = sim.NewLab(c); err != nil {
+		if l, err = sim.NewLab(ctx, c); err != nil {
 			return nil, err
 		}
 		w.labs[key] = l

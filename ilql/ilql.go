@@ -161,3 +161,11 @@ func (s Stats) All() iter.Seq2[string, float64] {
 func (s Summary) all(name string, yield func(string, float64) bool) bool {
 	return yield(name+"/mean", s.Mean) && yield(name+"/min", s.Min) && yield(name+"/max", s.Max) && yield(name+"/std", s.Std)
 }
+
+// OwnMetrics are those of the second head.
+func (c Config) OwnMetrics() []string {
+	if !c.TwoQs {
+		return nil
+	}
+	return []string{"qvalues/1/mean", "qvalues/1/min", "qvalues/1/max", "qvalues/1/std"}
+}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"testing"
@@ -51,7 +52,7 @@ func TestBestOfNAgreesWithEnumeration(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawTiny(t)
 		e := NewEvaluator(w.Shape, w.weights)
-		d, err := NewCountValue(w.Shape, w.counts)
+		d, err := NewCountValue(context.Background(), w.Shape, w.counts)
 		if err != nil {
 			t.Fatal(err)
 		}

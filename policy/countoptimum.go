@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -21,6 +22,7 @@ type CountOptimum struct {
 	ref     *Chain
 	weights []float64
 	value   *CountValue
+	stopped func() bool   // of the evaluator that made it
 	u       [][][]float64 // [prompts][max_length+1][states·contexts], see NewCountOptimum
 }
 
@@ -37,9 +39,12 @@ func (e *Evaluator) NewCountOptimum(ref *Chain, v *CountValue, beta float64) (*C
 	if err := e.checkOptimum(ref, beta); err != nil {
 		return nil, err
 	}
-	o := &CountOptimum{geometry: e.geometry, Beta: beta, LogZ: make([]float64, e.Prompts), ref: ref, weights: e.weights, value: v}
+	o := &CountOptimum{geometry: e.geometry, Beta: beta, LogZ: make([]float64, e.Prompts), ref: ref, weights: e.weights, value: v, stopped: e.Stopped}
 	for x, weight := range e.weights {
-		o.u = append(o.u, o.iterate(Prompt(x)))
+		o.u = append(o.u, e.iterate(o, Prompt(x)))
+		if e.Stopped() {
+			return nil, context.Cause(e.ctx)
+		}
 		o.LogZ[x] = o.u[x][0][e.start]
 		o.Value += float64(weight * float64(beta*o.LogZ[x]))
 	}
@@ -68,7 +73,7 @@ func (o *CountOptimum) worth(x Prompt, t, s int) float64 {
 // joint is the automaton of all counts at prompt x.
 func (o *CountOptimum) joint(x Prompt) *automaton { return &o.value.lattice.prompts[x].automaton }
 
-func (o *CountOptimum) iterate(x Prompt) [][]float64 {
+func (e *Evaluator) iterate(o *CountOptimum, x Prompt) [][]float64 {
 	a := o.joint(x)
 	u := make([][]float64, o.MaxLength+1)
 	last := make([]float64, a.states*o.contexts)
@@ -82,6 +87,9 @@ func (o *CountOptimum) iterate(x Prompt) [][]float64 {
 	for t := o.MaxLength - 1; t >= 0; t-- {
 		u[t] = make([]float64, a.reach[t]*o.contexts)
 		for s := range a.reach[t] {
+			if e.Stopped() {
+				return u
+			}
 			for _, group := range o.groups {
 				top := o.futures(future, x, a, u[t+1], t, s, int(o.base[group[0]]))
 				o.expShift(future, top)
@@ -276,6 +284,9 @@ func (e *Evaluator) countOptimumPrompt(o *CountOptimum, visits []float64, x Prom
 	for t := range e.MaxLength {
 		clear(e.alphaNext[:a.reached(t+1)*e.contexts])
 		for s := range a.reach[t] {
+			if e.Stopped() {
+				return sum
+			}
 			for c := range e.contexts {
 				p := e.alpha[s*e.contexts+c]
 				if p == 0 {

@@ -176,6 +176,9 @@ var oneState = automaton{states: 1}
 // before the words are dealt out, so a decision costs one multiplication.
 func (e *Evaluator) forward(c *Chain, x Prompt, a *automaton) {
 	e.reserve(a)
+	if e.Stopped() {
+		return
+	}
 	e.alpha[e.start] = 1
 	e.live[0] = true
 	for t := range e.MaxLength {
@@ -191,10 +194,13 @@ func (e *Evaluator) forward(c *Chain, x Prompt, a *automaton) {
 
 // advanceLattice moves α from position t to t+1.
 func (e *Evaluator) advanceLattice(c *Chain, x Prompt, a *automaton, t int) {
+	if e.Stopped() {
+		return
+	}
 	clear(e.alphaNext[:a.reached(t+1)*e.contexts])
 	clear(e.liveNext)
 	for s, live := range e.live {
-		if live {
+		if live && !e.Stopped() {
 			e.forwardState(c, x, a, t, s)
 		}
 	}
@@ -267,6 +273,9 @@ func (e *Evaluator) reserve(a *automaton) {
 	e.alpha, e.alphaNext = e.alpha[:n], e.alphaNext[:n]
 	e.mass = e.mass[:(e.MaxLength+1)*states]
 	e.live, e.liveNext = e.live[:states], e.liveNext[:states]
+	if e.Stopped() { // many prompts' tables take long to clear
+		return
+	}
 	clear(e.alpha[:a.reached(0)*e.contexts])
 	clear(e.mass)
 	clear(e.live)

@@ -1,6 +1,10 @@
 package policy
 
-import "rlhfsim/internal/num"
+import (
+	"context"
+
+	"rlhfsim/internal/num"
+)
 
 // Additive is a reward that is a sum over the decisions of a response,
 //
@@ -28,6 +32,7 @@ type Expectations struct {
 type Evaluator struct {
 	*geometry
 	weights []float64 // probability of each prompt
+	ctx     context.Context
 
 	occupied, following []float64 // d_t(c): probability of deciding in context c at position t
 	visits              []float64 // Σ_t d_t(c)
@@ -40,7 +45,7 @@ type Evaluator struct {
 // NewEvaluator evaluates policies of shape s; weights are the prompts'
 // probabilities (nil: equally likely).
 func NewEvaluator(s Shape, weights []float64) *Evaluator {
-	e := &Evaluator{geometry: newGeometry(s), weights: weights}
+	e := &Evaluator{geometry: newGeometry(s), weights: weights, ctx: context.Background()}
 	if weights == nil {
 		e.weights = make([]float64, s.Prompts)
 		for x := range e.weights {
@@ -52,6 +57,17 @@ func NewEvaluator(s Shape, weights []float64) *Evaluator {
 	e.step = make([]float64, s.Outcomes())
 	return e
 }
+
+// Until makes the evaluator give up soon after ctx ends, within a prompt and a
+// position. What it returns from then on means nothing: whoever uses it asks
+// whether ctx has ended before the result goes anywhere.
+func (e *Evaluator) Until(ctx context.Context) *Evaluator {
+	e.ctx = ctx
+	return e
+}
+
+// Stopped says that the context of Until has ended.
+func (e *Evaluator) Stopped() bool { return e.ctx.Err() != nil }
 
 // Expect computes the expectations of π; ref may be nil (KL 0), and so may r.
 //
@@ -85,6 +101,9 @@ func (e *Evaluator) ExpectPrompt(c, ref *Chain, r *Additive, x Prompt) Expectati
 	// worth one pass over the rows instead of MaxLength.
 	stationary := c.Positions == 1 && (ref == nil || ref.Positions == 1)
 	for t := range e.MaxLength {
+		if e.Stopped() {
+			break
+		}
 		for context, d := range e.occupied {
 			e.visits[context] += d
 		}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -184,7 +185,7 @@ func TestOptimumRefusesImpossibleBeta(t *testing.T) {
 	s := Shape{Prompts: 1, Words: 2, MaxLength: 2, Order: 1}
 	p := randomSoftmax(t, s, 1, rng.New(1))
 	for _, beta := range []float64{0, -1, math.NaN(), math.Inf(1)} {
-		d, err := NewCountValue(s, Counts{{Kind: CountRepeat, Worth: []float64{0, 1}}})
+		d, err := NewCountValue(context.Background(), s, Counts{{Kind: CountRepeat, Worth: []float64{0, 1}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +207,7 @@ func TestDistributionAgreesWithEnumeration(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawTiny(t)
 		e := NewEvaluator(w.Shape, w.weights)
-		d, err := NewCountValue(w.Shape, w.counts)
+		d, err := NewCountValue(context.Background(), w.Shape, w.counts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -258,7 +259,7 @@ func TestCountOptimumIsTheTiltedReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawTiny(t)
 		e := NewEvaluator(w.Shape, w.weights)
-		d, err := NewCountValue(w.Shape, w.counts)
+		d, err := NewCountValue(context.Background(), w.Shape, w.counts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -330,7 +331,7 @@ func TestDistributionRefusesALatticeThatIsTooLarge(t *testing.T) {
 		c.Hit[w] = true
 		counts = append(counts, c)
 	}
-	if _, err := NewCountValue(s, counts); err == nil {
+	if _, err := NewCountValue(context.Background(), s, counts); err == nil {
 		t.Fatal("a lattice of 6²⁴ states was accepted")
 	}
 }
@@ -344,7 +345,7 @@ func TestMostLikelyAgreesWithEnumeration(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := responses(w.Shape)
-		d, err := NewCountValue(w.Shape, w.counts)
+		d, err := NewCountValue(context.Background(), w.Shape, w.counts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -440,7 +441,7 @@ func BenchmarkEvaluate(b *testing.B) {
 
 func BenchmarkWinRate(b *testing.B) {
 	e, pi, ref, _, _ := benchmarkWorld(b)
-	d, err := NewCountValue(chapterShape, chapterCounts())
+	d, err := NewCountValue(context.Background(), chapterShape, chapterCounts())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -452,7 +453,7 @@ func BenchmarkWinRate(b *testing.B) {
 
 func BenchmarkCountOptimum(b *testing.B) {
 	e, _, ref, _, _ := benchmarkWorld(b)
-	d, err := NewCountValue(chapterShape, chapterCounts())
+	d, err := NewCountValue(context.Background(), chapterShape, chapterCounts())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -494,7 +495,7 @@ func TestOptimumAtItsLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawTiny(t)
 		e := NewEvaluator(w.Shape, w.weights)
-		d, err := NewCountValue(w.Shape, w.counts)
+		d, err := NewCountValue(context.Background(), w.Shape, w.counts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -573,7 +574,7 @@ func BenchmarkCost(b *testing.B) {
 			}
 		}
 		e, gold := NewEvaluator(s, nil), NewCountReward(s, counts)
-		d, err := NewCountValue(s, counts)
+		d, err := NewCountValue(context.Background(), s, counts)
 		if err != nil {
 			b.Fatal(err)
 		}

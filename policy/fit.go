@@ -33,6 +33,12 @@ func (c FitConfig) Validate() error {
 	return k.Err()
 }
 
+// Steps is the number of optimiser steps on n demonstrations.
+func (c FitConfig) Steps(n int) int {
+	b := NewBatches(n, c.BatchSize)
+	return c.NumTrainEpochs * b.PerEpoch()
+}
+
 // FitStats is what one step measured, before its update.
 type FitStats struct {
 	Loss              float64 // −(1/n) Σ log π(token), nats per token of the batch, EOS included

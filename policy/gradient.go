@@ -66,7 +66,7 @@ func (e *Evaluator) decisions(g *Gradient, pi *Chain, o Objective, x Prompt, wei
 	g.value, g.after = grown(g.value, e.contexts), grown(g.after, e.contexts)
 	clear(g.after)
 	n := e.Outcomes()
-	for t := e.MaxLength - 1; t >= 0; t-- {
+	for t := e.MaxLength - 1; t >= 0 && !e.Stopped(); t-- {
 		for c := range e.contexts {
 			cell := (int(x)*e.contexts + c) * n
 			p, logp, ref := pi.P[cell:cell+n], pi.LogP[cell:cell+n], o.Ref.LogP[cell:cell+n]
@@ -102,7 +102,7 @@ func (e *Evaluator) endings(g *Gradient, pi *Chain, a *automaton, worth []float6
 		g.after[i] = worth[e.MaxLength*a.states+i/e.contexts]
 	}
 	everywhere := e.mayVanish(pi, x)
-	for t := e.MaxLength - 1; t >= 0; t-- {
+	for t := e.MaxLength - 1; t >= 0 && !e.Stopped(); t-- {
 		for s := range a.reached(t) {
 			for _, group := range e.groups {
 				row := e.futures(g.after, a, s, int(e.base[group[0]]), worth[t*a.states+s])

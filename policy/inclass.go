@@ -42,7 +42,7 @@ func (e *Evaluator) NewInClass(from *Softmax, o Objective) InClass {
 	e.Gradient(here, &out.Policy.Chain, o)
 	out.GradientNorm = e.naturalTarget(target, here, &out.Policy.Chain, o)
 	trial, step := from.Free(), 1.0
-	for out.Steps < inClassSteps && out.GradientNorm > inClassTolerance && step > 1e-12 {
+	for out.Steps < inClassSteps && out.GradientNorm > inClassTolerance && step > 1e-12 && !e.Stopped() {
 		at := &out.Policy.Chain
 		mixed := last.mix(logits, at, target, here.Visits)
 		if !mixed {

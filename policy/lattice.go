@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -34,8 +35,8 @@ type joint struct {
 }
 
 // NewCountLattice builds the lattice; of a count's Worth only the length matters
-// here, at which it is capped. The error wraps ErrTooLarge.
-func NewCountLattice(s Shape, counts Counts) (*CountLattice, error) {
+// here, at which it is capped. The error wraps ErrTooLarge, or is ctx's cause.
+func NewCountLattice(ctx context.Context, s Shape, counts Counts) (*CountLattice, error) {
 	l := &CountLattice{counts: counts}
 	for x := range s.Prompts {
 		var machines []automaton
@@ -44,7 +45,7 @@ func NewCountLattice(s Shape, counts Counts) (*CountLattice, error) {
 				machines = append(machines, c.machine(Prompt(x), s.Words))
 			}
 		}
-		a, components, err := product(machines, s)
+		a, components, err := product(ctx, machines, s)
 		if err != nil {
 			return nil, err
 		}
@@ -65,11 +66,15 @@ type valueTable struct {
 	index  []int32   // [max_length+1][states] → values
 }
 
-// Value lays out f(x, n), where n[k] = min(count k, len(Worth)−1).
-func (l *CountLattice) Value(f func(x Prompt, n []int) float64) *CountValue {
+// Value lays out f(x, n), where n[k] = min(count k, len(Worth)−1); the error is
+// ctx's cause.
+func (l *CountLattice) Value(ctx context.Context, f func(x Prompt, n []int) float64) (*CountValue, error) {
 	v := &CountValue{lattice: l}
 	n := make([]int, len(l.counts))
 	for x := range l.prompts {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		j := &l.prompts[x]
 		worth := make([]float64, len(j.reach)*j.states)
 		for i := range worth {
@@ -85,7 +90,7 @@ func (l *CountLattice) Value(f func(x Prompt, n []int) float64) *CountValue {
 		}
 		v.prompts = append(v.prompts, newValueTable(worth))
 	}
-	return v
+	return v, nil
 }
 
 func newValueTable(worth []float64) valueTable {
@@ -100,8 +105,8 @@ func newValueTable(worth []float64) valueTable {
 }
 
 // Sum lays out the counts' own value: Σ_k Worth_k[n_k].
-func (l *CountLattice) Sum(counts Counts) *CountValue {
-	return l.Value(func(_ Prompt, n []int) float64 { return counts.OfCounts(n) })
+func (l *CountLattice) Sum(ctx context.Context, counts Counts) (*CountValue, error) {
+	return l.Value(ctx, func(_ Prompt, n []int) float64 { return counts.OfCounts(n) })
 }
 
 // OfCounts is the value of a response whose counts are n. Sums that are equal on
@@ -116,13 +121,13 @@ func (cs Counts) OfCounts(n []int) float64 {
 }
 
 // NewCountValue lays out a sum of tables on a lattice of its own; the error wraps
-// ErrTooLarge.
-func NewCountValue(s Shape, counts Counts) (*CountValue, error) {
-	l, err := NewCountLattice(s, counts)
+// ErrTooLarge, or is ctx's cause.
+func NewCountValue(ctx context.Context, s Shape, counts Counts) (*CountValue, error) {
+	l, err := NewCountLattice(ctx, s, counts)
 	if err != nil {
 		return nil, err
 	}
-	return l.Sum(counts), nil
+	return l.Sum(ctx, counts)
 }
 
 // at is the value of a response of t words that leaves the counts in state s.
@@ -148,7 +153,7 @@ func (v *CountValue) Reward() *CountReward {
 // reach, found breadth first; states lists each one's component states. Words
 // that move all machines alike are one class. Over the budget the error says
 // how many states there are.
-func product(machines []automaton, s Shape) (joint automaton, states [][]int32, err error) {
+func product(ctx context.Context, machines []automaton, s Shape) (joint automaton, states [][]int32, err error) {
 	seen := map[string]int32{}
 	id := func(state []int32) int32 {
 		key := string(stateKey(state))
@@ -178,6 +183,9 @@ func product(machines []automaton, s Shape) (joint automaton, states [][]int32, 
 	for level, from := 0, 0; level < s.MaxLength; level++ {
 		joint.reach = append(joint.reach, len(states))
 		for to := len(states); from < to; from++ {
+			if ctx.Err() != nil {
+				return joint, nil, context.Cause(ctx)
+			}
 			for c, w := range members {
 				next[c], again[c] = step(states[from], w, false), step(states[from], w, true)
 			}
@@ -362,3 +370,16 @@ func (l *CountLattice) States() int {
 
 // States is that of the lattice under the value.
 func (v *CountValue) States() int { return v.lattice.States() }
+
+// Reached is the number of states that 0, 1, …, max_length words can reach, added
+// up, for the first prompt: the length of a walk over the lattice.
+func (v *CountValue) Reached() int {
+	sum := 0
+	for _, states := range v.lattice.prompts[0].reach {
+		sum += states
+	}
+	return sum
+}
+
+// Values is the number of values that can occur at the first prompt.
+func (v *CountValue) Values() int { return len(v.prompts[0].values) }

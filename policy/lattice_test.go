@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"math"
 	"testing"
 
@@ -33,11 +34,19 @@ func TestAnyFunctionOfTheCountsIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawTiny(t)
 		e := NewEvaluator(w.Shape, w.weights)
-		l, err := NewCountLattice(w.Shape, w.counts)
+		l, err := NewCountLattice(context.Background(), w.Shape, w.counts)
 		if err != nil {
 			t.Fatal(err)
 		}
-		judge, gold, beta := l.Value(entangled), l.Sum(w.counts), rapid.Float64Range(0.05, 3).Draw(t, "beta")
+		judge, err := l.Value(context.Background(), entangled)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gold, err := l.Sum(context.Background(), w.counts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		beta := rapid.Float64Range(0.05, 3).Draw(t, "beta")
 		score := func(x Prompt, y Response, _ float64) float64 { return w.entangled(x, y) }
 		near(t, "E[r]", e.ExpectCounts(&w.pi.Chain, judge.Reward()), w.mean(&w.pi.Chain, score))
 		o, err := e.NewCountOptimum(&w.ref.Chain, judge, beta)
@@ -79,7 +88,7 @@ func TestJointAndSeparateGradientsAgree(t *testing.T) {
 			_ = w.pi.SetLogits(z)
 		}
 		e := NewEvaluator(w.Shape, w.weights)
-		d, err := NewCountValue(w.Shape, w.counts)
+		d, err := NewCountValue(context.Background(), w.Shape, w.counts)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,20 +18,23 @@ type Likely struct {
 // log-probability of any completion from (position, context), is itself exact,
 // so only prefixes of answers are ever opened.
 func (c *Chain) MostLikely(x Prompt, k int) []Likely {
-	s := search{Chain: c, x: x, counts: &oneState, worth: func(int, int) float64 { return 0 }}
+	s := search{Chain: c, x: x, counts: &oneState, worth: func(int, int) float64 { return 0 }, stopped: func() bool { return false }}
 	return s.mostLikely(k)
 }
 
 // MostLikely is that of the optimum for a count-based reward, whose
-// log-probability is the reference's plus the tilt of where the counts end.
+// log-probability is the reference's plus the tilt of where the counts end; nil
+// once the context of its evaluator has ended.
 func (o *CountOptimum) MostLikely(x Prompt, k int) []Likely {
-	s := search{Chain: o.ref, x: x, counts: o.joint(x),
+	s := search{Chain: o.ref, x: x, counts: o.joint(x), stopped: o.stopped,
 		worth: func(t, state int) float64 { return o.worth(x, t, state) - o.LogZ[x] }}
 	return s.mostLikely(k)
 }
 
 func (s *search) mostLikely(k int) []Likely {
-	s.best = s.bestCompletions()
+	if s.best = s.bestCompletions(); s.stopped() {
+		return nil
+	}
 	heap.Push(s, node{context: s.start, bound: s.best[0][s.start]})
 	var out []Likely
 	for len(out) < k && len(s.open) > 0 {
@@ -57,6 +60,9 @@ func (s *search) bestCompletions() [][]float64 {
 		}
 		h[t] = make([]float64, states*s.contexts)
 		for i := range h[t] {
+			if i%s.contexts == 0 && s.stopped() {
+				return nil
+			}
 			h[t][i] = s.bestFrom(h, t, i/s.contexts, i%s.contexts)
 		}
 	}
@@ -99,11 +105,12 @@ type node struct {
 // search is the open list, a heap with the most promising prefix first.
 type search struct {
 	*Chain
-	x      Prompt
-	counts *automaton
-	worth  func(t, state int) float64 // what ending there adds to the log-probability
-	best   [][]float64
-	open   []node
+	x       Prompt
+	counts  *automaton
+	worth   func(t, state int) float64 // what ending there adds to the log-probability
+	stopped func() bool
+	best    [][]float64
+	open    []node
 }
 
 func (s *search) Len() int      { return len(s.open) }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -47,6 +48,9 @@ func (e *Evaluator) NewMultisets() (*Multisets, error) {
 		from, to := m.level[k-1], m.level[k]
 		next := to
 		for id := from; id < to; id++ {
+			if e.Stopped() {
+				return nil, context.Cause(e.ctx)
+			}
 			old := m.of(k-1, id)
 			first := 0
 			if k > 1 {
@@ -107,7 +111,7 @@ func (e *Evaluator) BagOfWords(m *Multisets, c *Chain, weight, bias []float64, c
 	for x := range e.Prompts {
 		clear(mass)
 		clear(late)
-		m.walk(c, Prompt(x), counts, mass, late)
+		e.walk(m, c, Prompt(x), counts, mass, late)
 		scores, probs, values := m.collect(Prompt(x), weight[x*e.Words:(x+1)*e.Words], bias[x], counts, mass, late)
 		out.Scores, out.Probs, out.Values = append(out.Scores, scores), append(out.Probs, probs), append(out.Values, values)
 	}
@@ -116,7 +120,7 @@ func (e *Evaluator) BagOfWords(m *Multisets, c *Chain, weight, bias []float64, c
 
 // walk fills, for each multiset, the probability that a response has these
 // words, and of the value that probability times the worth of its repeats.
-func (m *Multisets) walk(c *Chain, x Prompt, counts Counts, mass, late []float64) {
+func (e *Evaluator) walk(m *Multisets, c *Chain, x Prompt, counts Counts, mass, late []float64) {
 	worth := make([]float64, m.MaxLength+1)
 	for n := range worth {
 		for _, count := range counts {
@@ -135,7 +139,7 @@ func (m *Multisets) walk(c *Chain, x Prompt, counts Counts, mass, late []float64
 		var nextArrivals []arrival
 		var nextBlocks []block
 		var all []arrival
-		for id := from; id < to; id++ {
+		for id := from; id < to && !e.Stopped(); id++ {
 			all = all[:0]
 			for b := heads[id-from]; b >= 0; b = blocks[b].next {
 				all = append(all, arrivals[blocks[b].from:blocks[b].to]...)

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"fmt"
 
 	"rlhfsim/internal/num"
@@ -38,6 +39,9 @@ func (e *Evaluator) NewOptimum(ref *Chain, r *Additive, beta float64) (*Optimum,
 	scores := make([]float64, rows*n) // the softmax's logits: log π_ref + R/β + U_{t+1}
 	u := make([]float64, rows)
 	for t := e.MaxLength - 1; t >= 0; t-- {
+		if e.Stopped() {
+			return nil, context.Cause(e.ctx)
+		}
 		for row := range rows {
 			x, context := row/e.contexts, row%e.contexts
 			from := ref.Row(t, Prompt(x), context)

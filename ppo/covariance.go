@@ -105,8 +105,10 @@ func markLargest(batch []*Tokens, m *marking, c *GroupConfig, _ *rng.Stream) {
 // clipCov is the clipped surrogate, without the tokens marked.
 func clipCov(y *Tokens, c *GroupConfig) {
 	ppoClip(y, c)
+	y.Left = 0
 	for t, marked := range y.Marked {
 		if marked {
+			y.Left++
 			y.Loss[t], y.Slope[t] = 0, 0
 		}
 	}

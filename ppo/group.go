@@ -65,7 +65,7 @@ func (t *GroupTrainer) Steps() int {
 
 // Step samples one batch of groups and updates the policy on it.
 func (t *GroupTrainer) Step(r *rng.Stream) GroupStats {
-	s := GroupStats{LearningRate: scheduled(t.cfg.LRSchedulerType, t.cfg.LearningRate, t.step, t.Steps()), EntropyCoef: t.entropy.coef}
+	s := GroupStats{LearningRate: scheduled(t.cfg.LRSchedulerType, t.cfg.LearningRate, t.step, t.Steps()), EntropyCoef: t.entropy.coef, own: t.objective.Loss.Metric}
 	t.sample(r, &s)
 	t.measure(&s)
 	t.advantages(&s)
@@ -217,6 +217,8 @@ func (t *GroupTrainer) backward(first, end int, r *rng.Stream, s *GroupStats) (e
 		}
 		s.Loss += float64(each * num.Sum(y.Loss))
 		part := 1 / float64(size.Responses)
+		s.Phi += float64(part * y.Phi)
+		s.LeftOut += float64(share * float64(y.Left))
 		if t.cfg.ImportanceSamplingLevel == "token" {
 			part = share * float64(to-from)
 		}

@@ -656,6 +656,58 @@ func TestStatisticsAtTheEdges(t *testing.T) {
 	}
 }
 
+// Metrics of one loss: the weights that CISPO caps, the tokens that Clip-Cov leaves out,
+// and VESPO's mean φ(w) by its definition; φ is 1 where the policy is the one that sampled.
+func TestMetricsOfOneLoss(t *testing.T) {
+	for _, l := range GroupLosses {
+		c := smallGroup(func(c *GroupConfig) {
+			c.LossType, c.NumIterations, c.LearningRate, c.EpsilonHigh, c.ClipCovLB = l.Name, 3, 0.3, 0.05, 0.1
+			if l.Name == "cispo" {
+				c.EpsilonHigh = 1.05
+			}
+		})
+		ref := randomPolicy(t, small, 1)
+		tr := NewGroup(c, ref.Clone(), ref, byPrompt{}, half)
+		got := map[string]float64{}
+		for name, v := range tr.Step(rng.New(1)).All() {
+			got[name] = v
+		}
+		for _, name := range []string{"cispo_clip_ratio", "vespo/phi_seq_mean", "actor/pg_clipfrac"} {
+			if _, there := got[name]; there != slices.Contains(c.OwnMetrics(), name) {
+				t.Errorf("%s: %s is there: %v", l.Name, name, there)
+			}
+		}
+		switch l.Name {
+		case "cispo":
+			if share := got["cispo_clip_ratio"]; share <= 0 || share >= 1 || share != got["clip_ratio/high_mean"] {
+				t.Errorf("%v of the weights are capped", share)
+			}
+		case "clip_cov": // at 2e−4 one token, where one qualifies
+			if n := float64(len(tr.rollout.index)); math.Abs(got["actor/pg_clipfrac"]-1/n) > 1e-15 {
+				t.Errorf("%v of %v tokens are left out", got["actor/pg_clipfrac"], n)
+			}
+		case "vespo":
+			if got["vespo/phi_seq_mean"] == 1 {
+				t.Error("φ is 1 although the policy has moved")
+			}
+			var s GroupStats
+			tr.backward(0, c.BatchSize, rng.New(9), &s)
+			want := 0.0
+			for e := range tr.rollout.prompt {
+				w, k, lambda := 0.0, c.VESPOKNeg, c.VESPOLambdaNeg
+				for j := tr.rollout.start[e]; j < tr.rollout.start[e+1]; j++ {
+					w += tr.policy.Policy.LogP[tr.rollout.index[j]] - tr.rollout.old[j]
+				}
+				if tr.rollout.advantage[tr.rollout.start[e]] >= 0 {
+					k, lambda = c.VESPOKPos, c.VESPOLambdaPos
+				}
+				want += math.Pow(math.Exp(w), k) * math.Exp(lambda*(1-math.Exp(w))) / float64(c.BatchSize)
+			}
+			near(t, "φ", s.Phi, want, 1e-12)
+		}
+	}
+}
+
 // GMPO by its formula, with tokens beyond each bound.
 func TestGMPO(t *testing.T) {
 	c := smallGroup(func(c *GroupConfig) { c.LossType, c.Epsilon, c.EpsilonHigh = "gmpo", 0.4, 0.3 })

@@ -45,6 +45,21 @@ type GroupLoss struct {
 	Aggregation       Aggregation
 	OnPolicy          bool                                   // it takes the samples for the policy's own
 	Check             func(k *field.Checker, c *GroupConfig) // what else it asks for; nil: nothing
+	Metric            lossMetric                             // what only it reports
+}
+
+// lossMetric is a metric of one loss alone; without a name there is none.
+type lossMetric struct {
+	Name string
+	Of   func(s *GroupStats) float64
+}
+
+// OwnMetrics are the metrics that the configured loss alone reports.
+func (c GroupConfig) OwnMetrics() []string {
+	if m := groupLoss(c.LossType).Metric; m.Name != "" {
+		return []string{m.Name}
+	}
+	return nil
 }
 
 // lossFields are the fields of GroupConfig that only some losses use.
@@ -92,6 +107,7 @@ var GroupLosses = []GroupLoss{
 		Uses: clipFields, Surrogate: ppoClip, Aggregation: responseSum},
 	{Name: "cispo", Idea: "REINFORCE with a capped importance weight", Paper: "MiniMax-M1 2025, arXiv 2506.13585",
 		Uses: []string{"importance_sampling_level", "epsilon_high"}, Surrogate: cispo, Aggregation: itemMean,
+		Metric: lossMetric{"cispo_clip_ratio", func(s *GroupStats) float64 { return s.ClipHighMean }},
 		Check: func(k *field.Checker, c *GroupConfig) {
 			if !(c.EpsilonHigh >= 1) {
 				k.Add(&field.Error{Field: "epsilon_high", Value: c.EpsilonHigh, Allowed: "at least 1 with loss_type = \"cispo\"",
@@ -103,11 +119,13 @@ var GroupLosses = []GroupLoss{
 	{Name: "sapo", Idea: "a soft gate in place of the clip", Paper: "Gao et al. 2025, arXiv 2511.20347",
 		Uses: []string{"importance_sampling_level", "sapo_temperature_pos", "sapo_temperature_neg"}, Surrogate: sapo, Aggregation: responseMean},
 	{Name: "vespo", Idea: "REINFORCE with a gamma-shaped weight of the response", Paper: "VESPO, arXiv 2602.10693",
-		Uses: lossFields[6:10], Surrogate: vespo, Aggregation: itemMean},
+		Uses: lossFields[6:10], Surrogate: vespo, Aggregation: itemMean,
+		Metric: lossMetric{"vespo/phi_seq_mean", func(s *GroupStats) float64 { return s.Phi }}},
 	{Name: "gmpo", Idea: "the geometric mean of clipped ratios", Paper: "Zhao et al. 2025, arXiv 2507.20673",
 		Uses: []string{"epsilon", "epsilon_high"}, Surrogate: gmpo, Aggregation: responseMean},
 	{Name: "clip_cov", Idea: "clipped, without some of the tokens that cost most entropy, the mean over the batch's tokens", Paper: "Cui et al. 2025, arXiv 2505.22617",
-		Uses: []string{"epsilon", "epsilon_high", "clip_cov_ratio", "clip_cov_lb", "clip_cov_ub"}, Mark: markBetween, Surrogate: clipCov, Aggregation: tokenMean},
+		Uses: []string{"epsilon", "epsilon_high", "clip_cov_ratio", "clip_cov_lb", "clip_cov_ub"}, Mark: markBetween, Surrogate: clipCov, Aggregation: tokenMean,
+		Metric: lossMetric{"actor/pg_clipfrac", func(s *GroupStats) float64 { return s.LeftOut }}},
 	{Name: "kl_cov", Idea: "not clipped, the tokens that cost most entropy held back, the mean over the batch's tokens", Paper: "Cui et al. 2025, arXiv 2505.22617",
 		Uses: lossFields[13:], Mark: markLargest, Surrogate: klCov, Aggregation: tokenMean},
 	{Name: "reinforce", Idea: "the plain policy gradient of the samples", Paper: "Williams 1992",

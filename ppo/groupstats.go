@@ -21,6 +21,8 @@ type GroupStats struct {
 	ClipLowMin   float64 // clip_ratio/low_min: the smallest such share of a response
 	ClipHighMean float64 // clip_ratio/high_mean
 	ClipHighMax  float64 // clip_ratio/high_max: the largest share of a response
+	Phi          float64 // vespo/phi_seq_mean: mean over responses of φ(w), what multiplies the advantage
+	LeftOut      float64 // actor/pg_clipfrac (verl's): share of the tokens that Clip-Cov left out
 
 	MeanLength, MinLength, MaxLength                   float64 // completions/mean_length, …: tokens, EOS included
 	ClippedRatio                                       float64 // completions/clipped_ratio: share of responses that were cut
@@ -28,6 +30,8 @@ type GroupStats struct {
 	GradNorm                                           float64 // norm of the gradient before clipping
 	LearningRate                                       float64
 	Episode                                            float64 // responses learned from so far
+
+	own lossMetric // of the loss
 }
 
 // All yields the metrics under TRL's names (GRPOTrainer); objective/kl and
@@ -44,7 +48,8 @@ func (s GroupStats) All() iter.Seq2[string, float64] {
 			yield("completions/max_length", s.MaxLength) && yield("completions/clipped_ratio", s.ClippedRatio) &&
 			yield("completions/mean_terminated_length", s.MeanTerminated) && yield("completions/min_terminated_length", s.MinTerminated) &&
 			yield("completions/max_terminated_length", s.MaxTerminatedLength) &&
-			yield("grad_norm", s.GradNorm) && yield("learning_rate", s.LearningRate) && yield("episode", s.Episode)
+			yield("grad_norm", s.GradNorm) && yield("learning_rate", s.LearningRate) && yield("episode", s.Episode) &&
+			(s.own.Name == "" || yield(s.own.Name, s.own.Of(&s)))
 	}
 }
 
@@ -116,7 +121,7 @@ func (c clipShares) report(s *GroupStats) {
 // average turns the sums over updates into means.
 func (s *GroupStats) average(updates int) {
 	n := float64(updates)
-	for _, v := range []*float64{&s.Loss, &s.KL, &s.Entropy, &s.ClipLowMean, &s.ClipLowMin, &s.ClipHighMean, &s.ClipHighMax, &s.GradNorm} {
+	for _, v := range []*float64{&s.Loss, &s.KL, &s.Entropy, &s.ClipLowMean, &s.ClipLowMin, &s.ClipHighMean, &s.ClipHighMax, &s.Phi, &s.LeftOut, &s.GradNorm} {
 		*v /= n
 	}
 }

@@ -65,7 +65,7 @@ func (t *OnlineTrainer) Steps() int {
 
 // Step samples a batch of pairs, has them judged, and learns from the verdicts.
 func (t *OnlineTrainer) Step(r *rng.Stream) OnlineStats {
-	s := OnlineStats{Beta: t.cfg.Beta, LearningRate: scheduled(t.cfg.LRSchedulerType, t.cfg.LearningRate, t.step, t.Steps())}
+	s := OnlineStats{Beta: t.cfg.Beta, LearningRate: scheduled(t.cfg.LRSchedulerType, t.cfg.LearningRate, t.step, t.Steps()), metrics: t.loss.Metrics}
 	t.sync()
 	t.sample(r, &s)
 	for k := range t.cfg.NumIterations {
@@ -164,6 +164,9 @@ func (t *OnlineTrainer) backward(s *OnlineStats, first bool) (loss float64) {
 		}
 		if first {
 			s.measure(d, each)
+			for k, m := range t.loss.Metrics {
+				s.own[k] += float64(each * m.Of(d, [2]float64{b.total[2*i], b.total[2*i+1]}, &t.cfg))
+			}
 		}
 	}
 	return loss
@@ -187,6 +190,9 @@ type OnlineStats struct {
 	GradNorm        float64 // before clipping
 	LearningRate    float64
 	Episode         float64 // responses sampled so far
+
+	metrics []pairMetric // of the loss
+	own     [4]float64   // their values
 }
 
 // measure adds one pair.
@@ -206,15 +212,18 @@ func (s *OnlineStats) measure(d *Duel, each float64) {
 	}
 }
 
-// All yields the metrics under TRL's names (OnlineDPOTrainer).
+// All yields the metrics under TRL's names (OnlineDPOTrainer), then the loss's own.
 func (s OnlineStats) All() iter.Seq2[string, float64] {
 	return func(yield func(string, float64) bool) {
-		_ = yield("loss", s.Loss) && yield("objective/kl", s.KL) && yield("objective/entropy", s.Entropy) &&
+		goesOn := yield("loss", s.Loss) && yield("objective/kl", s.KL) && yield("objective/entropy", s.Entropy) &&
 			yield("objective/scores", s.Scores) && yield("objective/scores_margin", s.ScoresMargin) &&
 			yield("rewards/chosen", s.RewardsChosen) && yield("rewards/rejected", s.RewardsRejected) &&
 			yield("rewards/margins", s.RewardsChosen-s.RewardsRejected) && yield("rewards/accuracies", s.Accuracy) &&
 			yield("logps/chosen", s.LogpsChosen) && yield("logps/rejected", s.LogpsRejected) &&
 			yield("val/contain_eos_token", s.EOS) && yield("beta", s.Beta) &&
 			yield("grad_norm", s.GradNorm) && yield("learning_rate", s.LearningRate) && yield("episode", s.Episode)
+		for k := 0; goesOn && k < len(s.metrics); k++ {
+			goesOn = yield(s.metrics[k].Name, s.own[k])
+		}
 	}
 }

@@ -401,6 +401,42 @@ func TestOnlineStats(t *testing.T) {
 	}
 }
 
+// The parts of XPO's loss are the loss, its two scores those of both writers, and
+// Nash-MD says how often it wins; other losses have none of these columns.
+func TestMetricsOfOneOnlineLoss(t *testing.T) {
+	for _, l := range OnlineLosses {
+		c := online(func(c *OnlineConfig) { c.LossType, c.Alpha = l.Name, 0.2 })
+		ref := randomPolicy(t, small, 1)
+		tr := NewOnline(c, ref.Clone(), ref, byPrompt{}, half)
+		s := tr.Step(rng.New(1))
+		got := map[string]float64{}
+		for name, v := range s.All() {
+			got[name] = v
+		}
+		for _, name := range []string{"loss/dpo", "loss/xpo", "objective/model_scores", "objective/ref_scores", "rewards/probabilities"} {
+			if _, there := got[name]; there != slices.Contains(c.OwnMetrics(), name) {
+				t.Errorf("%s: %s is there: %v", l.Name, name, there)
+			}
+		}
+		first, second, preferred := 0.0, 0.0, mean(tr.preferred)
+		for i := range tr.preferred {
+			first += tr.rollout.total[2*i] / float64(len(tr.preferred))
+			second += tr.rollout.total[2*i+1] / float64(len(tr.preferred))
+		}
+		switch l.Name {
+		case "xpo":
+			near(t, "loss", got["loss/dpo"]+got["loss/xpo"], s.Loss, 1e-12)
+			near(t, "model", got["objective/model_scores"], first, 1e-12)
+			near(t, "reference", got["objective/ref_scores"], second, 1e-12)
+			if !(got["loss/xpo"] < 0) || first == second {
+				t.Errorf("%v", got)
+			}
+		case "nash_md":
+			near(t, "P", got["rewards/probabilities"], preferred, 1e-12)
+		}
+	}
+}
+
 func TestJudges(t *testing.T) {
 	labeled := func(judge string, noise float64) *OnlineTrainer {
 		tr := NewOnline(online(func(c *OnlineConfig) { c.Judge = judge }), randomPolicy(t, small, 1), randomPolicy(t, small, 2), byPrompt{}, half)

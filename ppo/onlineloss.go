@@ -26,6 +26,36 @@ type OnlineLoss struct {
 	Rival             string   // who writes the second response: "policy", "reference" or "mixture"
 	OnPolicy          bool     // it takes the first response for the policy's own
 	Of                func(d *Duel, c *OnlineConfig) (loss float64, slope [2]float64)
+	Metrics           []pairMetric // what only it reports, means over the pairs
+}
+
+// pairMetric is a metric of one loss alone, of a pair whose responses have these
+// scores.
+type pairMetric struct {
+	Name string
+	Of   func(d *Duel, scores [2]float64, c *OnlineConfig) float64
+}
+
+// OwnMetrics are the metrics that the configured loss alone reports.
+func (c OnlineConfig) OwnMetrics() (names []string) {
+	for _, m := range onlineLoss(c.LossType).Metrics {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+// xpoMetrics are the loss's two parts, and the scores of the two writers (TRL 1.10's
+// XPOTrainer, which TRL 1.16 no longer has).
+var xpoMetrics = []pairMetric{
+	{"loss/dpo", func(d *Duel, _ [2]float64, c *OnlineConfig) float64 { loss, _ := onlineSigmoid(d, c); return loss }},
+	{"loss/xpo", func(d *Duel, _ [2]float64, c *OnlineConfig) float64 { return float64(c.Alpha * d.LogP[1]) }},
+	{"objective/model_scores", func(_ *Duel, scores [2]float64, _ *OnlineConfig) float64 { return scores[0] }},
+	{"objective/ref_scores", func(_ *Duel, scores [2]float64, _ *OnlineConfig) float64 { return scores[1] }},
+}
+
+// nashMetrics is P(y_1 ≻ y_2), ½ at the equilibrium (TRL 1.10's NashMDTrainer).
+var nashMetrics = []pairMetric{
+	{"rewards/probabilities", func(d *Duel, _ [2]float64, _ *OnlineConfig) float64 { return d.P }},
 }
 
 // OnlineLosses is the table of losses.
@@ -35,9 +65,9 @@ var OnlineLosses = []OnlineLoss{
 	{Name: "ipo", Idea: "IPO's loss on two fresh samples", Paper: "Calandriello et al. 2024, arXiv 2403.08635",
 		Uses: []string{"reference"}, Rival: "policy", Of: onlineIPO},
 	{Name: "xpo", Idea: "DPO's loss, with a bonus for what the reference would not say", Paper: "Xie et al. 2024, arXiv 2405.21046, algorithm 1",
-		Uses: []string{"alpha", "reference"}, Rival: "reference", Of: xpo},
+		Uses: []string{"alpha", "reference"}, Rival: "reference", Of: xpo, Metrics: xpoMetrics},
 	{Name: "nash_md", Idea: "the policy gradient against a mixture with the reference", Paper: "Munos et al. 2023, arXiv 2312.00886",
-		Uses: []string{"mixture_coef"}, Rival: "mixture", OnPolicy: true, Of: nashMD},
+		Uses: []string{"mixture_coef"}, Rival: "mixture", OnPolicy: true, Of: nashMD, Metrics: nashMetrics},
 	{Name: "sppo", Idea: "the square loss of self-play, against the policy that sampled", Paper: "Wu et al. 2024, arXiv 2405.00675",
 		Rival: "policy", Of: sppo},
 }

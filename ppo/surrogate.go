@@ -16,6 +16,8 @@ type Tokens struct {
 	Slope []float64 // ∂(Σ_s ℓ_s)/∂log π_t
 	Low   int       // weights that the lower bound cut off, in [0, tokens]
 	High  int       // and the upper one
+	Phi   float64   // mean φ(w_t) of the response, of vespo
+	Left  int       // tokens left out, of clip_cov
 }
 
 // Levels are the ways to weigh a response's tokens.
@@ -143,7 +145,7 @@ func vespo(y *Tokens, c *GroupConfig) {
 		logw += min(max(y.LogP[t]-y.Old[t], -top), top)
 	}
 	logw = min(max(logw, vespoFloor), top)
-	y.Low, y.High = 0, 0
+	y.Low, y.High, y.Phi = 0, 0, 0
 	for t, a := range y.Advantage {
 		k, lambda := c.VESPOKNeg, c.VESPOLambdaNeg
 		if a >= 0 {
@@ -152,6 +154,7 @@ func vespo(y *Tokens, c *GroupConfig) {
 		phi := num.Exp(lambda + float64(k*logw) - float64(lambda*num.Exp(logw)))
 		y.Slope[t] = float64(-phi * a)
 		y.Loss[t] = float64(y.Slope[t] * y.LogP[t])
+		y.Phi += phi / float64(len(y.LogP))
 	}
 }
 

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"math"
 
 	"rlhfsim/internal/num"
@@ -31,9 +32,10 @@ func frontierBeta(i int) float64 {
 	return float64(frontierHigh * num.Exp(float64(step*num.Log(frontierLow/frontierHigh))))
 }
 
-func (s *Shared) newFrontier() (f Frontier, err error) {
+func (s *Shared) newFrontier(ctx context.Context) (f Frontier, err error) {
 	best := 0
 	for i := range frontierPoints {
+		telling(ctx)("frontier", i, frontierPoints)
 		p, err := s.proxyPoint(frontierBeta(i))
 		if err != nil {
 			return f, err

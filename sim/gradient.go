@@ -75,6 +75,9 @@ func (s *Shared) diagnoseEstimate(estimateTo func([]float64, *rng.Stream), beta 
 		clear(square)
 		var cosine estimate
 		for range gradientRollouts {
+			if s.evaluator.Stopped() {
+				return nil
+			}
 			estimateTo(rollout, r)
 			if own := math.Sqrt(num.Dot(rollout, rollout)); own > 0 {
 				cosine.add(num.Dot(rollout, truth) / (own * norm))

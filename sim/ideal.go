@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"context"
+	"fmt"
 	"sync"
 
 	"rlhfsim/policy"
@@ -23,12 +25,13 @@ type ideals struct {
 }
 
 // ideal is that of an arm's β.
-func (s *Shared) ideal(beta float64) (*ideal, error) {
+func (s *Shared) ideal(ctx context.Context, beta float64) (*ideal, error) {
 	s.ideals.mu.Lock()
 	defer s.ideals.mu.Unlock()
 	if known := s.ideals.at[beta]; known != nil {
 		return known, nil
 	}
+	telling(ctx)(fmt.Sprintf("the optimum at β = %g", beta), 0, 0)
 	i := &ideal{gold: s.GoldAt(beta)}
 	var err error
 	if i.jStar, i.exact, err = s.proxyOptimum(beta); err != nil {
@@ -40,6 +43,9 @@ func (s *Shared) ideal(beta float64) (*ideal, error) {
 			i.inClass = append(i.inClass, s.evaluator.NewInClass(from, s.proxy.objective(&s.SFT.Chain, beta)))
 		}
 	}
+	if ctx.Err() != nil { // nothing above means anything
+		return nil, context.Cause(ctx)
+	}
 	s.ideals.at[beta] = i
 	return i, nil
 }
@@ -50,6 +56,9 @@ func (s *Shared) start() Exact {
 	defer s.ideals.mu.Unlock()
 	if s.ideals.start == nil {
 		e := s.exact(&s.SFT.Chain, true)
+		if s.evaluator.Stopped() {
+			return e
+		}
 		s.ideals.start = &e
 	}
 	return *s.ideals.start

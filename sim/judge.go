@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,7 +50,7 @@ type counter interface{ ScoreCounts(n []int) float64 }
 
 // NewJudge makes fitted reward models the judge. The proxy of linear models is
 // that of their mean; of networks, that of their aggregate.
-func (l *Lab) NewJudge(members []reward.Model) (Judge, error) {
+func (l *Lab) NewJudge(ctx context.Context, members []reward.Model) (Judge, error) {
 	c := l.Config.Reward
 	e := &reward.Ensemble{Members: members, Aggregate: c.Aggregate, Lambda: c.UncertaintyCoef}
 	j := Judge{Members: members, Reward: members[0], Scorer: members[0]}
@@ -65,12 +66,15 @@ func (l *Lab) NewJudge(members []reward.Model) (Judge, error) {
 		return j, nil
 	}
 	j.Reward = j.Scorer
-	on, err := l.judged()
+	on, err := l.judged(ctx)
 	if err != nil {
 		return j, err
 	}
 	score := j.Scorer.(counter)
-	j.proxy.value, j.proxy.on = on.lattice.Value(func(_ policy.Prompt, n []int) float64 { return score.ScoreCounts(n) }), on
+	j.proxy.on = on
+	if j.proxy.value, err = on.lattice.Value(ctx, func(_ policy.Prompt, n []int) float64 { return score.ScoreCounts(n) }); err != nil {
+		return j, err
+	}
 	j.proxy.counts = j.proxy.value.Reward()
 	return j, nil
 }
@@ -85,7 +89,7 @@ func (l *Lab) view() reward.View {
 }
 
 // judged is the lattice for the counts of the configured network.
-func (l *Lab) judged() (*judged, error) {
+func (l *Lab) judged(ctx context.Context) (*judged, error) {
 	key := fmt.Sprintf("%q %d", l.Config.CountsRead(), l.Config.Reward.CountCap)
 	l.lattices.mu.Lock()
 	defer l.lattices.mu.Unlock()
@@ -103,7 +107,7 @@ func (l *Lab) judged() (*judged, error) {
 			counts[place[k]].Worth = own.Worth
 		}
 	}
-	lattice, err := policy.NewCountLattice(l.World.Shape, counts)
+	lattice, err := policy.NewCountLattice(ctx, l.World.Shape, counts)
 	if errors.Is(err, policy.ErrTooLarge) {
 		return nil, &field.Error{Field: "reward.model", Value: `"mlp"`, Allowed: "\"bag_of_words\" or \"bigrams\" in a world of this size",
 			Why: err.Error(), Help: "let it read fewer reward.counts, or set a smaller reward.count_cap"}
@@ -111,16 +115,23 @@ func (l *Lab) judged() (*judged, error) {
 	if err != nil {
 		return nil, err
 	}
-	gold := lattice.Value(func(_ policy.Prompt, n []int) float64 {
+	gold, err := lattice.Value(ctx, func(_ policy.Prompt, n []int) float64 {
 		own := make([]int, len(place))
 		for k, at := range place {
 			own[k] = n[at]
 		}
 		return l.World.Gold.OfCounts(own)
 	})
+	if err != nil {
+		return nil, err
+	}
 	on := &judged{lattice: lattice, gold: gold}
 	for _, at := range place {
-		on.any = append(on.any, lattice.Value(func(_ policy.Prompt, n []int) float64 { return float64(min(1, n[at])) }))
+		any, err := lattice.Value(ctx, func(_ policy.Prompt, n []int) float64 { return float64(min(1, n[at])) })
+		if err != nil {
+			return nil, err
+		}
+		on.any = append(on.any, any)
 	}
 	l.lattices.at[key] = on
 	return on, nil
@@ -182,8 +193,8 @@ type underSFT struct {
 }
 
 // setJudge installs fitted reward models.
-func (s *Shared) setJudge(members []reward.Model) (err error) {
-	if s.Judge, err = s.NewJudge(members); err != nil || s.proxy.value == nil {
+func (s *Shared) setJudge(ctx context.Context, members []reward.Model) (err error) {
+	if s.Judge, err = s.NewJudge(ctx, members); err != nil || s.proxy.value == nil {
 		return err
 	}
 	s.underSFT.states = s.evaluator.States(&s.SFT.Chain, s.proxy.on.lattice)
@@ -247,8 +258,8 @@ type Speaker interface {
 
 // Optimum is the exact optimum for the judge's reward at β: a *policy.Optimum, or
 // for a network a *policy.CountOptimum.
-func (l *Lab) Optimum(j Judge, ref *policy.Chain, beta float64) (Speaker, error) {
-	e := policy.NewEvaluator(l.World.Shape, l.World.Weights)
+func (l *Lab) Optimum(ctx context.Context, j Judge, ref *policy.Chain, beta float64) (Speaker, error) {
+	e := policy.NewEvaluator(l.World.Shape, l.World.Weights).Until(ctx)
 	if j.proxy.value != nil {
 		return e.NewCountOptimum(ref, j.proxy.value, beta)
 	}
@@ -257,9 +268,9 @@ func (l *Lab) Optimum(j Judge, ref *policy.Chain, beta float64) (Speaker, error)
 
 // GoldOptimum is the exact optimum for gold at β; nil where the world is too
 // large for it.
-func (l *Lab) GoldOptimum(ref *policy.Chain, beta float64) (*policy.CountOptimum, error) {
+func (l *Lab) GoldOptimum(ctx context.Context, ref *policy.Chain, beta float64) (*policy.CountOptimum, error) {
 	if l.values == nil {
 		return nil, nil
 	}
-	return policy.NewEvaluator(l.World.Shape, l.World.Weights).NewCountOptimum(ref, l.values, beta)
+	return policy.NewEvaluator(l.World.Shape, l.World.Weights).Until(ctx).NewCountOptimum(ref, l.values, beta)
 }

@@ -32,7 +32,7 @@ func TestNetworkOptimumAgreesWithSampling(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			jStar, e, err := s.ProxyAt(beta)
+			jStar, e, err := s.ProxyAt(t.Context(), beta)
 			if err != nil || math.Abs(jStar-o.Value) > 1e-9 || math.Abs(e.Gap) > 1e-9 {
 				t.Fatalf("J* %v, walking the lattice %v; gap %v; %v", jStar, o.Value, e.Gap, err)
 			}
@@ -125,7 +125,7 @@ func TestNetworksThatCannotBe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bad := networkConfig()
 			c.change(&bad)
-			_, err := NewLab(bad)
+			_, err := NewLab(t.Context(), bad)
 			if problems := field.All(err); len(problems) == 0 || problems[0].Field != c.field {
 				t.Errorf("%v", err)
 			}

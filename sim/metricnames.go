@@ -26,6 +26,13 @@ var trained = map[string]iter.Seq2[string, float64]{
 	"ilql":   ilql.Stats{}.All(),
 }
 
+// ownMetrics are those that only one loss of a section has.
+var ownMetrics = map[string]func(c Config) []string{
+	"grpo":   func(c Config) []string { return c.GRPO.OwnMetrics() },
+	"online": func(c Config) []string { return c.Online.OwnMetrics() },
+	"ilql":   func(c Config) []string { return c.ILQL.OwnMetrics() },
+}
+
 // diagnosed are the metrics of evaluation.gradient.
 var diagnosed = map[string][]string{
 	"ppo":  {"exact/gradient_norm", "exact/gradient_cosine", "exact/gradient_bias"},
@@ -73,9 +80,9 @@ func (c Config) MetricNames(stage string) []string {
 	for name := range trained[part] {
 		add(Metric{Name: name})
 	}
-	if part == "ilql" && c.ILQL.TwoQs {
-		for _, of := range []string{"mean", "min", "max", "std"} {
-			add(Metric{Name: "qvalues/1/" + of})
+	if own := ownMetrics[part]; own != nil {
+		for _, name := range own(c) {
+			add(Metric{Name: name})
 		}
 	}
 	if part == "ppo" && c.PPO.KLIn == "loss" {

@@ -38,3 +38,23 @@ func TestMetricNamesAreThoseOfARun(t *testing.T) {
 		}
 	}
 }
+
+// A loss's own metrics are named where it is the one configured, and only there.
+func TestMetricNamesOfOneLoss(t *testing.T) {
+	for stage, of := range map[string]struct {
+		metrics []string
+		change  func(c *Config)
+	}{
+		"grpo":       {[]string{"cispo_clip_ratio"}, func(c *Config) { c.GRPO.LossType = "cispo" }},
+		"vespo":      {[]string{"vespo/phi_seq_mean"}, func(c *Config) { c.GRPO.LossType = "vespo" }},
+		"online_dpo": {[]string{"loss/dpo", "loss/xpo", "objective/model_scores", "objective/ref_scores"}, func(c *Config) { c.Online.LossType = "xpo" }},
+		"nash_md":    {[]string{"rewards/probabilities"}, func(c *Config) { c.Online.LossType = "nash_md" }},
+	} {
+		c := smallConfig()
+		before := c.MetricNames(stage)
+		of.change(&c)
+		if got, want := c.MetricNames(stage), append(before, of.metrics...); len(before) == 0 || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", stage, got, want)
+		}
+	}
+}

@@ -64,7 +64,7 @@ func TestRandomWorldStandsAlone(t *testing.T) {
 // Over the budget nothing that was sampled stands under exact/.
 func TestBeyondTheBudgetWinRatesAreEstimates(t *testing.T) {
 	c := randomConfig(24, 12, 2, 12)
-	l, err := NewLab(c)
+	l, err := NewLab(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,15 +85,21 @@ func (l learner) next(done, every int, r *rng.Stream) iter.Seq2[string, float64]
 
 // train is the one training loop of the program: it counts, evaluates, records
 // and stops. Rows are recorded before the first step, every `every` steps and
-// after the last one; evaluate adds the exact metrics of that moment.
+// after the last one; evaluate adds the exact metrics of that moment, which mean
+// nothing where ctx has ended meanwhile.
 func train(ctx context.Context, stage string, l learner, every int, r *rng.Stream, evaluate func(row *Row, last bool)) ([]Row, error) {
 	var rows []Row
 	var measured []Metric
+	doing := telling(ctx)
 	for step := 0; ; step++ {
+		doing(stage, step, l.steps)
 		last := step == l.steps
 		if l.recorded(step, every) {
 			row := Row{Stage: stage, Step: step}
 			evaluate(&row, last)
+			if ctx.Err() != nil {
+				return rows, context.Cause(ctx)
+			}
 			row.Metrics = append(row.Metrics, measured...)
 			if err := checkFinite(row, row.Metrics); err != nil {
 				return rows, err
@@ -103,12 +109,12 @@ func train(ctx context.Context, stage string, l learner, every int, r *rng.Strea
 		if last {
 			return rows, nil
 		}
-		if ctx.Err() != nil {
-			return rows, context.Cause(ctx)
-		}
 		measured = measured[:0]
 		for name, value := range l.next(step, every, r) {
 			measured = append(measured, Metric{name, value})
+		}
+		if ctx.Err() != nil {
+			return rows, context.Cause(ctx)
 		}
 		if err := checkFinite(Row{Stage: stage, Step: step + 1}, measured); err != nil {
 			return rows, err
@@ -143,14 +149,16 @@ type Lab struct {
 	numbers []float64 // 0, 1, …, max_length: the worths that make a count its own expectation
 }
 
-// NewLab builds the world of a configuration and its lattices.
-func NewLab(c Config) (*Lab, error) {
+// NewLab builds the world of a configuration and its lattices. It stops when ctx
+// ends, as everything here does that takes one.
+func NewLab(ctx context.Context, c Config) (*Lab, error) {
+	telling(ctx)("the lattice of counts", 0, 0)
 	w, err := NewWorld(c)
 	if err != nil {
 		return nil, err
 	}
 	c = c.Expanded()
-	values, err := policy.NewCountValue(w.Shape, w.Gold)
+	values, err := policy.NewCountValue(ctx, w.Shape, w.Gold)
 	if err != nil && !errors.Is(err, policy.ErrTooLarge) {
 		return nil, err
 	}
@@ -161,7 +169,7 @@ func NewLab(c Config) (*Lab, error) {
 	if err := l.needsLattice(); err != nil || c.Reward.Model != reward.MLP {
 		return l, err
 	}
-	_, err = l.judged()
+	_, err = l.judged(ctx)
 	return l, err
 }
 
@@ -177,8 +185,11 @@ func (l *Lab) States() int {
 // NetworkStates is the number of count states behind a network's exact proxy, 0
 // for other reward models.
 func (l *Lab) NetworkStates() int {
-	on, err := l.judged()
-	if l.Config.Reward.Model != reward.MLP || err != nil {
+	if l.Config.Reward.Model != reward.MLP {
+		return 0
+	}
+	on, err := l.judged(context.Background()) // NewLab has built it
+	if err != nil {
 		return 0
 	}
 	return on.lattice.States()
@@ -212,7 +223,7 @@ const calibrationBins = 10
 type Pretrained struct{ shared Shared }
 
 // NewShared runs the stages that arms share, for one seed: pre-training, SFT,
-// rankings, reward model. It stops between steps when ctx ends.
+// rankings, reward model.
 func (l *Lab) NewShared(ctx context.Context, seed uint64) (*Shared, error) {
 	p, err := l.Pretrain(ctx, seed)
 	if err != nil {
@@ -223,7 +234,7 @@ func (l *Lab) NewShared(ctx context.Context, seed uint64) (*Shared, error) {
 
 // Pretrain runs pre-training and SFT.
 func (l *Lab) Pretrain(ctx context.Context, seed uint64) (*Pretrained, error) {
-	p := &Pretrained{*l.newShared(seed)}
+	p := &Pretrained{*l.newShared(ctx, seed)}
 	return p, p.shared.pretrain(ctx)
 }
 
@@ -231,10 +242,10 @@ func (l *Lab) Pretrain(ctx context.Context, seed uint64) (*Pretrained, error) {
 // may differ from that of Pretrain in these two; any number of them may run at
 // the same time.
 func (p *Pretrained) Label(ctx context.Context, l *Lab) (*Shared, error) {
-	s := l.newShared(p.shared.Seed)
+	s := l.newShared(ctx, p.shared.Seed)
 	s.Base, s.SFT, s.sftValues, s.Rows = p.shared.Base, p.shared.SFT, p.shared.sftValues, slices.Clone(p.shared.Rows)
 	s.written = p.shared.written
-	s.collect()
+	s.collect(ctx)
 	if err := s.fitReward(ctx); err != nil {
 		return nil, err
 	}
@@ -243,8 +254,8 @@ func (p *Pretrained) Label(ctx context.Context, l *Lab) (*Shared, error) {
 
 // Restore rebuilds what arms start from without training: only for a Restorable
 // configuration. Records, calibration and frontier are not part of it.
-func (l *Lab) Restore(seed uint64, base, sft []float64, members []reward.Model) (*Shared, error) {
-	s := l.newShared(seed)
+func (l *Lab) Restore(ctx context.Context, seed uint64, base, sft []float64, members []reward.Model) (*Shared, error) {
+	s := l.newShared(ctx, seed)
 	for _, p := range []struct {
 		to     **policy.Softmax
 		logits []float64
@@ -261,12 +272,15 @@ func (l *Lab) Restore(seed uint64, base, sft []float64, members []reward.Model) 
 	if s.values != nil {
 		s.sftValues = s.evaluator.Distribution(&s.SFT.Chain, s.values)
 	}
-	s.collect()
-	return s, s.setJudge(members)
+	s.collect(ctx)
+	if err := s.setJudge(ctx, members); err != nil {
+		return nil, err
+	}
+	return s, context.Cause(ctx)
 }
 
-func (l *Lab) newShared(seed uint64) *Shared {
-	return &Shared{Lab: l, Seed: seed, ideals: &ideals{at: map[float64]*ideal{}}, evaluator: policy.NewEvaluator(l.World.Shape, l.World.Weights)}
+func (l *Lab) newShared(ctx context.Context, seed uint64) *Shared {
+	return &Shared{Lab: l, Seed: seed, ideals: &ideals{at: map[float64]*ideal{}}, evaluator: policy.NewEvaluator(l.World.Shape, l.World.Weights).Until(ctx)}
 }
 
 // With is the lab under another configuration of the same world and policy order.
@@ -323,11 +337,16 @@ func (s *Shared) pretrain(ctx context.Context) error {
 		return err
 	}
 	if s.values != nil {
+		telling(ctx)("evaluating SFT", 0, 0)
 		s.sftValues = s.evaluator.Distribution(&s.SFT.Chain, s.values)
 	}
-	for _, k := range kept {
+	for i, k := range kept {
+		telling(ctx)("evaluating base and SFT", i, len(kept))
 		row := &s.Rows[k.row]
 		row.Metrics = append(s.exact(&k.pi.Chain, k.last).metrics(), row.Metrics...)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err := checkFinite(*row, row.Metrics); err != nil {
 			return err
 		}
@@ -336,7 +355,7 @@ func (s *Shared) pretrain(ctx context.Context) error {
 }
 
 // collect asks the raters for rankings of sampled responses.
-func (s *Shared) collect() {
+func (s *Shared) collect(ctx context.Context) {
 	c := s.Config.Labels
 	writer := &s.SFT.Chain
 	switch c.ResponseSource {
@@ -346,18 +365,22 @@ func (s *Shared) collect() {
 		writer = &s.SFT.Uniform().Chain
 	}
 	s.writer = writer
-	s.Rankings = s.rank(writer, c.Rankings, "train")
-	s.HeldOut = s.rank(writer, c.HeldOut, "held out")
+	s.Rankings = s.rank(ctx, writer, c.Rankings, "train")
+	s.HeldOut = s.rank(ctx, writer, c.HeldOut, "held out")
 }
 
 // rank collects n rankings. Prompts, responses and judgements have streams of
 // their own, so that n rankings are the first n of any larger collection.
-func (s *Shared) rank(writer *policy.Chain, n int, purpose string) []policy.Ranking {
+func (s *Shared) rank(ctx context.Context, writer *policy.Chain, n int, purpose string) []policy.Ranking {
 	c := s.Config.Labels
 	rater := Rater{World: s.World, Temperature: c.RaterTemperature, LabelNoise: c.LabelNoise, TieNu: c.TieNu}
 	prompts, responses, labels := s.stream("labels", purpose, "prompts"), s.stream("labels", purpose, "responses"), s.stream("labels", purpose, "judgements")
 	rankings := make([]policy.Ranking, n)
+	telling(ctx)("rankings", 0, 0)
 	for i := range rankings {
+		if ctx.Err() != nil {
+			break
+		}
 		x := policy.Prompt(prompts.Categorical(s.World.Weights))
 		candidates := make([]policy.Response, c.ResponsesPerRanking)
 		for k := range candidates {
@@ -373,7 +396,11 @@ func (s *Shared) fitReward(ctx context.Context) error {
 	c := s.Config
 	t := reward.NewEnsemble(c.Reward, s.view(), s.Rankings, s.stream("reward", "init"), s.stream("reward", "resamples"))
 	rater := Rater{World: s.World, Temperature: c.Labels.RaterTemperature, LabelNoise: c.Labels.LabelNoise, TieNu: c.Labels.TieNu}
-	agreement := s.agreement(rater)
+	telling(ctx)("how far raters agree", 0, 0)
+	agreement := s.agreement(ctx, rater)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	rows, err := train(ctx, "reward", newLearner(t.Steps(), t.Step, t.Step), c.Evaluation.Every, s.stream("reward", "batches"),
 		func(row *Row, last bool) {
 			held := reward.Evaluate(t.Model(), s.HeldOut)
@@ -390,15 +417,18 @@ func (s *Shared) fitReward(ctx context.Context) error {
 	for _, m := range members {
 		reward.Shift(m, s.written)
 	}
-	if err := s.setJudge(members); err != nil {
+	if err := s.setJudge(ctx, members); err != nil {
 		return err
 	}
 	s.Calibration = reward.Calibration(s.Reward, s.HeldOut, calibrationBins)
-	if s.Frontier, err = s.newFrontier(); err != nil {
+	if s.Frontier, err = s.newFrontier(ctx); err != nil {
 		return err
 	}
-	s.BestOfN, err = s.newBestOfN()
-	return err
+	telling(ctx)("best of n", 0, 0)
+	if s.BestOfN, err = s.newBestOfN(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
 }
 
 // Arm is one way to align the SFT policy: a method and its configuration.
@@ -421,12 +451,12 @@ type Result struct {
 func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 	own := *shared
 	s := &own
-	s.evaluator = policy.NewEvaluator(s.World.Shape, s.World.Weights)
+	s.evaluator = policy.NewEvaluator(s.World.Shape, s.World.Weights).Until(ctx)
 	m, known := MethodByName(a.Method)
 	if !known {
 		return nil, fmt.Errorf("sim: no method %q", a.Method)
 	}
-	best, err := s.ideal(a.Config.Objective.Beta)
+	best, err := s.ideal(ctx, a.Config.Objective.Beta)
 	if err != nil {
 		return nil, err
 	}
@@ -453,15 +483,16 @@ func (shared *Shared) RunArm(ctx context.Context, a Arm) (*Result, error) {
 	return out, nil
 }
 
-// Probe trains an arm until ctx ends, keeps nothing, and says how many of its
+// Probe trains an arm until it is enough, keeps nothing, and says how many of its
 // steps it took: what an estimate of time rests on.
-func (shared *Shared) Probe(ctx context.Context, a Arm) (done, total int) {
+func (shared *Shared) Probe(ctx context.Context, a Arm, enough func() bool) (done, total int) {
 	own := *shared
-	own.evaluator = policy.NewEvaluator(own.World.Shape, own.World.Weights)
+	own.evaluator = policy.NewEvaluator(own.World.Shape, own.World.Weights).Until(ctx)
 	m, _ := MethodByName(a.Method)
 	pi := own.SFT.Clone()
 	l := m.build(&own, a.Config, pi)
-	for r := own.stream(m.streamName(), "probe"); done < l.steps && ctx.Err() == nil; done++ {
+	telling(ctx)(a.Method+", a few steps", 0, 0)
+	for r := own.stream(m.streamName(), "probe"); done < l.steps && !enough() && ctx.Err() == nil; done++ {
 		if done%a.Config.Evaluation.Every == 0 {
 			own.exact(&pi.Chain, false)
 		}
@@ -472,8 +503,8 @@ func (shared *Shared) Probe(ctx context.Context, a Arm) (done, total int) {
 
 // ProxyAt evaluates the exact optimum of the learned reward at β; jStar is its
 // objective.
-func (s *Shared) ProxyAt(beta float64) (jStar float64, e Exact, err error) {
-	i, err := s.ideal(beta)
+func (s *Shared) ProxyAt(ctx context.Context, beta float64) (jStar float64, e Exact, err error) {
+	i, err := s.ideal(ctx, beta)
 	if err != nil {
 		return 0, Exact{}, err
 	}

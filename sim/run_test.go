@@ -16,7 +16,7 @@ import (
 
 func mustShared(t testing.TB, c Config, seed uint64) *Shared {
 	t.Helper()
-	l, err := NewLab(c)
+	l, err := NewLab(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestFrontierIsTheParetoSet(t *testing.T) {
 		}
 	}
 	best := s.GoldAt(0.5)
-	d, err := policy.NewCountValue(s.World.Shape, s.World.Gold)
+	d, err := policy.NewCountValue(context.Background(), s.World.Shape, s.World.Gold)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestFrontierIsTheParetoSet(t *testing.T) {
 	if err != nil || math.Abs(walked.Value-best.Objective) > 1e-12 || best.WinRate <= 0.5 {
 		t.Errorf("J* of gold is %v by tilting, %v by the lattice", best.Objective, walked.Value)
 	}
-	o, e, err := s.ProxyAt(0.5)
+	o, e, err := s.ProxyAt(t.Context(), 0.5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestFrontierIsTheParetoSet(t *testing.T) {
 func TestNaNStopsTheStageByName(t *testing.T) {
 	c := smallConfig()
 	c.SFT.LearningRate, c.SFT.MaxGradNorm = 1.7e308, 0
-	l, err := NewLab(c)
+	l, err := NewLab(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestNaNStopsTheStageByName(t *testing.T) {
 }
 
 func TestCancelStopsBetweenSteps(t *testing.T) {
-	l, err := NewLab(smallConfig())
+	l, err := NewLab(t.Context(), smallConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,9 +232,9 @@ func TestSampledEstimatesAgreeWithTheExactNumbers(t *testing.T) {
 		t.Errorf("win rate %v ± %v, exact %v", rate, se, e.WinRate)
 	}
 	h := Rater{World: s.World, Temperature: 1, LabelNoise: 0.1}
-	want := s.agreement(h)
+	want := s.agreement(t.Context(), h)
 	s.Lab = &Lab{Config: s.Config, World: s.World, gold: s.gold}
-	got := s.agreement(h)
+	got := s.agreement(t.Context(), h)
 	for i, m := range want {
 		if value, se := got[2*i].Value, got[2*i+1].Value; math.Abs(value-m.Value) > 4*se || se <= 0 {
 			t.Errorf("%s: %v ± %v, exact %v", m.Name, value, se, m.Value)
@@ -262,7 +262,7 @@ func TestExactAscentClimbs(t *testing.T) {
 		}
 		ends = append(ends, out.Rows[len(out.Rows)-1].Get("exact/gold_gap"))
 		if reward == "proxy" {
-			ideal, err := s.ideal(0.5)
+			ideal, err := s.ideal(t.Context(), 0.5)
 			if err != nil {
 				t.Fatal(err)
 			}

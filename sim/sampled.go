@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"math"
 
 	"rlhfsim/policy"
@@ -17,6 +18,9 @@ func (s *Shared) sampledWinRate(c *policy.Chain) (rate, se float64) {
 	var e estimate
 	var a, b policy.Response
 	for range samples {
+		if s.evaluator.Stopped() {
+			break
+		}
 		x := policy.Prompt(r.Categorical(s.World.Weights))
 		a, b = c.Sample(a[:0], x, r), s.SFT.Sample(b[:0], x, r)
 		won, lost := s.World.Value(x, a), s.World.Value(x, b)
@@ -35,15 +39,18 @@ func (s *Shared) sampledWinRate(c *policy.Chain) (rate, se float64) {
 // agreement is how often two raters agree, and the accuracy of a perfect judge,
 // over pairs of the responses that were ranked: exact, or estimated where the
 // lattice of counts is too large.
-func (s *Shared) agreement(h Rater) []Metric {
+func (s *Shared) agreement(ctx context.Context, h Rater) []Metric {
 	if s.values != nil {
-		a, c := h.Agreement(s.evaluator.Distribution(s.writer, s.values))
+		a, c := h.Agreement(ctx, s.evaluator.Distribution(s.writer, s.values))
 		return []Metric{{"exact/rater_agreement", a}, {"exact/accuracy_ceiling", c}}
 	}
 	r := s.stream("monte carlo", "agreement")
 	var agree, right, decided estimate
 	var a, b policy.Response
 	for range samples {
+		if ctx.Err() != nil {
+			return nil
+		}
 		x := policy.Prompt(r.Categorical(s.World.Weights))
 		a, b = s.writer.Sample(a[:0], x, r), s.writer.Sample(b[:0], x, r)
 		var own verdicts

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -262,11 +263,14 @@ func (h Rater) Prefers(a, b float64) float64 {
 // E[p² + (1−p)²] and the same with ties, and the accuracy of a perfect judge
 // against one rater's clear label, E[max(p, 1−p)]. Identical values are a coin
 // toss for both.
-func (h Rater) Agreement(d policy.Distribution) (agreement, ceiling float64) {
+func (h Rater) Agreement(ctx context.Context, d policy.Distribution) (agreement, ceiling float64) {
 	clear := 0.0
 	for x, weight := range h.World.Weights {
 		var own verdicts
 		for i, pi := range d.Probs[x] {
+			if ctx.Err() != nil {
+				return 0, 0
+			}
 			for j, pj := range d.Probs[x] {
 				own.add(h, d.Values[x][i], d.Values[x][j], float64(pi*pj))
 			}

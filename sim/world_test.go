@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"math"
 	"slices"
 	"strings"
@@ -153,12 +154,12 @@ func TestAgreementIsExact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := policy.NewCountValue(w.Shape, w.Gold)
+	d, err := policy.NewCountValue(context.Background(), w.Shape, w.Gold)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := Rater{World: w, Temperature: 1, LabelNoise: 0.05}
-	agreement, ceiling := h.Agreement(policy.NewEvaluator(w.Shape, w.Weights).Distribution(&p.Chain, d))
+	agreement, ceiling := h.Agreement(t.Context(), policy.NewEvaluator(w.Shape, w.Weights).Distribution(&p.Chain, d))
 	r := rng.New(3)
 	agreed, right := 0.0, 0.0
 	const n = 200_000

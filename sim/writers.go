@@ -31,6 +31,9 @@ func (s *Shared) writers() ([]policy.Demonstration, error) {
 	prompts, responses := s.stream("sft", "writers", "prompts"), s.stream("sft", "writers", "responses")
 	out := make([]policy.Demonstration, c.Generate)
 	for i := range out {
+		if s.evaluator.Stopped() {
+			break
+		}
 		x := policy.Prompt(prompts.Categorical(s.World.Weights))
 		out[i] = policy.Demonstration{Prompt: x, Response: best.Sample(nil, x, responses)}
 	}
