@@ -426,3 +426,68 @@ func TestForesee(t *testing.T) {
 		t.Errorf("a world without a lattice: %+v", f)
 	}
 }
+
+// fuse is a context that ends when it has been asked so many times.
+type fuse struct {
+	context.Context
+	left int
+}
+
+func (f *fuse) Err() error {
+	if f.left--; f.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Wherever a context ends in the middle, there is an error or the whole result, and
+// what arms share keeps nothing of it.
+func TestAContextThatEndsAnywhere(t *testing.T) {
+	c := smallConfig()
+	undisturbed := mustShared(t, c, 1)
+	_, exact, _ := undisturbed.ProxyAt(t.Context(), 0.5)
+	arm := Arm{Method: "ppo", Config: c}
+	result, err := undisturbed.RunArm(t.Context(), arm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, compute := range map[string]func(ctx context.Context, s *Shared) (got, want any, err error){
+		"a seed": func(ctx context.Context, s *Shared) (any, any, error) {
+			own, err := s.NewShared(ctx, 1)
+			if err != nil {
+				return nil, nil, err
+			}
+			return []any{own.Rows, own.Frontier, own.BestOfN}, []any{undisturbed.Rows, undisturbed.Frontier, undisturbed.BestOfN}, nil
+		},
+		"an optimum": func(ctx context.Context, s *Shared) (any, any, error) {
+			_, e, err := s.ProxyAt(ctx, 0.5)
+			return e, exact, err
+		},
+		"an arm": func(ctx context.Context, s *Shared) (any, any, error) {
+			own, err := s.RunArm(ctx, arm)
+			if err != nil {
+				return nil, nil, err
+			}
+			return own.Rows, result.Rows, nil
+		},
+	} {
+		s := mustShared(t, c, 1)
+		stops := 0
+		for n := 1; ; n += n/5 + 1 {
+			got, want, err := compute(&fuse{context.Background(), n}, s)
+			if err == nil {
+				if !reflect.DeepEqual(got, want) {
+					t.Errorf("%s whose context ended after %d questions is another one", what, n)
+				}
+				break
+			}
+			stops++
+		}
+		if stops < 10 {
+			t.Errorf("%s asked its context only after so few stops: %d", what, stops)
+		}
+		if got, want, err := compute(t.Context(), s); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s after %d stops is another one (%v)", what, stops, err)
+		}
+	}
+}
