@@ -79,7 +79,8 @@ func (c *cli) checkCommand() *cobra.Command {
 		Long: `Says what would run, what it changes, and the best possible result. Trains base, SFT
 and reward model of the first seed in memory, and the first steps of each method to
 estimate the run's time; writes nothing. Shows what is best possible at the arms' beta
-for at most twelve points, and at eight more for the first.`,
+for at most twelve points, and at eight more for the first. Where that would take over a
+minute or 8 GB, the sizes of the tables tell time and memory, and it is not computed.`,
 		Example:           "  rlhfsim check chapter objective.beta=0.1",
 		Args:              oneExperiment,
 		ValidArgsFunction: completeExperiment,

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -347,5 +348,47 @@ func TestStoppingWhileWriting(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "run.json")); err == nil {
 		t.Error("a run that was stopped says that it is done")
+	}
+}
+
+// A world in which the optimum would take minutes is described at once, without it.
+func TestALargeWorldIsForetold(t *testing.T) {
+	e, err := Load("random-world", []string{"world.random.words=500", "world.max_length=6"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewPlan(t.Context(), e, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Skipped < longestCheck || len(p.Optimum) != 0 || p.Seconds < longestCheck || p.MemoryBytes < 1e9 || p.TableBytes != 8*16*501*501 || p.States == 0 {
+		t.Errorf("%+v", p)
+	}
+	for _, want := range []string{"at least about", "is not computed here: it would take about", " GB;"} {
+		if text := p.Text(); !strings.Contains(text, want) {
+			t.Errorf("the plan lacks %q:\n%s", want, text)
+		}
+	}
+}
+
+// A silence is broken by what is being done, less and less often; quiet stays quiet.
+func TestProgressBreaksASilence(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&out, false)
+	p.total = 15
+	p.update(Progress{Done: 3})
+	p.doing("arm ppo, seed 0")("ppo", 30, 300)
+	p.say()
+	if got := out.String(); !strings.HasSuffix(got, " s: 3 of 15 cells, arm ppo, seed 0: ppo, 30 of 300\n") || p.wait != 2*firstSilence {
+		t.Errorf("%q, then after %v", got, p.wait)
+	}
+	p.stop()
+	out.Reset()
+	p.say() // a timer that fired already
+	if out.Len() > 0 {
+		t.Errorf("said after the end: %q", out.String())
+	}
+	if newProgress(&out, true).timer != nil {
+		t.Error("quiet, and yet there is a timer")
 	}
 }

@@ -504,7 +504,9 @@ func (shared *Shared) Probe(ctx context.Context, a Arm, enough func() bool) (don
 // ProxyAt evaluates the exact optimum of the learned reward at β; jStar is its
 // objective.
 func (s *Shared) ProxyAt(ctx context.Context, beta float64) (jStar float64, e Exact, err error) {
-	i, err := s.ideal(ctx, beta)
+	own := *s
+	own.evaluator = policy.NewEvaluator(s.World.Shape, s.World.Weights).Until(ctx)
+	i, err := own.ideal(ctx, beta)
 	if err != nil {
 		return 0, Exact{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -390,5 +391,150 @@ func TestOnlyRecordedStepsAreMeasuredInFull(t *testing.T) {
 	}
 	if got := fmt.Sprint(rows); got != "[{test 0 []} {test 3 [{step 3}]} {test 6 [{step 6}]} {test 7 [{step 7}]}]" {
 		t.Error(got)
+	}
+}
+
+// Whatever a context ends in the middle of leaves nothing behind: what is computed
+// after it is what would have been computed without.
+func TestNothingOfAStoppedComputationIsKept(t *testing.T) {
+	c := smallConfig()
+	s, undisturbed := mustShared(t, c, 1), mustShared(t, c, 1)
+	over, cancel := context.WithCancelCause(context.Background())
+	reason := errors.New("enough")
+	cancel(reason)
+	if _, err := NewLab(over, c); !errors.Is(err, reason) {
+		t.Errorf("a world: %v", err)
+	}
+	if _, _, err := s.ProxyAt(over, 0.5); !errors.Is(err, reason) {
+		t.Errorf("an optimum: %v", err)
+	}
+	if _, err := s.RunArm(over, Arm{Method: "ppo", Config: c}); !errors.Is(err, reason) {
+		t.Errorf("an arm: %v", err)
+	}
+	if _, err := s.Restore(over, 1, s.Base.Logits, s.SFT.Logits, s.Members); !errors.Is(err, reason) {
+		t.Errorf("a seed: %v", err)
+	}
+	jStar, e, err := s.ProxyAt(t.Context(), 0.5)
+	want, exact, _ := undisturbed.ProxyAt(t.Context(), 0.5)
+	if err != nil || jStar != want || !reflect.DeepEqual(e, exact) {
+		t.Errorf("the optimum is %v, %+v after a stop and %v, %+v without (%v)", jStar, e, want, exact, err)
+	}
+}
+
+// Stages are told in their order, and what they are at.
+func TestStagesAreTold(t *testing.T) {
+	var stages []string
+	ctx := WithDoing(t.Context(), func(stage string, done, total int) {
+		if len(stages) == 0 || stages[len(stages)-1] != stage {
+			stages = append(stages, stage)
+		}
+		if done < 0 || total > 0 && done > total {
+			t.Errorf("%s: %d of %d", stage, done, total)
+		}
+	})
+	l, err := NewLab(ctx, smallConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.NewShared(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"the lattice of counts", "base", "sft", "evaluating SFT", "evaluating base and SFT", "rankings", "how far raters agree", "reward", "frontier", "best of n"}
+	if !slices.Equal(stages, want) {
+		t.Errorf("told %q, want %q", stages, want)
+	}
+}
+
+// What is foreseen of a world is in the sizes of what is built then.
+func TestForesee(t *testing.T) {
+	c := smallConfig()
+	l, err := NewLab(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small, err := Foresee(t.Context(), c)
+	if err != nil || small.States != l.States() || small.Table != 8*l.World.Shape.Cells() || small.Shared <= 0 || small.Shared > 5 {
+		t.Errorf("%+v (%v), the lattice has %d states", small, err, l.States())
+	}
+	random := func(words, length int) Forecast {
+		c := Default()
+		c.World.Random.Words, c.World.MaxLength = words, length
+		f, err := Foresee(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	less, more := random(24, 6), random(100, 20)
+	if less.Shared > 5 || more.Shared < 30 || more.Held < 100*less.Held/10 || more.Asked < 1<<30 {
+		t.Errorf("a small world %+v, a large one %+v", less, more)
+	}
+	if f := random(2000, 8); f.TooLarge == nil || f.States != 0 || f.Held != 0 {
+		t.Errorf("a world without a lattice: %+v", f)
+	}
+}
+
+// fuse is a context that ends when it has been asked so many times.
+type fuse struct {
+	context.Context
+	left int
+}
+
+func (f *fuse) Err() error {
+	if f.left--; f.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Wherever a context ends in the middle, there is an error or the whole result, and
+// what arms share keeps nothing of it.
+func TestAContextThatEndsAnywhere(t *testing.T) {
+	c := smallConfig()
+	undisturbed := mustShared(t, c, 1)
+	_, exact, _ := undisturbed.ProxyAt(t.Context(), 0.5)
+	arm := Arm{Method: "ppo", Config: c}
+	result, err := undisturbed.RunArm(t.Context(), arm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, compute := range map[string]func(ctx context.Context, s *Shared) (got, want any, err error){
+		"a seed": func(ctx context.Context, s *Shared) (any, any, error) {
+			own, err := s.NewShared(ctx, 1)
+			if err != nil {
+				return nil, nil, err
+			}
+			return []any{own.Rows, own.Frontier, own.BestOfN}, []any{undisturbed.Rows, undisturbed.Frontier, undisturbed.BestOfN}, nil
+		},
+		"an optimum": func(ctx context.Context, s *Shared) (any, any, error) {
+			_, e, err := s.ProxyAt(ctx, 0.5)
+			return e, exact, err
+		},
+		"an arm": func(ctx context.Context, s *Shared) (any, any, error) {
+			own, err := s.RunArm(ctx, arm)
+			if err != nil {
+				return nil, nil, err
+			}
+			return own.Rows, result.Rows, nil
+		},
+	} {
+		s := mustShared(t, c, 1)
+		stops := 0
+		for n := 1; ; n += n/5 + 1 {
+			got, want, err := compute(&fuse{context.Background(), n}, s)
+			if err == nil {
+				if !reflect.DeepEqual(got, want) {
+					t.Errorf("%s whose context ended after %d questions is another one", what, n)
+				}
+				break
+			}
+			stops++
+		}
+		if stops < 10 {
+			t.Errorf("%s asked its context only after so few stops: %d", what, stops)
+		}
+		if got, want, err := compute(t.Context(), s); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s after %d stops is another one (%v)", what, stops, err)
+		}
 	}
 }
