@@ -75,10 +75,10 @@ func (b *rollout) finish(pi, ref *policy.Softmax) {
 }
 
 func (b *rollout) episode(y policy.Response, x policy.Prompt, pi *policy.Softmax, r *rng.Stream) policy.Response {
-	context, n := pi.Start(), pi.Outcomes()
+	context, n, first := pi.Start(), pi.Outcomes(), int(x)*pi.Contexts()
 	for t := range pi.MaxLength {
-		at := pi.Row(t, x, context)
-		row := at / n
+		row := first + context
+		at := row * n
 		w := draw(pi.P[at:at+n], r.Float64())
 		b.index = append(b.index, int32(at+w))
 		b.row = append(b.row, int32(row))
@@ -136,11 +136,13 @@ func (b *rollout) tokenRewards(coef float64, s *Stats) {
 		from, to := b.start[e], b.start[e+1]
 		TokenRewards(b.reward[from:to], b.reward[from:to], coef, b.total[e])
 		s.NonScoreReward += float64(n * (num.Sum(b.reward[from:to]) - b.total[e]))
-		for j := from; j < to; j++ {
-			s.KL += float64(n * (b.whole[j] - b.ref[j]))
-			s.Entropy -= float64(n * b.old[j])
-		}
 	}
+	kl, entropy := 0.0, 0.0
+	for j, old := range b.old {
+		kl += float64(n * (b.whole[j] - b.ref[j]))
+		entropy -= float64(n * old)
+	}
+	s.KL, s.Entropy = kl, entropy
 	s.RLHFReward = s.Scores + s.NonScoreReward
 }
 
