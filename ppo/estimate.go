@@ -11,7 +11,12 @@ import (
 //
 //	δ_t = R_t + γ V_{t+1} − V_t,   Â_t = Σ_l (γλ)^l δ_{t+l}
 func GAE(dst, reward, value []float64, gamma, lam float64) {
-	next, sum := 0.0, 0.0
+	gaeBefore(dst, reward, value, gamma, lam, 0, 0)
+}
+
+// gaeBefore is GAE where the last token is followed by a state of value next and
+// advantage sum.
+func gaeBefore(dst, reward, value []float64, gamma, lam, next, sum float64) {
 	for t := len(dst) - 1; t >= 0; t-- {
 		delta := reward[t] + float64(gamma*next) - value[t]
 		sum = delta + float64(float64(gamma*lam)*sum)

@@ -20,7 +20,7 @@ func (t *Trainer) EstimateGradient(dst []float64, r *rng.Stream) {
 	b, s, scale, scores := t.rollout, Stats{}, 1.0, t.scale
 	t.collect(&scores, r, &s) // by a copy of what was seen: nothing learns from this batch
 	if t.cfg.WhitenRewards {
-		scale *= Whiten(b.reward, false, t.cfg.BiasedWhitening)
+		scale *= b.whitenRewards(t.cfg.BiasedWhitening)
 	}
 	b.advantages(t.value, t.cfg.Gamma, t.cfg.Lam, &s)
 	if t.cfg.WhitenAdvantages {

@@ -39,7 +39,7 @@ var Card = card.Card{
 	Idea:    "clipped policy steps against the reward model, with a KL penalty and a value head",
 	Formula: "max E[min(ρ_t Â_t, clip(ρ_t, 1−ε, 1+ε) Â_t)], ρ_t = π/π_old, Â = GAE of r − β KL",
 	Paper:   "Schulman et al. 2017, arXiv 1707.06347, equation 7; with the KL penalty Ziegler et al. 2019, arXiv 1909.08593; fields as in TRL's PPOConfig",
-	Differs: "λ = 0.95 and 4 epochs as TRL's; OpenRLHF and verl have λ = 1 and 1 epoch. TRL adds the score one position past the last token where there is one, and takes some means over padding (`losses` follows it; here the score is on the last token); OpenRLHF clamps k1 at ±10 (kl_clamp = 10), rewards at ±10 (cliprange_reward = 10), and whitens with the biased variance (biased_whitening = true); verl clips dually at 3 (dual_clip = 3) and its KL is off",
+	Differs: "λ = 0.95 and 4 epochs as TRL's; OpenRLHF and verl have λ = 1 and 1 epoch. TRL adds the score one position past the last token where there is one (score_position = \"after_eos\"), and takes some means over padding (`losses` follows it); OpenRLHF clamps k1 at ±10 (kl_clamp = 10), rewards at ±10 (cliprange_reward = 10), and whitens with the biased variance (biased_whitening = true); verl clips dually at 3 (dual_clip = 3) and its KL is off",
 	Exact:   "k1 in the reward is the only KL penalty whose expected gradient is that of the sequence's KL; λ < 1 and whitening bias the rest a little. In the chapter's world (β = 0.7) a critic that starts from the reward model (init_value_with_reward) brings the gap after 20 of 200 steps from 0.432 to 0.376, at the end from 0.112 to 0.101, smaller in each of 30 seeds; at β = 0.1 it makes no difference",
 	Also:    []string{"PPO-clip", "RLHF's PPO"},
 }
@@ -76,7 +76,7 @@ type Trainer struct {
 func New(cfg Config, pi, ref *policy.Softmax, reward Scorer, promptWeights []float64) *Trainer {
 	t := &Trainer{
 		cfg: cfg, policy: policy.NewTrainer(pi, cfg.MaxGradNorm), ref: ref, reward: reward, weights: promptWeights,
-		value: newValue(pi.Shape, cfg.MaxGradNorm), rollout: newRollout(cfg.BatchSize, pi.Shape),
+		value: newValue(states(pi.Shape), cfg.MaxGradNorm), rollout: newRollout(cfg.BatchSize, pi.Shape),
 		scale: rewardScale{kind: cfg.ScaleReward},
 		kl:    klController{coef: cfg.KLCoef, adaptive: cfg.AdapKLCtrl, target: cfg.Target, horizon: cfg.Horizon},
 		order: make([]int, cfg.BatchSize), visits: make([]float64, pi.Rows()),
@@ -84,6 +84,10 @@ func New(cfg Config, pi, ref *policy.Softmax, reward Scorer, promptWeights []flo
 	}
 	for i := range t.order {
 		t.order[i] = i
+	}
+	if cfg.ScorePosition == "after_eos" {
+		t.value = newValue(2*states(pi.Shape), cfg.MaxGradNorm)
+		t.rollout.past = newPast(cfg.BatchSize, pi.MaxLength)
 	}
 	t.actor = t.policy
 	if cfg.TopMask < 1 {
@@ -101,7 +105,7 @@ func (t *Trainer) Step(r *rng.Stream) Stats {
 	b, s := t.rollout, Stats{LR: t.learningRate(t.cfg.LearningRate), KLCoef: t.kl.coef}
 	t.collect(&t.scale, r, &s)
 	if t.cfg.WhitenRewards {
-		Whiten(b.reward, false, t.cfg.BiasedWhitening)
+		b.whitenRewards(t.cfg.BiasedWhitening)
 	}
 	b.advantages(t.value, t.cfg.Gamma, t.cfg.Lam, &s)
 	if t.cfg.WhitenAdvantages {
@@ -130,6 +134,9 @@ func (t *Trainer) collect(scale *rewardScale, r *rng.Stream, s *Stats) {
 	t.rollout.sample(t.actor.Policy, t.ref, t.weights, r)
 	if t.mask != nil {
 		t.mask.unmasked(t.rollout, t.policy.Policy)
+	}
+	if p := t.rollout.past; p != nil {
+		p.find(t.rollout, t.ref.Shape)
 	}
 	t.score(scale, s)
 	t.penalise(s)
@@ -191,7 +198,9 @@ func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 		visits[row[j]] += each
 	}
 	moved = t.policyLoss(tokens, each, s)
-	t.valueLoss(tokens, each, s)
+	place := 1 / float64(len(tokens)+b.past.count(episodes))
+	t.valueLoss(tokens, place, s)
+	t.pastLoss(episodes, place, s)
 	if s.klInLoss {
 		s.KLLoss += t.klLoss(tokens, each)
 	}

@@ -498,7 +498,7 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 	bad := Config{KLEstimator: "k4", LRSchedulerType: "cosine", Gamma: 1.5, Lam: -1, KLCoef: math.Inf(1), EntropyCoef: math.NaN()}
-	if n := len(field.All(bad.Validate())); n != 23 {
+	if n := len(field.All(bad.Validate())); n != 24 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 	for name, switched := range map[string]func(*Config){

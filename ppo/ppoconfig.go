@@ -19,6 +19,7 @@ type Config struct {
 	MissingEOSPenalty float64 `toml:"missing_eos_penalty"` // what is subtracted
 	TruncatedValue    float64 `toml:"truncated_value"`     // what replaces it, or multiplies it
 	ScaleReward       string  `toml:"scale_reward"`        // "none", or divide scores by their deviation: "running" or "ref"
+	ScorePosition     string  `toml:"score_position"`      // "last_token", or "after_eos" as TRL's PPOTrainer
 	WhitenRewards     bool    `toml:"whiten_rewards"`
 
 	KLCoef      float64 `toml:"kl_coef"`      // β, or where an adaptive one begins
@@ -61,7 +62,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		TotalEpisodes: 25600, BatchSize: 128, TopMask: 1, TargetUpdateIterations: 5,
-		TruncatedReward: "subtract", TruncatedValue: -1, ScaleReward: "none",
+		TruncatedReward: "subtract", TruncatedValue: -1, ScaleReward: "none", ScorePosition: "last_token",
 		KLCoef: 0.05, KLEstimator: "k1", KLIn: "reward", Target: 6, Horizon: 10000,
 		Gamma: 1, Lam: 0.95, WhitenAdvantages: true,
 		NumPPOEpochs: 4, NumMiniBatches: 1, Cliprange: 0.2, TargetKL: 0.1,
@@ -91,6 +92,7 @@ func (c Config) Validate() error {
 	if c.ScaleReward != "none" && c.BatchSize == 1 {
 		k.Add(&field.Error{Field: "scale_reward", Value: fmt.Sprintf("%q", c.ScaleReward), Allowed: "\"none\" with batch_size = 1", Why: "one score has no deviation"})
 	}
+	field.OneOf(&k, "score_position", c.ScorePosition, scorePositions)
 	k.NonNegative("kl_coef", c.KLCoef)
 	field.OneOf(&k, "kl_estimator", c.KLEstimator, estimators)
 	k.NonNegative("kl_clamp", c.KLClamp)

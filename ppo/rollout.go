@@ -23,6 +23,8 @@ type rollout struct {
 	returns           []float64 // Â_t + V(s_t), before whitening
 	logRatio, ratio   []float64 // log ρ_t, ρ_t under the policy being updated
 	picked            []int32   // the tokens of a minibatch
+
+	past *past // where the score stands behind EOS; nil where it stands on the last token
 }
 
 func newRollout(episodes int, s policy.Shape) *rollout {
@@ -134,8 +136,12 @@ func (b *rollout) tokenRewards(coef float64, s *Stats) {
 	n := 1 / float64(len(b.prompt))
 	for e := range b.prompt {
 		from, to := b.start[e], b.start[e+1]
-		TokenRewards(b.reward[from:to], b.reward[from:to], coef, b.total[e])
-		s.NonScoreReward += float64(n * (num.Sum(b.reward[from:to]) - b.total[e]))
+		score := b.total[e]
+		if b.past.has(e) {
+			b.past.reward[e], score = score, 0
+		}
+		TokenRewards(b.reward[from:to], b.reward[from:to], coef, score)
+		s.NonScoreReward += float64(n * (num.Sum(b.reward[from:to]) - score))
 	}
 	kl, entropy := 0.0, 0.0
 	for j, old := range b.old {
@@ -155,14 +161,29 @@ func TokenRewards(dst, k []float64, coef, score float64) {
 	dst[len(dst)-1] += score
 }
 
+// whitenRewards whitens the token rewards, and keeps their mean.
+func (b *rollout) whitenRewards(biased bool) (by float64) {
+	if b.past != nil {
+		return b.past.whiten(b.reward, biased)
+	}
+	return Whiten(b.reward, false, biased)
+}
+
 // advantages fills values, advantages and returns.
 func (b *rollout) advantages(v *value, gamma, lam float64, s *Stats) {
 	for j, i := range b.state {
 		b.value[j] = v.v[i]
 	}
+	if b.past != nil {
+		b.past.advantages(v.v)
+	}
 	for e := range b.prompt {
+		next, sum := 0.0, 0.0
+		if b.past.has(e) {
+			next, sum = b.past.value[e], b.past.advantage[e]
+		}
 		from, to := b.start[e], b.start[e+1]
-		GAE(b.advantage[from:to], b.reward[from:to], b.value[from:to], gamma, lam)
+		gaeBefore(b.advantage[from:to], b.reward[from:to], b.value[from:to], gamma, lam, next, sum)
 	}
 	for j, a := range b.advantage {
 		b.returns[j] = a + b.value[j]

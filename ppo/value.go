@@ -14,8 +14,7 @@ type value struct {
 	limit float64
 }
 
-func newValue(s policy.Shape, maxGradNorm float64) *value {
-	n := s.MaxLength * s.Rows()
+func newValue(n int, maxGradNorm float64) *value {
 	return &value{v: make([]float64, n), g: make([]float64, n), adam: policy.NewAdam(n), limit: maxGradNorm}
 }
 
@@ -63,15 +62,19 @@ func (t *Trainer) sumPrefixes(sum, visits []float64, x policy.Prompt, r *rng.Str
 	y := make(policy.Response, 0, ref.MaxLength)
 	for range valueSamples {
 		y = ref.Sample(y[:0], x, r)
-		context := ref.Start()
+		context, state, score := ref.Start(), 0, 0.0
 		for at := range min(len(y)+1, ref.MaxLength) {
-			state, score := at*ref.Rows()+ref.Row(at, x, context)/ref.Outcomes(), t.reward.Score(x, y[:at])
+			state, score = at*ref.Rows()+ref.Row(at, x, context)/ref.Outcomes(), t.reward.Score(x, y[:at])
 			sum[state] += score
 			visits[state]++
 			total, n = total+score, n+1
 			if at < len(y) {
 				context = ref.Next(context, y[at])
 			}
+		}
+		if after := behind(ref.Shape, state); t.rollout.past != nil && len(y) < ref.MaxLength && after >= 0 {
+			sum[after] += score
+			visits[after]++
 		}
 	}
 	return total / n
