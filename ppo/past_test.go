@@ -35,7 +35,7 @@ func TestScoreBehindEOS(t *testing.T) {
 	for _, whiten := range []bool{false, true} {
 		tr, s := movedPast(t, func(c *Config) { c.WhitenRewards, c.Gamma = whiten, 0.9 })
 		b, p := tr.rollout, tr.rollout.past
-		var reward, value [][]float64
+		var reward [][]float64
 		var all []float64
 		cut, behindEOS, total := 0, 0, 0.0
 		for e, y := range b.response {
@@ -81,7 +81,6 @@ func TestScoreBehindEOS(t *testing.T) {
 					own[i] = tr.value.v[int32(small.MaxLength*tr.ref.Rows()+tr.ref.Rows())+last]
 				}
 			}
-			value = append(value, own)
 			gae := 0.0
 			for i := len(row) - 1; i >= 0; i-- {
 				next := 0.0
