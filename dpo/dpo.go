@@ -266,37 +266,38 @@ func (t *Trainer) glance([]int) Stats {
 
 // measure takes the means over the batch that Stats names. The entropies of all
 // rows cost a small share of the step's softmax, so they need no shortcut.
-func (t *Trainer) measure(pairs []int) (s Stats) {
-	b, scale, tokens, decided := t.batch, 1/float64(len(pairs)), 0, len(pairs)
-	right := 0
-	rewards := t.loss.Parts[0].Reward
-	t.trainer.Policy.RowEntropies(t.entropy[:len(t.entropy)-1])
+func (t *Trainer) measure(pairs []int) Stats {
+	b, beta, rewards := t.batch, t.cfg.Beta, t.loss.Parts[0].Reward
+	loss, rewardsChosen, rewardsRejected, logpsChosen, logpsRejected := 0.0, 0.0, 0.0, 0.0, 0.0
+	right, decided, tokens := 0, len(pairs), 0
 	for k, i := range pairs {
 		chosen, rejected := b.LogRatios(k)
 		if rewards != nil {
 			chosen, rejected = rewards(b, k)
 		}
-		rewardChosen, rewardRejected := float64(t.cfg.Beta*chosen), float64(t.cfg.Beta*rejected)
+		rewardChosen, rewardRejected := float64(beta*chosen), float64(beta*rejected)
 		switch {
 		case b.Tied[k]:
 			decided--
 		case rewardChosen > rewardRejected:
 			right++
 		}
-		s.Loss += b.Loss[k]
-		s.RewardsChosen += rewardChosen
-		s.RewardsRejected += rewardRejected
-		s.LogpsChosen += b.Chosen[k]
-		s.LogpsRejected += b.Rejected[k]
+		loss += b.Loss[k]
+		rewardsChosen += rewardChosen
+		rewardsRejected += rewardRejected
+		logpsChosen += b.Chosen[k]
+		logpsRejected += b.Rejected[k]
 		tokens += int(t.pairs[i].tokens)
 	}
-	for _, sum := range []*float64{&s.Loss, &s.RewardsChosen, &s.RewardsRejected, &s.LogpsChosen, &s.LogpsRejected} {
-		*sum = float64(*sum * scale)
+	t.trainer.Policy.RowEntropies(t.entropy[:len(t.entropy)-1])
+	scale := 1 / float64(len(pairs))
+	s := Stats{
+		Loss: float64(loss * scale), RewardsChosen: float64(rewardsChosen * scale), RewardsRejected: float64(rewardsRejected * scale),
+		Accuracy:    float64(float64(right) * (1 / float64(max(1, decided)))),
+		LogpsChosen: float64(logpsChosen * scale), LogpsRejected: float64(logpsRejected * scale),
+		Entropy: t.paths.visited(t.entropy, pairs) / float64(tokens), Delta: b.Delta, needs: t.needs,
 	}
-	s.Accuracy = float64(float64(right) * (1 / float64(max(1, decided))))
 	s.Margin = s.RewardsChosen - s.RewardsRejected
-	s.Entropy = t.paths.visited(t.entropy, pairs) / float64(tokens)
-	s.Delta, s.needs = b.Delta, t.needs
 	if t.needs&NeedKL != 0 {
 		s.KL = mean(b.KL)
 	}
