@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"slices"
-
 	"rlhfsim/internal/num"
 	"rlhfsim/internal/rng"
 )
@@ -109,12 +107,24 @@ func (c *Chain) Tempered(temperature float64) *Chain {
 // index where several are); it need not be the most probable response.
 func (c *Chain) Greedy(x Prompt) Response { return c.AppendGreedy(nil, x) }
 
+// likeliest is the index of the largest entry, the first where several are; where all
+// are NaN, 0, so that a training that failed ends where its loss is looked at.
+func likeliest(row []float64) int {
+	at := 0
+	for i, p := range row {
+		if p > row[at] {
+			at = i
+		}
+	}
+	return at
+}
+
 // AppendGreedy is Greedy in the room that y, which is empty, brings along.
 func (c *Chain) AppendGreedy(y Response, x Prompt) Response {
 	context, n := c.start, c.Outcomes()
 	for t := range c.MaxLength {
 		row := c.LogP[c.Row(t, x, context):][:n]
-		w := Token(slices.Index(row, slices.Max(row)))
+		w := Token(likeliest(row))
 		if w == c.EOS() {
 			break
 		}

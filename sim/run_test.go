@@ -377,6 +377,23 @@ func TestNaNStopsUnrecordedSteps(t *testing.T) {
 	}
 }
 
+// Whatever the method, a training that fails ends with an error and never with a panic.
+func TestNoMethodPanicsOnNaN(t *testing.T) {
+	s := mustShared(t, smallConfig(), 1)
+	for _, m := range Methods {
+		c := m.Defaults()
+		c.DPO.LearningRate, c.PPO.LearningRate, c.GRPO.LearningRate, c.RAFT.LearningRate, c.Online.LearningRate = 1e308, 1e308, 1e308, 1e308, 1e308
+		c.DPO.MaxGradNorm, c.PPO.MaxGradNorm, c.GRPO.MaxGradNorm, c.RAFT.MaxGradNorm, c.Online.MaxGradNorm = 0, 0, 0, 0, 0
+		c.ILQL.LearningRate, c.ILQL.ValueLearningRate = 1e308, 1e308
+		l := m.build(s, c, s.SFT.Clone())
+		_, err := train(context.Background(), m.Name, l, min(l.steps, 20), s.stream("test"), func(*Row, bool) {})
+		var e *NonFiniteError
+		if err != nil && !errors.As(err, &e) || err == nil && m.Section != "exact" {
+			t.Errorf("%s: %v", m.Name, err)
+		}
+	}
+}
+
 func TestOnlyRecordedStepsAreMeasuredInFull(t *testing.T) {
 	var taken []string
 	say := func(kind string) func(*rng.Stream) iter.Seq2[string, float64] {
