@@ -157,8 +157,8 @@ const (
 // wrapCategories breaks the labels of the bars to the width of a slot, in
 // smaller type if a word does not fit, turned by a quarter rather than a word
 // broken, and returns the height of the tallest.
-func (t *tile) wrapCategories(slot vg.Length) vg.Length {
-	slot = max(slot-4, 8)
+func (t *tile) wrapCategories(pitch vg.Length) vg.Length {
+	slot := max(pitch-4, 8)
 	t.catSize = tickSize
 	for _, b := range t.p.Bars {
 		for t.catSize > minCategory && longestWord(b.Label, t.catSize, false) > slot {
@@ -169,7 +169,7 @@ func (t *tile) wrapCategories(slot vg.Length) vg.Length {
 		t.catsUp = t.catsUp || longestWord(b.Label, t.catSize, false) > slot
 	}
 	if t.catsUp {
-		return t.turnCategories(slot)
+		return t.turnCategories(pitch)
 	}
 	h := vg.Length(0)
 	for _, b := range t.p.Bars {
@@ -182,13 +182,13 @@ func (t *tile) wrapCategories(slot vg.Length) vg.Length {
 
 // turnCategories is wrapCategories for labels turned by a quarter, in one line
 // or more as the slot allows.
-func (t *tile) turnCategories(slot vg.Length) vg.Length {
-	t.catSize = min(tickSize, max(minText, slot))
+func (t *tile) turnCategories(pitch vg.Length) vg.Length {
+	t.catSize = min(tickSize, max(minText, 0.8*pitch)) // 0.8: a line is higher than its letters' size
 	h := vg.Length(0)
 	for _, b := range t.p.Bars {
 		lines := []string{clean(b.Label)}
 		limit := max(t.cellH*0.3, longestWord(b.Label, t.catSize, false))
-		if many := balanced(b.Label, t.catSize, false, limit); blockHeight(len(many), t.catSize) <= slot+4 {
+		if many := balanced(b.Label, t.catSize, false, limit); blockHeight(len(many), t.catSize) <= pitch {
 			lines = many
 		}
 		for k, line := range lines {
