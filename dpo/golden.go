@@ -28,6 +28,7 @@ type Number struct {
 	Want      float64 // recorded; NaN where the document has none
 	Scale     float64 // the largest |Want| of the array it stands in, at least 1000 tolerances: an array of nothing but noise has a scale too
 	Tolerance float64 // allowed deviation relative to Scale
+	Noise     float64 // deviation that rounding alone may bring about where it decides, relative to Scale; 0 elsewhere
 }
 
 // Tolerances of what is compared.
@@ -45,8 +46,12 @@ func (n Number) Deviation() float64 { return math.Abs(n.Got-n.Want) / n.Scale }
 
 // OK says whether the number is what the document has, if it has one.
 func (n Number) OK() bool {
-	return !math.IsNaN(n.Got) && !math.IsInf(n.Got, 0) && (!n.Recorded() || n.Deviation() <= n.Tolerance)
+	return !math.IsNaN(n.Got) && !math.IsInf(n.Got, 0) && (!n.Recorded() || n.Deviation() <= max(n.Tolerance, n.Noise))
 }
+
+// Undetermined says whether the number is beyond its tolerance, but within what rounding
+// alone brings about: double precision does not determine it, and it shows nothing.
+func (n Number) Undetermined() bool { return n.Recorded() && n.OK() && n.Deviation() > n.Tolerance }
 
 // kinds of documents, and the field that lists their results.
 var kinds = map[string]struct {

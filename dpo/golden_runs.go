@@ -91,7 +91,11 @@ func (d *Document) replay(run *node, s policy.Shape, pairs []policy.Pair, cells 
 	}
 	var losses, offLosses []float64
 	after, off, offLoss := run.object("logits_after_step"), make([]float64, s.Cells()), make([]float64, 1)
-	step, shadow := d.stepper(run, t, false), d.shadow(run, s, pairs, cells)
+	step := d.stepper(run, t, false)
+	var shadows []func() (float64, []float64)
+	for k := range shadowsOfARun {
+		shadows = append(shadows, d.shadow(run, s, pairs, cells, rng.New(uint64(k), "shadow")))
+	}
 	for k := range run.floats("loss_before_step", -1) {
 		if d.err != nil {
 			return
@@ -101,7 +105,7 @@ func (d *Document) replay(run *node, s policy.Shape, pairs []policy.Pair, cells 
 			run.puts("grad_step1", ofGradients, picked(g, cells))
 		}
 		step(g)
-		if shadow != nil {
+		for _, shadow := range shadows {
 			shadowLoss, logits := shadow()
 			widen(offLoss, []float64{loss}, []float64{shadowLoss})
 			widen(off, t.trainer.Policy.Logits, logits)
@@ -124,18 +128,19 @@ func picked(z []float64, cells []int) []float64 {
 	return out
 }
 
-// putBeside is put for numbers of a run, of which off says how far a shadow of the run
-// was off them. Gradients that cancel in theory are rounding noise in practice, which
-// Adam divides by its ε of 1e−8: where that noise decides, two correct programs differ
-// by far more than 1e−9. The shadow, whose gradients were moved by about a unit in the
-// last place of the largest, shows which numbers these are: each may be off by ten times
-// the most that the shadow has been off by so far, where that is more than the tolerance.
+// putBeside is put for numbers of a run, of which off says how far shadows of the run
+// were off them. Gradients that cancel in theory are rounding noise in practice, which
+// Adam divides by its ε of 1e−8, and a hinge may stand on its kink to the last digit:
+// where such noise decides, two correct programs differ by far more than 1e−9. The
+// shadows, whose gradients and logits are moved by last digits, show which numbers these
+// are: there another program may be off by a hundred times the most that a shadow has
+// been off by so far, since what noise has begun grows from step to step.
 func (n *node) putBeside(key string, got, off []float64) {
 	first := len(n.doc.Numbers)
 	n.puts(key, ofValues, got)
 	for i := range n.doc.Numbers[first:] {
 		v := &n.doc.Numbers[first+i]
-		v.Tolerance = max(v.Tolerance, 10*off[i]/v.Scale)
+		v.Noise = 100 * off[i] / v.Scale
 	}
 }
 
@@ -146,27 +151,36 @@ func widen(off, a, b []float64) {
 	}
 }
 
-// shadow is one step of the same run with every entry of the gradient moved, up and down
-// in turn, by a unit in the last place of the largest; it returns the loss before the
-// step and the logits after it. Plain descent divides by nothing and has none.
-func (d *Document) shadow(run *node, s policy.Shape, pairs []policy.Pair, cells []int) func() (loss float64, logits []float64) {
-	if run.text("optimizer") == "sgd" || d.err != nil {
+// shadowsOfARun is enough for one of them to fall on the other side of a kink.
+const shadowsOfARun = 8
+
+// shadow is one step of the same run with the gradient, and the logits after it, moved by
+// rounding noise; it returns the loss before the step and the logits.
+func (d *Document) shadow(run *node, s policy.Shape, pairs []policy.Pair, cells []int, r *rng.Stream) func() (loss float64, logits []float64) {
+	if d.err != nil {
 		return nil
 	}
 	t := d.start(run, s, pairs, cells)
 	step := d.stepper(run, t, true)
 	return func() (float64, []float64) {
 		loss, g := t.fullGradient()
-		unit := 0.0
-		for _, v := range g {
-			unit = max(unit, float64(0x1p-52*math.Abs(v)))
-		}
-		for i := range g {
-			g[i] += unit
-			unit = -unit
-		}
+		jitter(g, r)
 		step(g)
-		return loss, t.trainer.Policy.Logits
+		z := slices.Clone(t.trainer.Policy.Logits)
+		jitter(z, r)
+		_ = t.trainer.Policy.SetLogits(z)
+		return loss, z
+	}
+}
+
+// jitter moves every number by up to a unit in the last place of the largest.
+func jitter(xs []float64, r *rng.Stream) {
+	unit := 0.0
+	for _, x := range xs {
+		unit = max(unit, float64(0x1p-52*math.Abs(x)))
+	}
+	for i := range xs {
+		xs[i] += float64(unit * (2*r.Float64() - 1))
 	}
 }
 

@@ -153,7 +153,7 @@ func TestComputeFindsAWrongNumber(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, n := range d.Numbers {
-			n.Got += 20 * n.Tolerance * max(n.Scale, 100*n.Tolerance)
+			n.Got += 20 * max(n.Tolerance, n.Noise) * max(n.Scale, 100*n.Tolerance)
 			if n.Recorded() && n.OK() {
 				t.Errorf("%s: %+v passes", file.Name, n)
 			}
@@ -164,37 +164,26 @@ func TestComputeFindsAWrongNumber(t *testing.T) {
 	}
 }
 
-// Only numbers of a run that rounding noise decides get more room than the rest: none in
-// a run whose gradients do not cancel, and none before the noise has grown.
-func TestOnlyNoiseGetsRoom(t *testing.T) {
-	wide := func(file string) (wide []Number) {
-		d, err := Compute(read(t, file))
+// Double precision determines every number of the files here, but for those of one that
+// was added for its noise; and there, none before the noise has grown.
+func TestOnlyNoiseIsUndetermined(t *testing.T) {
+	for _, file := range goldentest.Documents(t, Kinds()...) {
+		d, err := Compute(file.Data)
 		if err != nil {
 			t.Fatal(err)
 		}
+		undetermined := 0
 		for _, n := range d.Numbers {
-			if n.Tolerance > ofGradients {
-				wide = append(wide, n)
+			if n.Undetermined() {
+				undetermined++
 			}
-			n.Got += 10 * ofGradients * n.Scale
-			if n.OK() && n.Tolerance <= ofGradients {
-				t.Errorf("%s: %+v passes", file, n)
+			early := strings.HasSuffix(n.Path, "loss_before_step[0]") || strings.HasSuffix(n.Path, "loss_before_step[1]") || strings.Contains(n.Path, "grad_step1")
+			if early && n.Noise > n.Tolerance {
+				t.Errorf("%s: %+v has room before its run is noise", file.Name, n)
 			}
 		}
-		return wide
-	}
-	for _, file := range []string{"traj_bandit_dpo.json", "traj_bigram_dpo.json"} {
-		if w := wide(file); len(w) > 0 {
-			t.Errorf("%s: %+v has room", file, w[0])
-		}
-	}
-	noisy := wide("traj_bandit_dpo_noise.json")
-	if len(noisy) < 50 {
-		t.Errorf("only %d numbers have room", len(noisy))
-	}
-	for _, n := range noisy {
-		if strings.HasSuffix(n.Path, "loss_before_step[0]") || strings.HasSuffix(n.Path, "loss_before_step[1]") || strings.Contains(n.Path, "grad_step1") {
-			t.Errorf("%+v has room before its run is noise", n)
+		if noisy := file.Name == "traj_bandit_dpo_noise.json"; noisy != (undetermined > 0) {
+			t.Errorf("%s: %d numbers are undetermined", file.Name, undetermined)
 		}
 	}
 }

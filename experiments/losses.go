@@ -24,6 +24,8 @@ type LossCheck struct {
 	Source string      `json:"source"`
 	Fields []LossField `json:"fields"` // in order of appearance
 
+	Undetermined int `json:"undetermined"` // numbers that differ by no more than rounding alone brings about: they show nothing
+
 	document any
 }
 
@@ -41,6 +43,7 @@ type lossNumber struct {
 	path                 string
 	got, want            float64 // want is NaN where none is recorded
 	difference, tolerant float64
+	undetermined         bool
 }
 
 // LossKinds are the documents that can be worked out.
@@ -101,6 +104,10 @@ func (c *LossCheck) add(n lossNumber) {
 	if math.IsNaN(n.want) {
 		return
 	}
+	if n.undetermined {
+		c.Undetermined++
+		return
+	}
 	f.Numbers++
 	// A looser number must not hide a stricter one's difference.
 	if d := n.difference / n.tolerant; f.At == "" || d > f.Largest/(f.Of*1e-9) || math.IsNaN(d) {
@@ -123,7 +130,7 @@ func preferenceNumbers(data []byte) ([]lossNumber, any, error) {
 	}
 	var out []lossNumber
 	for _, n := range d.Numbers {
-		out = append(out, lossNumber{n.Path, n.Got, n.Want, n.Deviation(), n.Tolerance})
+		out = append(out, lossNumber{n.Path, n.Got, n.Want, n.Deviation(), n.Tolerance, n.Undetermined()})
 	}
 	var tree any
 	text, err := d.JSON()
@@ -136,7 +143,7 @@ func preferenceNumbers(data []byte) ([]lossNumber, any, error) {
 // numbersOf are the numbers of a document that a reader recomputes.
 func numbersOf(values []golden.Value) (out []lossNumber) {
 	for _, v := range values {
-		out = append(out, lossNumber{v.Path, v.Got, v.Want, v.Deviation(), v.Tolerance})
+		out = append(out, lossNumber{v.Path, v.Got, v.Want, v.Deviation(), v.Tolerance, v.Undetermined()})
 	}
 	return out
 }
@@ -223,10 +230,14 @@ func (c *LossCheck) Text(tolerance float64) (text string, ok bool) {
 		by = ", by " + c.Source
 	}
 	text = fmt.Sprintf("%s%s\n%s\n", c.Kind, by, trimRight(t.Render()))
+	verdict := "some numbers differ"
 	if ok {
-		return text + fmt.Sprintf("all %d numbers agree\n", c.Compared()), true
+		verdict = fmt.Sprintf("all %d numbers agree", c.Compared())
 	}
-	return text + "some numbers differ\n", false
+	if c.Undetermined > 0 {
+		verdict += fmt.Sprintf("; %d more are decided by rounding noise alone and show nothing", c.Undetermined)
+	}
+	return text + verdict + "\n", ok
 }
 
 // ChapterLoss is the chapter's own program: compute_dpo_loss on random logits of

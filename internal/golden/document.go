@@ -16,7 +16,7 @@ type Value struct {
 	Path      string  // "results[3].grad_per_token_logps[2][0]"
 	Want, Got float64 // Want is NaN where the document has none
 	Tolerance float64 // relative
-	Noise     float64 // what rounding alone may make of it, absolute
+	Noise     float64 // what rounding alone may bring about where it decides, absolute; 0 elsewhere
 }
 
 // Tolerances of values, of gradients, and of what a library put through float32.
@@ -26,14 +26,23 @@ const (
 	OfFloat32   = 1e-6
 )
 
-// Deviation is the difference of the two beyond the noise, relative to Want or, for
-// numbers below 1e−6, to 1e−6.
-func (v Value) Deviation() float64 {
-	return max(0, math.Abs(v.Got-v.Want)-v.Noise) / max(math.Abs(v.Want), 1e-6)
+// Deviation is the difference of the two relative to Want or, for numbers below 1e−6,
+// to 1e−6.
+func (v Value) Deviation() float64 { return math.Abs(v.Got-v.Want) / v.scale() }
+
+func (v Value) scale() float64 { return max(math.Abs(v.Want), 1e-6) }
+
+// Agrees says whether the two are equal within the tolerance, or the noise.
+func (v Value) Agrees() bool {
+	return math.IsNaN(v.Want) || v.Deviation() <= v.Tolerance || v.Undetermined()
 }
 
-// Agrees says whether the two are equal within the tolerance.
-func (v Value) Agrees() bool { return math.IsNaN(v.Want) || v.Deviation() <= v.Tolerance }
+// Undetermined says whether the number is beyond its tolerance, but not further than
+// rounding alone brings it: double precision does not determine it, and it shows nothing.
+func (v Value) Undetermined() bool {
+	d := v.Deviation()
+	return d > v.Tolerance && d-v.Noise/v.scale() <= v.Tolerance
+}
 
 // Kind is what a document says it is.
 func Kind(document []byte) (string, error) {
