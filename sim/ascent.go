@@ -68,7 +68,7 @@ var exactFamily = family{Section: "exact", section: func(c Config) any { return 
 
 func buildExact(s *Shared, c Config, pi *policy.Softmax) learner {
 	a := newAscent(s, c, pi)
-	return newLearner(c.Exact.NumSteps, a.step, a.step)
+	return newLearner(c.Exact.NumSteps, a.step)
 }
 
 func newAscent(s *Shared, c Config, pi *policy.Softmax) *ascent {

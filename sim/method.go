@@ -168,7 +168,7 @@ func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {
 		t.MixPretraining(s.World.rawText(s.Config.Base, s.stream("base", "text"))) // the corpus of stage base, word for word
 	}
 	t.InitValueWithReward(s.stream("ppo", "value"))
-	l := newLearner(t.Steps(), t.Step, t.Step)
+	l := newLearner(t.Steps(), t.Step)
 	l.diagnose = s.diagnosePPO(t, pi, c.PPO)
 	return l
 }
@@ -176,7 +176,8 @@ func buildPPO(s *Shared, c Config, pi *policy.Softmax) learner {
 func buildDPO(s *Shared, c Config, pi *policy.Softmax) learner {
 	pairs := policy.Pairs(s.Rankings)
 	t := dpo.NewFrom(c.DPO, pi, s.SFT, dpo.Data{Pairs: pairs, Rankings: s.Rankings, Scorer: s.Scorer})
-	l := newLearner(t.Steps(), t.Step, t.Learn)
+	l := newLearner(t.Steps(), t.Step)
+	l.learn = metricsOf(t.Learn)
 	if c.Evaluation.Gradient && c.DPO.LossType == "sigmoid" {
 		l.diagnose = s.diagnoseDPO(pi, c.DPO, pairs)
 	}

@@ -22,5 +22,5 @@ func buildILQL(s *Shared, c Config, pi *policy.Softmax) learner {
 	}
 	*pi = *pi.Free()
 	t := ilql.New(c.ILQL, pi, s.SFT, data, s.stream("ilql", "init"))
-	return newLearner(t.Steps(), t.Step, t.Step)
+	return newLearner(t.Steps(), t.Step)
 }

@@ -60,7 +60,7 @@ func buildOnline(s *Shared, c Config, pi *policy.Softmax) learner {
 	if c.Online.Labeler == "raters" {
 		t.LabelNoise(s.Config.Labels.LabelNoise)
 	}
-	return newLearner(t.Steps(), t.Step, t.Step)
+	return newLearner(t.Steps(), t.Step)
 }
 
 // raters score by gold over their temperature T, so that the difference of two
@@ -74,12 +74,12 @@ func (r raters) Score(x policy.Prompt, y policy.Response) float64 {
 
 func buildGroup(s *Shared, c Config, pi *policy.Softmax) learner {
 	t := ppo.NewGroup(c.GRPO, pi, s.SFT, s.Scorer, s.World.Weights)
-	l := newLearner(t.Steps(), t.Step, t.Step)
+	l := newLearner(t.Steps(), t.Step)
 	l.diagnose = s.diagnoseGroup(t, pi, c.GRPO)
 	return l
 }
 
 func buildRaft(s *Shared, c Config, pi *policy.Softmax) learner {
 	t := ppo.NewRaft(c.RAFT, pi, s.SFT, s.Scorer, s.World.Weights)
-	return newLearner(t.Steps(), t.Step, t.Step)
+	return newLearner(t.Steps(), t.Step)
 }

@@ -63,13 +63,12 @@ type stats interface {
 	All() iter.Seq2[string, float64]
 }
 
-// newLearner is a trainer's Step, and its Learn where it has one, Step again elsewhere.
-func newLearner[S stats](steps int, step, learn func(*rng.Stream) S) learner {
-	return learner{
-		steps: steps,
-		step:  func(r *rng.Stream) iter.Seq2[string, float64] { return step(r).All() },
-		learn: func(r *rng.Stream) iter.Seq2[string, float64] { return learn(r).All() },
-	}
+func newLearner[S stats](steps int, step func(*rng.Stream) S) learner {
+	return learner{steps: steps, step: metricsOf(step), learn: metricsOf(step)}
+}
+
+func metricsOf[S stats](step func(*rng.Stream) S) func(*rng.Stream) iter.Seq2[string, float64] {
+	return func(r *rng.Stream) iter.Seq2[string, float64] { return step(r).All() }
 }
 
 // recorded says whether a stage is recorded after that many steps.
@@ -308,7 +307,7 @@ func (s *Shared) pretrain(ctx context.Context) error {
 	run := func(stage string, pi *policy.Softmax, cfg policy.FitConfig, data []policy.Demonstration) error {
 		fit := policy.NewFit(cfg, pi, data)
 		at := len(s.Rows)
-		rows, err := train(ctx, stage, newLearner(fit.Steps(), fit.Step, fit.Step), c.Evaluation.Every, s.stream(stage, "batches"),
+		rows, err := train(ctx, stage, newLearner(fit.Steps(), fit.Step), c.Evaluation.Every, s.stream(stage, "batches"),
 			func(row *Row, last bool) {
 				first := row.Step == 0
 				kept = append(kept, snapshot{stage, at, first || last, pi.Clone()})
@@ -401,7 +400,7 @@ func (s *Shared) fitReward(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	rows, err := train(ctx, "reward", newLearner(t.Steps(), t.Step, t.Step), c.Evaluation.Every, s.stream("reward", "batches"),
+	rows, err := train(ctx, "reward", newLearner(t.Steps(), t.Step), c.Evaluation.Every, s.stream("reward", "batches"),
 		func(row *Row, last bool) {
 			held := reward.Evaluate(t.Model(), s.HeldOut)
 			row.Metrics = append(row.Metrics, Metric{"eval_loss", held.Loss}, Metric{"eval_accuracy", held.Accuracy}, Metric{"eval_margin", held.Margin})
