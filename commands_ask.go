@@ -51,7 +51,7 @@ func (c *cli) lossesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "losses FILE",
 		Short:   "Work out a document of losses again: is your library's loss right?",
-		Long:    "Work out a document of losses, as a library made it, with the functions that train here;\nprint it with our numbers, or with --check the largest difference of each field. A FILE\nof - is standard input.\n\nKinds: " + experiments.LossKindsText(),
+		Long:    "Work out a document of losses, as a library made it, with the functions that train here;\nprint it with our numbers, or with --check the largest difference of each field. A FILE\nof - is standard input. Numbers that rounding noise alone decides are counted apart.\n\nKinds: " + experiments.LossKindsText(),
 		Example: "  rlhfsim losses mine.json --check\n  python3 my_trainer.py | rlhfsim losses - --check",
 		Args:    arguments(1, 1, "which document?", "a JSON file such as testdata/golden/dpo_sigmoid.json"),
 		RunE: func(_ *cobra.Command, args []string) error {
