@@ -127,3 +127,21 @@ func TestDocumentsWithoutChance(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// A table of one column, which TRL's metrics see without its mask: verl's losses do not.
+// Of the tokens that count the first is marked, the second is clipped at 0.8; with those
+// behind the mask three would qualify, and chance would decide.
+func TestDocumentsOfOneColumn(t *testing.T) {
+	values, err := Recompute([]byte(`{"kind": "grpo", "cases": [{"completion_mask": [[1], [1], [0], [0]], "advantages": [1, -1, -3, -3],
+		"per_token_logps": [[-2], [-6], [-12], [-12]], "old_per_token_logps": [[-2], [-5], [-12], [-12]], "ref_per_token_logps": [[-2], [-5], [-12], [-12]]}],
+		"results": [{"case": 0, "loss_type": "clip_cov", "importance_sampling_level": "token", "epsilon_low": 0.2, "epsilon_high": 0.2,
+		"clip_cov_ub": 20, "loss": 0.4, "clip_ratio_region_mean": 0.5, "grad_per_token_logps": [[0], [0], [0], [0]]}]}`))
+	if err != nil || len(values) != 6 {
+		t.Fatalf("%+v, %v", values, err)
+	}
+	for _, v := range values {
+		if !v.Agrees() {
+			t.Errorf("%+v", v)
+		}
+	}
+}
