@@ -105,8 +105,13 @@ func TestClipCov(t *testing.T) {
 	}
 }
 
-// Without a token that counts there is nothing to mark.
+// Without a token that counts there is nothing to mark; a single one is the largest.
 func TestNothingToMark(t *testing.T) {
+	alone := tokens([]float64{-1}, []float64{-1}, nil, 1)
+	NewGroupObjective(smallGroup(func(c *GroupConfig) { c.LossType = "kl_cov" })).Prepare([]*Tokens{alone}, nil)
+	if !alone.Marked[0] {
+		t.Error("a token alone is not marked")
+	}
 	for _, name := range []string{"clip_cov", "kl_cov"} {
 		NewGroupObjective(smallGroup(func(c *GroupConfig) { c.LossType = name })).Prepare([]*Tokens{tokens(nil, nil, nil, 1)}, nil)
 	}

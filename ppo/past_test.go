@@ -102,6 +102,22 @@ func TestScoreBehindEOS(t *testing.T) {
 	}
 }
 
+// By hand: of 1, 3 and 5 the mean is 3 and the variance 4, or over N 8/3; an episode
+// without the position has no part in it.
+func TestRewardsBehindEOSAreWhitenedToo(t *testing.T) {
+	for biased, sigma := range map[bool]float64{false: math.Sqrt(4 + 1e-8), true: math.Sqrt(8. / 3)} {
+		tokens, p := []float64{1, 3}, newPast(2, 1)
+		p.state, p.reward = []int32{-1, 0}, []float64{99, 5}
+		near(t, "σ", p.whiten(tokens, biased), sigma, 1e-12)
+		for i, got := range []float64{tokens[0], tokens[1], p.reward[1]} {
+			near(t, "whitened", got, (float64(2*i-2))/sigma+3, 1e-12)
+		}
+		if p.reward[0] != 99 {
+			t.Errorf("%v", p.reward)
+		}
+	}
+}
+
 // The gradient of the value loss against differences, for every state.
 func TestGradientBehindEOS(t *testing.T) {
 	tr, s := movedPast(t, func(c *Config) { c.VFCoef = 0.5 })
