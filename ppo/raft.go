@@ -264,21 +264,9 @@ func (t *Raft) backward(s *RaftStats) {
 	}
 	s.Entropy += entropyBonus(t.policy, t.visits, 0)
 	if t.cfg.KLCoef > 0 {
-		s.Loss += float64(t.cfg.KLCoef * t.addKL())
+		_, kl := fullPenalty(t.policy, t.ref, t.visits, t.visits, t.cfg.KLCoef)
+		s.Loss += float64(t.cfg.KLCoef * kl)
 	}
-}
-
-// addKL is the mean KL(π‖π_ref) of the rows visited; it adds the gradient of β times it.
-func (t *Raft) addKL() (kl float64) {
-	pi, n := t.policy.Policy, t.policy.Policy.Outcomes()
-	for row, share := range t.visits {
-		if share > 0 {
-			at, to := row*n, (row+1)*n
-			kl += float64(share * FullKL(pi.P[at:to], pi.LogP[at:to], t.ref.LogP[at:to]))
-			FullKLGradient(t.policy.G[at:to], pi.P[at:to], pi.LogP[at:to], t.ref.LogP[at:to], float64(t.cfg.KLCoef*share))
-		}
-	}
-	return kl
 }
 
 // RaftStats of one step.
