@@ -10,7 +10,7 @@ type Stats struct {
 	Entropy        float64 // objective/entropy: −Σ_t log π_old per response
 	NonScoreReward float64 // objective/non_score_reward: −β times the KL estimate, per response
 	RLHFReward     float64 // objective/rlhf_reward: scores + non-score reward
-	Scores         float64 // objective/scores: after the missing-EOS penalty
+	Scores         float64 // objective/scores: as they enter the token rewards, clipped and scaled, changed where a response was cut
 	KLCoef         float64 // objective/kl_coef: β of this step
 
 	ApproxKL      float64 // policy/approxkl_avg: mean ½ (log π − log π_old)²
