@@ -188,6 +188,8 @@ func TestRewardsAreNormalized(t *testing.T) {
 	}
 	alone := New(Default(), uniform(t, s), uniform(t, s), data[:1], rng.New(1))
 	near(t, "the only reward", alone.tokens[0][1].reward, 0, 0)
+	two := New(Default(), uniform(t, s), uniform(t, s), data[:2], rng.New(1))
+	near(t, "the lower of two", two.tokens[0][1].reward, -math.Sqrt(0.5), 1e-12)
 	equal := New(Default(), uniform(t, s), uniform(t, s), []Scored{data[0], data[0]}, rng.New(1))
 	near(t, "one of equal rewards", equal.tokens[0][1].reward, 0, 0)
 }
@@ -265,8 +267,11 @@ func TestMetrics(t *testing.T) {
 	if !slices.Equal(lines, want) || !slices.Equal(second, Config{TwoQs: true}.OwnMetrics()) {
 		t.Errorf("%q", lines)
 	}
-	s.twoQs = false
-	if lines, second := said(); len(lines) != 17 || second != nil || (Config{}).OwnMetrics() != nil {
+	c := Default()
+	c.TwoQs = false
+	alone := New(c, uniform(t, policy.Shape{Prompts: 1, Words: 2, MaxLength: 2, Order: 1}), uniform(t, policy.Shape{Prompts: 1, Words: 2, MaxLength: 2, Order: 1}), []Scored{{Reward: 1}}, rng.New(1))
+	s = alone.Step(rng.New(1))
+	if lines, second := said(); len(lines) != 17 || second != nil || c.OwnMetrics() != nil {
 		t.Errorf("of one head: %q", lines)
 	}
 }
@@ -337,6 +342,36 @@ func TestTwoHeads(t *testing.T) {
 		}
 		near(t, "the lower", v.pessimistic(cell), math.Min(a, b), 0)
 	}
+}
+
+// Entries begin evenly in ± the limit.
+func TestHeadsBeginEvenly(t *testing.T) {
+	v := newValues(1, 1000, 5, 0)
+	v.randomise(0.5, rng.New(1))
+	s := summary(v.heads[0].q)
+	near(t, "mean", s.Mean, 0, 4*0.5/math.Sqrt(3*5000))
+	near(t, "deviation", s.Std, 0.5/math.Sqrt(3), 0.01)
+	if s.Min < -0.5 || s.Min > -0.49 || s.Max > 0.5 || s.Max < 0.49 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Two tokens by hand, the second in row 0: Q of the first is to be 0.1 + 0.9 · 0.5, of the
+// second its reward of 2.
+func TestLossByHand(t *testing.T) {
+	v := newValues(1, 2, 2, 2)
+	v.v = []float64{0.5, 0.25}
+	v.heads[0].q, v.heads[0].target = []float64{1, 0, 1, 0}, []float64{0, 0, 1.25, 0}
+	c := Config{Gamma: 0.9, Tau: 0.7, CQLScale: 10, AWACScale: 100, AWACBeta: 2}
+	logp := []float64{-1, -1, -3, -1}
+	s := v.loss([]token{{cell: 2, row: 1, next: 0, reward: 0.1}, {cell: 0, row: 0, next: -1, reward: 2}}, logp, make([]float64, 4), &c)
+	near(t, "L_Q", s.LossQ, (0.45*0.45+1)/2, 1e-15)
+	near(t, "L_V", s.LossV, (0.7+0.3*0.25)/2, 1e-15)
+	near(t, "L_CQL", s.LossCQL, math.Log1p(math.Exp(-1)), 1e-15)
+	near(t, "L_AWAC", s.LossAWAC, (3*math.Exp(2)+math.Exp(-1))/2, 1e-14)
+	near(t, "L", s.Loss, s.LossQ+s.LossV+10*s.LossCQL+100*s.LossAWAC, 1e-12)
+	one := v.loss([]token{{cell: 0, row: 0, next: -1, reward: 2}}, logp, make([]float64, 4), &c)
+	near(t, "L_Q of one token", one.LossQ, 1, 0)
 }
 
 func TestValidateAndUnused(t *testing.T) {
