@@ -40,7 +40,7 @@ var Card = card.Card{
 	Formula: "max E[min(ρ_t Â_t, clip(ρ_t, 1−ε, 1+ε) Â_t)], ρ_t = π/π_old, Â = GAE of r − β KL",
 	Paper:   "Schulman et al. 2017, arXiv 1707.06347, equation 7; with the KL penalty Ziegler et al. 2019, arXiv 1909.08593; fields as in TRL's PPOConfig",
 	Differs: "λ = 0.95 and 4 epochs as TRL's; OpenRLHF and verl have λ = 1 and 1 epoch. TRL adds the score one position past the last token where there is one (score_position = \"after_eos\"), and takes some means over padding (`losses` follows it); OpenRLHF clamps k1 at ±10 (kl_clamp = 10), rewards at ±10 (cliprange_reward = 10), and whitens with the biased variance (biased_whitening = true); verl clips dually at 3 (dual_clip = 3) and its KL is off",
-	Exact:   "k1 in the reward is the only KL penalty whose expected gradient is that of the sequence's KL; λ < 1 and whitening bias the rest a little. In the chapter's world (β = 0.7) a critic that starts from the reward model (init_value_with_reward) brings the gap after 20 of 200 steps from 0.432 to 0.376, at the end from 0.112 to 0.101, smaller in each of 30 seeds; at β = 0.1 it makes no difference",
+	Exact:   "k1 in the reward is the only KL penalty whose expected gradient is that of the sequence's KL; λ < 1 and whitening bias the rest a little. In the chapter's world (β = 0.7) a critic that starts from the reward model (init_value_with_reward) brings the gap after 20 of 300 steps from 0.432 to 0.376, at the end from 0.087 to 0.078, smaller in each of 30 seeds; at β = 0.1 it makes no difference",
 	Also:    []string{"PPO-clip", "RLHF's PPO"},
 }
 
