@@ -145,6 +145,25 @@ func TestComputeKnowsEveryLossOfPairs(t *testing.T) {
 	}
 }
 
+// A number is right within its tolerance; beyond it within the noise, and is then no
+// evidence; beyond both, and where nothing finite was computed, never.
+func TestNumberOK(t *testing.T) {
+	for _, c := range []struct {
+		want, got, scale, noise float64
+		ok, undetermined        bool
+	}{
+		{1, 1.0005, 1, 0, true, false}, {1, 1.002, 1, 0, false, false}, {1, 1.002, 4, 0, true, false},
+		{1, 1.002, 1, 0.003, true, true}, {1, 1.002, 1, 0.0015, false, false}, {1, 1.0005, 1, 1, true, false},
+		{1, math.NaN(), 1, 1, false, false}, {1, math.Inf(1), 1, 1, false, false},
+		{math.NaN(), 5, 1, 0, true, false}, {math.NaN(), math.NaN(), 1, 0, false, false}, {math.NaN(), math.Inf(-1), 1, 0, false, false},
+	} {
+		n := Number{Want: c.want, Got: c.got, Scale: c.scale, Noise: c.noise, Tolerance: 1e-3}
+		if n.OK() != c.ok || n.Undetermined() != c.undetermined {
+			t.Errorf("%+v: OK %v, undetermined %v", n, n.OK(), n.Undetermined())
+		}
+	}
+}
+
 // A wrong number is found, wherever it stands.
 func TestComputeFindsAWrongNumber(t *testing.T) {
 	for _, file := range goldentest.Documents(t, Kinds()...) {
