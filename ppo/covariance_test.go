@@ -60,7 +60,9 @@ func TestKLCov(t *testing.T) {
 		0: {{1, 1, down + 2*0.1}, {1, 1, down - 2}},
 		2: {{-1, -up + 2*0.5, -1}, {-1, -up + 2, -1}},
 	} {
-		o.Of(batch[k])
+		if o.Of(batch[k]); batch[k].Low != 0 || batch[k].High != 0 {
+			t.Errorf("%d and %d clipped", batch[k].Low, batch[k].High)
+		}
 		for i := range want[0] {
 			near(t, "ℓ", batch[k].Loss[i], want[0][i], 1e-15)
 			near(t, "∂ℓ/∂log π", batch[k].Slope[i], want[1][i], 1e-15)
