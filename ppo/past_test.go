@@ -127,11 +127,15 @@ func TestGradientBehindEOS(t *testing.T) {
 		tr.value.v[i] += 0.3 * math.Sin(float64(7*i)) // some within the clip, some beyond
 	}
 	episodes := tr.order[:20]
+	clipped := 0.0
 	loss := func() float64 {
-		sum, n := 0.0, 0.0
+		sum, n, cut := 0.0, 0.0, 0.0
 		add := func(now, old, target float64) {
 			near := min(max(now, old-tr.cfg.CliprangeValue), old+tr.cfg.CliprangeValue)
 			sum += 0.5 * max(math.Pow(now-target, 2), math.Pow(near-target, 2))
+			if math.Abs(near-target) > math.Abs(now-target) {
+				cut++
+			}
 			n++
 		}
 		for _, e := range episodes {
@@ -142,10 +146,13 @@ func TestGradientBehindEOS(t *testing.T) {
 				add(tr.value.v[p.state[e]], p.value[e], p.returns[e])
 			}
 		}
+		clipped = cut / n
 		return 0.5 * sum / n
 	}
 	var got Stats
 	tr.backward(episodes, &got)
+	near(t, "loss", 0.5*got.ValueLoss, loss(), 1e-12)
+	near(t, "val/clipfrac_avg", got.ValueClipFrac, clipped, 1e-12)
 	moved := 0
 	for i := range tr.value.v {
 		const h = 1e-6
@@ -160,8 +167,8 @@ func TestGradientBehindEOS(t *testing.T) {
 			moved++
 		}
 	}
-	if near(t, "loss", 0.5*got.ValueLoss, loss(), 1e-12); moved == 0 {
-		t.Error("no state behind an EOS has a gradient")
+	if moved == 0 || clipped == 0 {
+		t.Errorf("%d states behind an EOS have a gradient, %v clipped", moved, clipped)
 	}
 }
 
