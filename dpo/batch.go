@@ -21,7 +21,7 @@ type Batch struct {
 
 	// What the likelihood term (SFT, RPO, MPO, ORPO) reads where it is not Chosen: under
 	// LD-DPO, which weighs the tokens of Chosen, log π_θ(y_w|x) with every token counted
-	// in full; its tokens; and its derivative.
+	// in full; its tokens; and its derivative. Documents have both; a Config refuses it.
 	Likelihood, LikelihoodLen, DLikelihood []float64
 	separate                               bool
 

@@ -149,6 +149,8 @@ func TestReferencePointOfKTO(t *testing.T) {
 	for _, z0 := range d.batch.KL {
 		same(t, "ẑ₀", z0, sum/12, 1e-13)
 	}
+	d.loss.Of(d.batch, &d.cfg)
+	same(t, "the metric kl", d.measure(all).KL, sum/12, 1e-13)
 	if MismatchedKL([]float64{-3}, []float64{-1}) != 0 || MismatchedKL(nil, nil) != 0 {
 		t.Error("a negative estimate")
 	}

@@ -116,9 +116,6 @@ func NewFrom(cfg Config, pi, ref *policy.Softmax, data Data) *Trainer {
 	}
 	n := min(cfg.BatchSize, len(lists))
 	t.loss, t.batch = NewMixture(cfg, n), NewBatch(n)
-	if cfg.LDAlpha != 1 {
-		t.batch.separate = true
-	}
 	t.needs = t.loss.Needs(&t.cfg)
 	t.batches = policy.NewBatches(len(lists), cfg.BatchSize)
 	t.lists = lists
@@ -185,12 +182,6 @@ func (t *Trainer) gather(pairs []int) {
 		b.ChosenLen[k], b.RejectedLen[k] = float64(p.chosenLen), float64(p.rejectedLen)
 		b.Tied[k] = p.tied
 	}
-	if b.separate {
-		for k, i := range pairs {
-			b.LikelihoodLen[k] = b.ChosenLen[k]
-			b.Likelihood[k] = sumLogP(pi.PaddedLogP(), t.paths.chosen(i), t.paths.width, 1)
-		}
-	}
 	if t.needs&NeedRankings != 0 {
 		t.gatherLists(pairs)
 	}
@@ -253,7 +244,6 @@ func (t *Trainer) scatter(pairs []int) {
 		p := &t.pairs[i]
 		spread(g, t.paths.chosen(i), p.shared(), t.cfg.LDAlpha, float64(t.batch.DChosen[k]*scale))
 		spread(g, t.paths.rejected(i), p.shared(), t.cfg.LDAlpha, float64(t.batch.DRejected[k]*scale))
-		spread(g, t.paths.chosen(i), t.paths.width, 1, float64(t.batch.DLikelihood[k]*scale))
 	}
 }
 

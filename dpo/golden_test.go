@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"rlhfsim/internal/goldentest"
+	"rlhfsim/internal/rng"
+	"rlhfsim/policy"
 )
 
 // Every number that the reference libraries returned, 1e-9 (gradients 1e-8).
@@ -145,6 +147,25 @@ func TestComputeKnowsEveryLossOfPairs(t *testing.T) {
 	}
 }
 
+// A number is right within its tolerance; beyond it within the noise, and is then no
+// evidence; beyond both, and where nothing finite was computed, never.
+func TestNumberOK(t *testing.T) {
+	for _, c := range []struct {
+		want, got, scale, noise float64
+		ok, undetermined        bool
+	}{
+		{1, 1.0005, 1, 0, true, false}, {1, 1.002, 1, 0, false, false}, {1, 1.002, 4, 0, true, false},
+		{1, 1.002, 1, 0.003, true, true}, {1, 1.002, 1, 0.0015, false, false}, {1, 1.0005, 1, 1, true, false},
+		{1, math.NaN(), 1, 1, false, false}, {1, math.Inf(1), 1, 1, false, false},
+		{math.NaN(), 5, 1, 0, true, false}, {math.NaN(), math.NaN(), 1, 0, false, false}, {math.NaN(), math.Inf(-1), 1, 0, false, false},
+	} {
+		n := Number{Want: c.want, Got: c.got, Scale: c.scale, Noise: c.noise, Tolerance: 1e-3}
+		if n.OK() != c.ok || n.Undetermined() != c.undetermined {
+			t.Errorf("%+v: OK %v, undetermined %v", n, n.OK(), n.Undetermined())
+		}
+	}
+}
+
 // A wrong number is found, wherever it stands.
 func TestComputeFindsAWrongNumber(t *testing.T) {
 	for _, file := range goldentest.Documents(t, Kinds()...) {
@@ -276,5 +297,37 @@ func TestListsOfOneAreLists(t *testing.T) {
 	}
 	if !slices.Contains(paths, "results[0].loss") || !slices.Contains(paths, "results[0].per_sequence_loss[0]") {
 		t.Error(paths)
+	}
+}
+
+// Where the gradient is 0, and has no noise of its own, a shadow is off by the last digits
+// of the logits, again after each step.
+func TestShadowsMoveTheLogits(t *testing.T) {
+	s := policy.Shape{Prompts: 1, Words: 2, MaxLength: 1, Order: 1}
+	logits := func(of ...float64) (out []any) {
+		for range s.Contexts() {
+			for _, z := range of {
+				out = append(out, z)
+			}
+		}
+		return out
+	}
+	d := &Document{}
+	run := d.node("run", map[string]any{"loss_type": "hinge", "optimizer": "sgd", "beta": 1.0, "lr": 0.5, "initial_logits": logits(3, -2, 0), "reference_logits": logits(0, 0, 0)})
+	cells := []int{0, 1, 2, 3, 4, 5, 6, 7, 8}
+	step := d.shadow(run, s, []policy.Pair{{Chosen: policy.Response{0}, Rejected: policy.Response{1}}}, cells, rng.New(1))
+	if d.err != nil {
+		t.Fatal(d.err)
+	}
+	was := []float64{3, -2, 0, 3, -2, 0, 3, -2, 0}
+	for range 5 {
+		loss, z := step()
+		if loss != 0 || slices.Equal(z, was) {
+			t.Errorf("loss %v, logits %v", loss, z)
+		}
+		for i := range z {
+			same(t, "logit", z[i], was[i], 4*0x1p-52)
+		}
+		was = z
 	}
 }

@@ -12,7 +12,7 @@ var Card = card.Card{
 	Formula: "π ∝ π_β exp(b (min Q̂ − V)); Q → r + γ V(s′), V → the τ-expectile of Q̂ in the data, CQL and AWAC terms",
 	Paper:   "Snell et al. 2022, arXiv 2206.11871, section 4; losses and fields as in trlX's ILQLConfig",
 	Differs: "only trlX has it, with α = 0.001 and b = 1 for networks, here 0.1 and 3 for tables; its loop syncs the targets after an epoch, and only where 5 divides the steps so far, here every 5 steps; it samples the 20 likeliest words, here all of them, so that KL stays finite",
-	Exact:   "without the CQL term V is, to 1e-4, the expectile recursion of the data; at trlX's α the targets are a tenth of the way to the heads after the chapter's 520 steps; two heads of a table end equal, so two_qs changes nothing that lasts",
+	Exact:   "without the CQL term V is, to 1e-4, the expectile recursion of the data; at trlX's α the targets are less than a quarter of the way to the heads after the chapter's 1280 steps; two heads of a table end equal, so two_qs changes nothing that lasts",
 	Also:    []string{"ILQL", "offline Q-learning", "implicit Q-learning", "IQL"},
 }
 

@@ -17,8 +17,9 @@ func TestGoldenDocuments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compared := 0
+			compared, paths := 0, map[string]bool{}
 			for _, v := range values {
+				paths[v.Path] = true
 				if !math.IsNaN(v.Want) {
 					compared++
 				}
@@ -26,8 +27,8 @@ func TestGoldenDocuments(t *testing.T) {
 					t.Errorf("%s = %.15g, want %.15g", v.Path, v.Got, v.Want)
 				}
 			}
-			if compared != len(values) || compared < 100 {
-				t.Errorf("%d of %d values compared", compared, len(values))
+			if compared != len(values) || len(paths) != len(values) || compared < 100 {
+				t.Errorf("%d of %d values compared, under %d names", compared, len(values), len(paths))
 			}
 		})
 	}

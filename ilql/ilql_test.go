@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"rlhfsim/internal/field"
@@ -187,6 +188,10 @@ func TestRewardsAreNormalized(t *testing.T) {
 	}
 	alone := New(Default(), uniform(t, s), uniform(t, s), data[:1], rng.New(1))
 	near(t, "the only reward", alone.tokens[0][1].reward, 0, 0)
+	two := New(Default(), uniform(t, s), uniform(t, s), data[:2], rng.New(1))
+	near(t, "the lower of two", two.tokens[0][1].reward, -math.Sqrt(0.5), 1e-12)
+	equal := New(Default(), uniform(t, s), uniform(t, s), []Scored{data[0], data[0]}, rng.New(1))
+	near(t, "one of equal rewards", equal.tokens[0][1].reward, 0, 0)
 }
 
 // Targets move by α every so many steps and not between; without AWAC π_β stays.
@@ -209,6 +214,83 @@ func TestTargetsFollow(t *testing.T) {
 	}
 	if !slices.Equal(tr.behaviour.Policy.LogP, behaviour.LogP) {
 		t.Error("π_β has moved")
+	}
+}
+
+// A step measures all of its batch and nothing else; an epoch's last batch may be smaller.
+func TestStepMeasuresItsBatch(t *testing.T) {
+	tr, r := someTrainer(t, 40), rng.New(2)
+	if tr.cfg.NumTrainEpochs = 3; tr.Steps() != 3 {
+		t.Errorf("%d steps", tr.Steps())
+	}
+	var all []token
+	for _, of := range tr.tokens {
+		all = append(all, of...)
+	}
+	v := tr.values
+	for range 3 {
+		want := v.loss(all, tr.behaviour.Policy.LogP, make([]float64, len(v.heads[0].g)), &tr.cfg)
+		clear(v.gv)
+		for _, h := range v.heads {
+			clear(h.g)
+		}
+		got := tr.Step(r)
+		for _, m := range [][2]float64{{got.Loss, want.Loss}, {got.LossV, want.LossV}, {got.Values.Mean, want.Values.Mean}, {got.QValues[1].Std, want.QValues[1].Std}, {got.QValues[0].Min, want.QValues[0].Min}} {
+			near(t, "metric", m[0], m[1], 1e-12)
+		}
+	}
+	tr.cfg.BatchSize, tr.batches = 16, policy.NewBatches(40, 16)
+	if tr.Steps() != 9 {
+		t.Errorf("%d steps of 16, 16 and 8", tr.Steps())
+	}
+}
+
+// Metrics by hand, under trlX's names; those of the second head only where there is one.
+func TestMetrics(t *testing.T) {
+	s := Stats{Loss: 1, LossQ: 2, LossV: 3, LossCQL: 4, LossAWAC: 5, Values: summary([]float64{1, 4, 4}),
+		QValues: [2]Summary{{6, 7, 8, 9}, {10, 11, 12, 13}}, AWACWeight: Summary{14, 15, 16, 17}, twoQs: true}
+	want := []string{"losses/loss 1", "losses/loss_q 2", "losses/loss_v 3", "losses/loss_cql 4", "losses/loss_awac 5",
+		"values/mean 3", "values/min 1", "values/max 4", "values/std 1.414",
+		"qvalues/0/mean 6", "qvalues/0/min 7", "qvalues/0/max 8", "qvalues/0/std 9",
+		"qvalues/1/mean 10", "qvalues/1/min 11", "qvalues/1/max 12", "qvalues/1/std 13",
+		"awac_weight/mean 14", "awac_weight/min 15", "awac_weight/max 16", "awac_weight/std 17"}
+	said := func() (lines, second []string) {
+		for name, v := range s.All() {
+			lines = append(lines, fmt.Sprintf("%s %.4g", name, v))
+			if strings.HasPrefix(name, "qvalues/1/") {
+				second = append(second, name)
+			}
+		}
+		return lines, second
+	}
+	lines, second := said()
+	if !slices.Equal(lines, want) || !slices.Equal(second, Config{TwoQs: true}.OwnMetrics()) {
+		t.Errorf("%q", lines)
+	}
+	c := Default()
+	c.TwoQs = false
+	alone := New(c, uniform(t, policy.Shape{Prompts: 1, Words: 2, MaxLength: 2, Order: 1}), uniform(t, policy.Shape{Prompts: 1, Words: 2, MaxLength: 2, Order: 1}), []Scored{{Reward: 1}}, rng.New(1))
+	s = alone.Step(rng.New(1))
+	if lines, second := said(); len(lines) != 17 || second != nil || c.OwnMetrics() != nil {
+		t.Errorf("of one head: %q", lines)
+	}
+}
+
+// No gradient is clipped: Adam takes the same steps whatever the scale of the likelihood.
+func TestLikelihoodIsNotClipped(t *testing.T) {
+	s := policy.Shape{Prompts: 1, Words: 2, MaxLength: 2, Order: 1}
+	learned := func(scale float64) []float64 {
+		c := Default()
+		c.AWACScale, c.LearningRate = scale, 0.1
+		tr, r := New(c, uniform(t, s), uniform(t, s), []Scored{{0, policy.Response{0}, 3}}, rng.New(1)), rng.New(1)
+		for range 10 {
+			tr.Step(r)
+		}
+		return tr.behaviour.Policy.Logits
+	}
+	large := learned(1000)
+	for i, z := range learned(1) {
+		near(t, "logit of π_β", large[i], z, 1e-5)
 	}
 }
 
@@ -262,6 +344,36 @@ func TestTwoHeads(t *testing.T) {
 	}
 }
 
+// Entries begin evenly in ± the limit.
+func TestHeadsBeginEvenly(t *testing.T) {
+	v := newValues(1, 1000, 5, 0)
+	v.randomise(0.5, rng.New(1))
+	s := summary(v.heads[0].q)
+	near(t, "mean", s.Mean, 0, 4*0.5/math.Sqrt(3*5000))
+	near(t, "deviation", s.Std, 0.5/math.Sqrt(3), 0.01)
+	if s.Min < -0.5 || s.Min > -0.49 || s.Max > 0.5 || s.Max < 0.49 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Two tokens by hand, the second in row 0: Q of the first is to be 0.1 + 0.9 · 0.5, of the
+// second its reward of 2.
+func TestLossByHand(t *testing.T) {
+	v := newValues(1, 2, 2, 2)
+	v.v = []float64{0.5, 0.25}
+	v.heads[0].q, v.heads[0].target = []float64{1, 0, 1, 0}, []float64{0, 0, 1.25, 0}
+	c := Config{Gamma: 0.9, Tau: 0.7, CQLScale: 10, AWACScale: 100, AWACBeta: 2}
+	logp := []float64{-1, -1, -3, -1}
+	s := v.loss([]token{{cell: 2, row: 1, next: 0, reward: 0.1}, {cell: 0, row: 0, next: -1, reward: 2}}, logp, make([]float64, 4), &c)
+	near(t, "L_Q", s.LossQ, (0.45*0.45+1)/2, 1e-15)
+	near(t, "L_V", s.LossV, (0.7+0.3*0.25)/2, 1e-15)
+	near(t, "L_CQL", s.LossCQL, math.Log1p(math.Exp(-1)), 1e-15)
+	near(t, "L_AWAC", s.LossAWAC, (3*math.Exp(2)+math.Exp(-1))/2, 1e-14)
+	near(t, "L", s.Loss, s.LossQ+s.LossV+10*s.LossCQL+100*s.LossAWAC, 1e-12)
+	one := v.loss([]token{{cell: 0, row: 0, next: -1, reward: 2}}, logp, make([]float64, 4), &c)
+	near(t, "L_Q of one token", one.LossQ, 1, 0)
+}
+
 func TestValidateAndUnused(t *testing.T) {
 	if err := Default().Validate(); err != nil {
 		t.Error(err)
@@ -278,6 +390,9 @@ func TestValidateAndUnused(t *testing.T) {
 		}
 	}
 	c := Default()
+	if c.NumTrainEpochs, c.BatchSize = 0, 1; c.Validate() != nil {
+		t.Error(c.Validate())
+	}
 	c.AWACScale, c.InitRange = 0, 0
 	for name, unused := range map[string]bool{"awac_beta": true, "learning_rate": true, "two_qs": true, "tau": false} {
 		if (c.Unused(name) != "") != unused || Default().Unused(name) != "" {

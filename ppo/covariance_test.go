@@ -60,7 +60,9 @@ func TestKLCov(t *testing.T) {
 		0: {{1, 1, down + 2*0.1}, {1, 1, down - 2}},
 		2: {{-1, -up + 2*0.5, -1}, {-1, -up + 2, -1}},
 	} {
-		o.Of(batch[k])
+		if o.Of(batch[k]); batch[k].Low != 0 || batch[k].High != 0 {
+			t.Errorf("%d and %d clipped", batch[k].Low, batch[k].High)
+		}
 		for i := range want[0] {
 			near(t, "ℓ", batch[k].Loss[i], want[0][i], 1e-15)
 			near(t, "∂ℓ/∂log π", batch[k].Slope[i], want[1][i], 1e-15)
@@ -105,8 +107,13 @@ func TestClipCov(t *testing.T) {
 	}
 }
 
-// Without a token that counts there is nothing to mark.
+// Without a token that counts there is nothing to mark; a single one is the largest.
 func TestNothingToMark(t *testing.T) {
+	alone := tokens([]float64{-1}, []float64{-1}, nil, 1)
+	NewGroupObjective(smallGroup(func(c *GroupConfig) { c.LossType = "kl_cov" })).Prepare([]*Tokens{alone}, nil)
+	if !alone.Marked[0] {
+		t.Error("a token alone is not marked")
+	}
 	for _, name := range []string{"clip_cov", "kl_cov"} {
 		NewGroupObjective(smallGroup(func(c *GroupConfig) { c.LossType = name })).Prepare([]*Tokens{tokens(nil, nil, nil, 1)}, nil)
 	}
@@ -125,5 +132,23 @@ func TestDocumentsWithoutChance(t *testing.T) {
 	r.PPOKLCoef = &coefficient
 	if r.set(&c); c.PPOKLCoef != 3 || c.KLCovRatio != DefaultGroup().KLCovRatio {
 		t.Errorf("%+v", c)
+	}
+}
+
+// A table of one column, which TRL's metrics see without its mask: verl's losses do not.
+// Of the tokens that count the first is marked, the second is clipped at 0.8; with those
+// behind the mask three would qualify, and chance would decide.
+func TestDocumentsOfOneColumn(t *testing.T) {
+	values, err := Recompute([]byte(`{"kind": "grpo", "cases": [{"completion_mask": [[1], [1], [0], [0]], "advantages": [1, -1, -3, -3],
+		"per_token_logps": [[-2], [-6], [-12], [-12]], "old_per_token_logps": [[-2], [-5], [-12], [-12]], "ref_per_token_logps": [[-2], [-5], [-12], [-12]]}],
+		"results": [{"case": 0, "loss_type": "clip_cov", "importance_sampling_level": "token", "epsilon_low": 0.2, "epsilon_high": 0.2,
+		"clip_cov_ub": 20, "loss": 0.4, "clip_ratio_region_mean": 0.5, "grad_per_token_logps": [[0], [0], [0], [0]]}]}`))
+	if err != nil || len(values) != 6 {
+		t.Fatalf("%+v, %v", values, err)
+	}
+	for _, v := range values {
+		if !v.Agrees() {
+			t.Errorf("%+v", v)
+		}
 	}
 }

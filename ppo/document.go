@@ -229,7 +229,7 @@ func (r groupResult) of(in groupCase, out *golden.Comparison) error {
 	if c.ImportanceSamplingLevel != "token" {
 		weights = float64(size.Responses)
 	}
-	if in.oneWide() {
+	if in.oneWide() && o.Loss.Mark == nil {
 		clipped, kl = in.ofAll(o)
 		weights, kls = float64(size.Responses), float64(size.Responses)
 	}
@@ -257,7 +257,8 @@ func klNoise(o *GroupObjective, y *Tokens, size Size) float64 {
 }
 
 // oneWide says whether all tables have one column. TRL takes them for one value a
-// response, and its metrics are means over all rows, masked or not.
+// response, and its metrics are means over all rows, masked or not; losses that mark
+// tokens are verl's, which does neither.
 func (in groupCase) oneWide() bool {
 	return in.TokenAdvantages == nil && !slices.ContainsFunc(in.Mask, func(row []int) bool { return len(row) != 1 })
 }

@@ -165,7 +165,7 @@ var GroupMethods = []GroupMethod{
 		Card: card.Card{
 			Title:   "Clip-Cov",
 			Idea:    "some of the tokens that cost most entropy, by their covariance, do not count",
-			Formula: "1/N Σ_i Σ_t m_t [−min(ρ_t Â_i, clip(ρ_t) Â_i)] + β k3(t), m_t = 0 for a few tokens with 1 < Cov_t < 5, Cov_t = (log π_t − mean)(Â_i − mean)",
+			Formula: "1/N Σ_i Σ_t m_t [−min(ρ_t Â_i, clip(ρ_t) Â_i)] + β k3(t), m_t = 0 for a few unclipped tokens with 1 < Cov_t < 5, Cov_t = (log π_t − mean)(Â_i − mean)",
 			Paper:   "Cui et al. 2025, arXiv 2505.22617, section 4.2",
 			Differs: "verl as here; the paper has no KL (beta = 0); TRL and OpenRLHF do not have it. A share of 2e−4 is one token of a batch here",
 		},
@@ -178,9 +178,9 @@ var GroupMethods = []GroupMethod{
 		Card: card.Card{
 			Title:   "KL-Cov",
 			Idea:    "the tokens that cost most entropy, by their covariance, are held to where they were sampled",
-			Formula: "1/N Σ_i Σ_t [−ρ_t Â_i + m_t |log ρ_t| + β k3(t)], m_t = 1 for the tokens of the largest (log π_t − mean)(Â_i − mean)",
+			Formula: "1/N Σ_i Σ_t [−ρ_t Â_i + c m_t |log ρ_t| + β k3(t)], m_t = 1 for the tokens of the largest (log π_t − mean)(Â_i − mean), 0 elsewhere, c = ppo_kl_coef",
 			Paper:   "Cui et al. 2025, arXiv 2505.22617, section 4.2",
-			Differs: "verl as here; the paper has no KL to the reference (beta = 0); TRL and OpenRLHF do not have it. A share of 2e−4 is one token of a batch here",
+			Differs: "verl as here, with ppo_kl_coef = 0.1; the paper has no KL to the reference (beta = 0); TRL and OpenRLHF do not have it. A share of 2e−4 is one token of a batch here",
 			Exact:   "on its first update it is bnpo; it has no clip",
 		},
 		Defaults: preset(func(c *GroupConfig) {

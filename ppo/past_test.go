@@ -102,6 +102,22 @@ func TestScoreBehindEOS(t *testing.T) {
 	}
 }
 
+// By hand: of 1, 3 and 5 the mean is 3 and the variance 4, or over N 8/3; an episode
+// without the position has no part in it.
+func TestRewardsBehindEOSAreWhitenedToo(t *testing.T) {
+	for biased, sigma := range map[bool]float64{false: math.Sqrt(4 + 1e-8), true: math.Sqrt(8. / 3)} {
+		tokens, p := []float64{1, 3}, newPast(2, 1)
+		p.state, p.reward = []int32{-1, 0}, []float64{99, 5}
+		near(t, "σ", p.whiten(tokens, biased), sigma, 1e-12)
+		for i, got := range []float64{tokens[0], tokens[1], p.reward[1]} {
+			near(t, "whitened", got, (float64(2*i-2))/sigma+3, 1e-12)
+		}
+		if p.reward[0] != 99 {
+			t.Errorf("%v", p.reward)
+		}
+	}
+}
+
 // The gradient of the value loss against differences, for every state.
 func TestGradientBehindEOS(t *testing.T) {
 	tr, s := movedPast(t, func(c *Config) { c.VFCoef = 0.5 })
@@ -111,11 +127,15 @@ func TestGradientBehindEOS(t *testing.T) {
 		tr.value.v[i] += 0.3 * math.Sin(float64(7*i)) // some within the clip, some beyond
 	}
 	episodes := tr.order[:20]
+	clipped := 0.0
 	loss := func() float64 {
-		sum, n := 0.0, 0.0
+		sum, n, cut := 0.0, 0.0, 0.0
 		add := func(now, old, target float64) {
 			near := min(max(now, old-tr.cfg.CliprangeValue), old+tr.cfg.CliprangeValue)
 			sum += 0.5 * max(math.Pow(now-target, 2), math.Pow(near-target, 2))
+			if math.Abs(near-target) > math.Abs(now-target) {
+				cut++
+			}
 			n++
 		}
 		for _, e := range episodes {
@@ -126,10 +146,13 @@ func TestGradientBehindEOS(t *testing.T) {
 				add(tr.value.v[p.state[e]], p.value[e], p.returns[e])
 			}
 		}
+		clipped = cut / n
 		return 0.5 * sum / n
 	}
 	var got Stats
 	tr.backward(episodes, &got)
+	near(t, "loss", 0.5*got.ValueLoss, loss(), 1e-12)
+	near(t, "val/clipfrac_avg", got.ValueClipFrac, clipped, 1e-12)
 	moved := 0
 	for i := range tr.value.v {
 		const h = 1e-6
@@ -144,8 +167,8 @@ func TestGradientBehindEOS(t *testing.T) {
 			moved++
 		}
 	}
-	if near(t, "loss", 0.5*got.ValueLoss, loss(), 1e-12); moved == 0 {
-		t.Error("no state behind an EOS has a gradient")
+	if moved == 0 || clipped == 0 {
+		t.Errorf("%d states behind an EOS have a gradient, %v clipped", moved, clipped)
 	}
 }
 

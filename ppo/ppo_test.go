@@ -565,3 +565,27 @@ func TestStepAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations a step", n)
 	}
 }
+
+// After biased whitening it is the variance over N that is 1, of rewards and advantages.
+func TestBiasedWhitening(t *testing.T) {
+	for _, biased := range []bool{false, true} {
+		c := smallConfig()
+		c.WhitenRewards, c.BiasedWhitening = true, biased
+		tr, r := warm(t, c, byPrompt{})
+		tr.Step(r)
+		for _, xs := range [][]float64{tr.rollout.reward, tr.rollout.advantage} {
+			_, variance := moments(xs)
+			if n := float64(len(xs)); biased {
+				variance *= (n - 1) / n
+			}
+			near(t, "variance", variance, 1, 1e-6)
+		}
+	}
+	c := Default()
+	if c.WhitenAdvantages = false; c.Unused("biased_whitening") == "" || c.Unused("gamma") != "" {
+		t.Error("nothing is whitened, and the rest stays as it is")
+	}
+	if c.WhitenRewards = true; c.Unused("biased_whitening") != "" {
+		t.Error("rewards are whitened")
+	}
+}

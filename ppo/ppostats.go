@@ -10,7 +10,7 @@ type Stats struct {
 	Entropy        float64 // objective/entropy: −Σ_t log π_old per response
 	NonScoreReward float64 // objective/non_score_reward: −β times the KL estimate, per response
 	RLHFReward     float64 // objective/rlhf_reward: scores + non-score reward
-	Scores         float64 // objective/scores: after the missing-EOS penalty
+	Scores         float64 // objective/scores: as they enter the token rewards, clipped and scaled, changed where a response was cut
 	KLCoef         float64 // objective/kl_coef: β of this step
 
 	ApproxKL      float64 // policy/approxkl_avg: mean ½ (log π − log π_old)²
@@ -24,7 +24,7 @@ type Stats struct {
 	VarExplained  float64 // ppo/val/var_explained: 1 − Var(R−V)/Var(R) before the update
 	ReturnsMean   float64 // ppo/returns/mean
 	ReturnsVar    float64 // ppo/returns/var
-	KLLoss        float64 // loss/kl_avg: mean KL penalty of a token, with kl_in = "loss"
+	KLLoss        float64 // loss/kl_avg: mean KL penalty of a token, with kl_in = "loss" or "both"
 	PtxLoss       float64 // loss/ptx_avg: mean −log π of a pre-training line, with ptx_coef > 0
 	NumEOSTokens  float64 // val/num_eos_tokens: responses that ended themselves
 	GradNorm      float64 // mean norm of the policy's gradient before clipping
@@ -56,6 +56,17 @@ func (s Stats) All() iter.Seq2[string, float64] {
 		}
 		_ = (!s.klInLoss || yield("loss/kl_avg", s.KLLoss)) && (!s.mixed || yield("loss/ptx_avg", s.PtxLoss))
 	}
+}
+
+// OwnMetrics are the metrics that not every configuration reports.
+func (c Config) OwnMetrics() (names []string) {
+	if inLoss(c.KLIn) {
+		names = append(names, "loss/kl_avg")
+	}
+	if c.PtxCoef > 0 {
+		names = append(names, "loss/ptx_avg")
+	}
+	return names
 }
 
 // average turns the sums over minibatches into means.

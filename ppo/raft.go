@@ -73,9 +73,9 @@ var RaftMethods = []RaftMethod{
 		Card: card.Card{
 			Title:   "Reinforced Self-Training (ReST; trlX's RFT)",
 			Idea:    "learn all samples above a quantile of their group, which rises from update to update",
-			Formula: "−1/N Σ_y Σ_t log π(y_t) over r(x,y) ≥ the q-quantile of r(x,y_1) … r(x,y_n), y_i ~ π",
+			Formula: "−1/N Σ_y Σ_t log π(y_t) over the different y with r(x,y) ≥ the q-quantile of r(x,y_1) … r(x,y_n), y_i ~ π",
 			Paper:   "Gulcehre et al. 2023, ReST, arXiv 2308.08998, algorithm 1; fields as in trlX's RFTConfig",
-			Differs: "of these libraries only trlX has it: it adds the samples of earlier rounds to the pool, here each batch is its own as in the paper, and updates on the pool in minibatches; its n_improve_steps are num_train_epochs, from one to the next q rises by (end − start)/num_train_epochs",
+			Differs: "of these libraries only trlX has it: it adds the samples of earlier rounds to the pool, here each batch is its own as in the paper, updates on the pool in minibatches, and moves the lowest and highest of all prompts' quantiles inwards by 1e−3; its n_improve_steps are num_train_epochs, from one to the next q rises by (end − start)/num_train_epochs",
 			Exact:   "no KL holds it: it goes on as long as it is run",
 			Also:    []string{"RFT", "ReST", "reinforced self-training"},
 		},
@@ -264,21 +264,9 @@ func (t *Raft) backward(s *RaftStats) {
 	}
 	s.Entropy += entropyBonus(t.policy, t.visits, 0)
 	if t.cfg.KLCoef > 0 {
-		s.Loss += float64(t.cfg.KLCoef * t.addKL())
+		_, kl := fullPenalty(t.policy, t.ref, t.visits, t.visits, t.cfg.KLCoef)
+		s.Loss += float64(t.cfg.KLCoef * kl)
 	}
-}
-
-// addKL is the mean KL(π‖π_ref) of the rows visited; it adds the gradient of β times it.
-func (t *Raft) addKL() (kl float64) {
-	pi, n := t.policy.Policy, t.policy.Policy.Outcomes()
-	for row, share := range t.visits {
-		if share > 0 {
-			at, to := row*n, (row+1)*n
-			kl += float64(share * FullKL(pi.P[at:to], pi.LogP[at:to], t.ref.LogP[at:to]))
-			FullKLGradient(t.policy.G[at:to], pi.P[at:to], pi.LogP[at:to], t.ref.LogP[at:to], float64(t.cfg.KLCoef*share))
-		}
-	}
-	return kl
 }
 
 // RaftStats of one step.

@@ -56,6 +56,15 @@ func TestSelections(t *testing.T) {
 	}
 }
 
+// Of equal rewards the first is the best.
+func TestBestOfEquals(t *testing.T) {
+	for want, rewards := range [][]float64{{2, 2, 1, 2}, {1, 2, 2}, {0, 1, 2}} {
+		if got := best(rewards); got != want {
+			t.Errorf("%v: %d, want %d", rewards, got, want)
+		}
+	}
+}
+
 // numpy's: np.quantile([1, 2, 4, 8], [0, 0.25, 0.7, 1]).
 func TestQuantile(t *testing.T) {
 	for q, want := range map[float64]float64{0: 1, 0.25: 1.75, 0.7: 4.4, 1: 8} {

@@ -10,7 +10,7 @@ type Tokens struct {
 
 	Weight []float64 // importance weight of each token, see Weigh
 	Share  float64   // ∂log w/∂log π_t where one weight serves the response, 0 where each token has its own
-	Marked []bool    // tokens that a Mark picked; nil where the loss has none
+	Marked []bool    // tokens that a Mark picked, where the loss has one
 
 	Loss  []float64 // ℓ_t
 	Slope []float64 // ∂(Σ_s ℓ_s)/∂log π_t

@@ -26,8 +26,9 @@ var trained = map[string]iter.Seq2[string, float64]{
 	"ilql":   ilql.Stats{}.All(),
 }
 
-// ownMetrics are those that only one loss of a section has.
+// ownMetrics are those that only some configurations of a section have.
 var ownMetrics = map[string]func(c Config) []string{
+	"ppo":    func(c Config) []string { return c.PPO.OwnMetrics() },
 	"grpo":   func(c Config) []string { return c.GRPO.OwnMetrics() },
 	"online": func(c Config) []string { return c.Online.OwnMetrics() },
 	"ilql":   func(c Config) []string { return c.ILQL.OwnMetrics() },
@@ -84,12 +85,6 @@ func (c Config) MetricNames(stage string) []string {
 		for _, name := range own(c) {
 			add(Metric{Name: name})
 		}
-	}
-	if part == "ppo" && c.PPO.KLIn == "loss" {
-		add(Metric{Name: "loss/kl_avg"})
-	}
-	if part == "ppo" && c.PPO.PtxCoef > 0 {
-		add(Metric{Name: "loss/ptx_avg"})
 	}
 	if c.Evaluation.Gradient {
 		for _, name := range diagnosed[part] {

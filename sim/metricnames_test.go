@@ -39,6 +39,28 @@ func TestMetricNamesAreThoseOfARun(t *testing.T) {
 	}
 }
 
+// PPO's metrics of a KL in the loss, alone or beside the reward, and of mixed pre-training
+// text are named where they are recorded.
+func TestMetricNamesOfPPO(t *testing.T) {
+	s := mustShared(t, smallConfig(), 1)
+	for _, place := range []string{"reward", "loss", "both"} {
+		for _, coef := range []float64{0, 0.1} {
+			c := s.Config
+			c.PPO.KLIn, c.PPO.PtxCoef, c.PPO.TotalEpisodes = place, coef, c.PPO.BatchSize
+			result, err := s.RunArm(t.Context(), Arm{Method: "ppo", Config: c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			last, names := result.Rows[len(result.Rows)-1], c.MetricNames("ppo")
+			for _, name := range []string{"loss/policy_avg", "loss/kl_avg", "loss/ptx_avg"} {
+				if recorded := slices.ContainsFunc(last.Metrics, func(m Metric) bool { return m.Name == name }); recorded != slices.Contains(names, name) {
+					t.Errorf("kl_in %q, ptx_coef %v: %s is recorded: %v", place, coef, name, recorded)
+				}
+			}
+		}
+	}
+}
+
 // A loss's own metrics are named where it is the one configured, and only there.
 func TestMetricNamesOfOneLoss(t *testing.T) {
 	for stage, of := range map[string]struct {

@@ -394,6 +394,22 @@ func TestNoMethodPanicsOnNaN(t *testing.T) {
 	}
 }
 
+// The error names the step that measured it, recorded or not.
+func TestNaNIsOfItsStep(t *testing.T) {
+	for _, every := range []int{1, 2, 3, 5} {
+		taken := 0
+		step := func(*rng.Stream) iter.Seq2[string, float64] {
+			taken++
+			return func(yield func(string, float64) bool) { yield("loss", 1/float64(3-taken)) }
+		}
+		_, err := train(context.Background(), "test", learner{steps: 7, step: step, learn: step}, every, nil, func(*Row, bool) {})
+		var e *NonFiniteError
+		if !errors.As(err, &e) || e.Step != 3 || taken != 3 {
+			t.Errorf("every %d: %v after %d steps", every, err, taken)
+		}
+	}
+}
+
 func TestOnlyRecordedStepsAreMeasuredInFull(t *testing.T) {
 	var taken []string
 	say := func(kind string) func(*rng.Stream) iter.Seq2[string, float64] {
