@@ -240,6 +240,7 @@ func TestRaftFieldsOfSelections(t *testing.T) {
 	for what, change := range map[string]func(c *RaftConfig){
 		"num_generations":  func(c *RaftConfig) { c.NumGenerations = 1 },
 		"select":           func(c *RaftConfig) { c.Select = "best" },
+		"max_grad_norm":    func(c *RaftConfig) { c.MaxGradNorm = -1 },
 		"start_percentile": func(c *RaftConfig) { c.StartPercentile, c.EndPercentile = math.NaN(), 1 },
 		"end_percentile":   func(c *RaftConfig) { c.EndPercentile = 0.6 },
 	} {
@@ -260,5 +261,20 @@ func TestRaftFieldsOfSelections(t *testing.T) {
 	c.NumTrainEpochs = 2
 	if c.Unused("end_percentile") != "" {
 		t.Error("two updates rise")
+	}
+}
+
+// A last batch that total_episodes would cut short is drawn whole; a pair is enough to choose from.
+func TestRaftSteps(t *testing.T) {
+	c, like := DefaultRaft(), benchmarkTrainer(t, 32)
+	if c.BatchSize, c.NumGenerations = 2, 2; c.Validate() != nil {
+		t.Error(c.Validate())
+	}
+	c.BatchSize = 32
+	for episodes, want := range map[int]int{1: 1, 32: 1, 33: 2, 95: 3, 96: 3} {
+		c.TotalEpisodes = episodes
+		if n := NewRaft(c, like.policy.Policy, like.ref, like.reward, like.weights).Steps(); n != want {
+			t.Errorf("%d steps for %d episodes, want %d", n, episodes, want)
+		}
 	}
 }

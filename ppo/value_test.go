@@ -75,6 +75,29 @@ func TestValueStartsFromTheReward(t *testing.T) {
 	}
 }
 
+// constantly is what every response is worth.
+type constantly float64
+
+func (c constantly) Score(policy.Prompt, policy.Response) float64 { return float64(c) }
+
+// A reference that says EOS at once has come to the start all the same.
+func TestValueOfSilence(t *testing.T) {
+	ref, c := randomPolicy(t, small, 3), smallConfig()
+	z := slices.Clone(ref.Logits)
+	for i := small.Words; i < len(z); i += small.Outcomes() {
+		z[i] = 80
+	}
+	if err := ref.SetLogits(z); err != nil {
+		t.Fatal(err)
+	}
+	c.InitValueWithReward = true
+	tr := New(c, ref.Clone(), ref, constantly(2), half)
+	tr.InitValueWithReward(rng.New(1))
+	for _, v := range tr.value.v {
+		near(t, "V", v, 2, 0)
+	}
+}
+
 // Nobody asked: the value head starts from 0, and no random number is drawn.
 func TestValueStartsFromZero(t *testing.T) {
 	ref, r := randomPolicy(t, small, 3), rng.New(1)
