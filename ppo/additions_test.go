@@ -63,22 +63,7 @@ func TestAdditionsAgainstFiniteDifferences(t *testing.T) {
 			}
 			return sum
 		}
-		z, want := slices.Clone(pi.Logits), make([]float64, len(pi.Logits))
-		const h = 1e-6
-		for i := range z {
-			at := func(v float64) float64 {
-				moved := slices.Clone(z)
-				moved[i] = v
-				if err := pi.SetLogits(moved); err != nil {
-					t.Fatal(err)
-				}
-				return loss()
-			}
-			want[i] = (at(z[i]+h) - at(z[i]-h)) / (2 * h)
-		}
-		if err := pi.SetLogits(z); err != nil {
-			t.Fatal(err)
-		}
+		want := slopes(t, pi, 1e-6, loss)
 		var s Stats
 		s.klInLoss = true
 		tr.pretraining.next(r)

@@ -179,6 +179,27 @@ func TestTokenRewards(t *testing.T) {
 	near(t, "k3", got[0], -0.1*(math.Exp(-0.5)-1+0.5), 1e-15)
 }
 
+// slopes are the derivatives of a loss with respect to the logits, by differences of h.
+func slopes(t *testing.T, pi *policy.Softmax, h float64, loss func() float64) []float64 {
+	t.Helper()
+	z, out := slices.Clone(pi.Logits), make([]float64, len(pi.Logits))
+	at := func(i int, v float64) float64 {
+		moved := slices.Clone(z)
+		moved[i] = v
+		if err := pi.SetLogits(moved); err != nil {
+			t.Fatal(err)
+		}
+		return loss()
+	}
+	for i := range z {
+		out[i] = (at(i, z[i]+h) - at(i, z[i]-h)) / (2 * h)
+	}
+	if err := pi.SetLogits(z); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // Every entry of the gradient of a minibatch, for policy and value head, entropy
 // bonus included, against differences of the loss computed from its definition;
 // and what backward measures on the way.
