@@ -169,7 +169,11 @@ func (d *decoder) unknown(n *node, path, key string, known []string) {
 	message := fmt.Sprintf("unknown field `%s` %s", key, section)
 	homes := elsewhere(key)
 	if path == "" && len(homes) == 1 {
-		d.out.add(codePlace, n.keyAt, message, "`"+key+"` belongs in ["+homes[0]+"], as "+homes[0]+"."+key)
+		belongs := "`" + key + "` belongs in [" + homes[0] + "], as " + homes[0] + "." + key
+		if near := field.Nearest(key, known); near != "" {
+			belongs += "; at the top there is `" + near + "`"
+		}
+		d.out.add(codePlace, n.keyAt, message, belongs)
 		return
 	}
 	if names := foreign(path, key); len(names) > 0 {
