@@ -508,9 +508,9 @@ func differences(a, b side) (differ []Difference, same []string) {
 func leafDifferences(path string, a, b reflect.Value) []Difference {
 	if a.Kind() == reflect.Struct {
 		var out []Difference
-		for _, f := range fieldsOf(a) {
-			other, _ := fieldsOf(b).get(f.name)
-			out = append(out, leafDifferences(join(path, f.name), f.value, other)...)
+		others := fieldsOf(b)
+		for i, f := range fieldsOf(a) {
+			out = append(out, leafDifferences(join(path, f.name), f.value, others[i].value)...)
 		}
 		return out
 	}

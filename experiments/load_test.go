@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rlhfsim/sim"
 )
 
 func TestEmbeddedExperimentsLoadAndResolve(t *testing.T) {
@@ -226,6 +228,37 @@ func TestHostileFiles(t *testing.T) {
 		}
 		if took := time.Since(at); took > 5*time.Second {
 			t.Errorf("%s took %v", name, took)
+		}
+	}
+}
+
+// Whatever a field holds, a file is accepted or its problems are told: no value of
+// the wrong kind, size or name takes the program down, in a file that has an arm of
+// every section, claims something of each and draws it.
+func TestAnyValueOfAnyField(t *testing.T) {
+	text := head
+	arms := map[string]bool{}
+	for _, m := range sim.Methods {
+		if arms[m.Section] {
+			continue
+		}
+		arms[m.Section] = true
+		text += "[[arm]]\nmethod = \"" + m.Name + "\"\n" + goldClaim + "of = \"" + m.Name + "\"\nis = \"above\"\nthan = 0\n"
+	}
+	text += "[[figure]]\nkind = \"curve\"\ny = \"loss/policy_avg\"\n"
+	if _, report := load(t, text); report != "" {
+		t.Fatal(report)
+	}
+	for _, name := range docFields() {
+		for _, value := range []string{`"Onpo"`, `["a"]`, "true", "-1", "0", "3", "1e300", "nan"} {
+			func() {
+				defer func() {
+					if e := recover(); e != nil {
+						t.Errorf("%s = %s: %v", name, value, e)
+					}
+				}()
+				Load("x.toml", []string{name + "=" + value})
+			}()
 		}
 	}
 }

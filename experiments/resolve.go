@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"rlhfsim/sim"
 )
@@ -140,16 +141,24 @@ const omitted = "\x00"
 // presets leaves the fields whose defaults depend on the arm's method, and that
 // nobody wrote, to the arms, where the method is known.
 func (l *loader) presets(derived map[string]string) {
+	for _, name := range presetFields() {
+		if l.root.get(strings.Split(name, ".")...) == nil && derived[name] == "" {
+			derived[name] = omitted
+		}
+	}
+}
+
+// presetFields are the fields whose defaults depend on the arm's method.
+var presetFields = sync.OnceValue(func() (names []string) {
 	standard := sim.Default()
 	for _, m := range sim.Methods {
 		own := m.Defaults()
 		for _, d := range leafDifferences("", reflect.ValueOf(&own).Elem(), reflect.ValueOf(&standard).Elem()) {
-			if l.root.get(strings.Split(d.Field, ".")...) == nil && derived[d.Field] == "" {
-				derived[d.Field] = omitted
-			}
+			names = append(names, d.Field)
 		}
 	}
-}
+	return names
+})
 
 // writePreset writes the fields of the method's section that nobody wrote and
 // nothing sweeps: an arm's own field would win over a sweep.

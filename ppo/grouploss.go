@@ -56,8 +56,8 @@ type lossMetric struct {
 
 // OwnMetrics are the metrics that the configured loss alone reports.
 func (c GroupConfig) OwnMetrics() []string {
-	if m := groupLoss(c.LossType).Metric; m.Name != "" {
-		return []string{m.Name}
+	if l, _ := groupLoss(c.LossType); l.Metric.Name != "" {
+		return []string{l.Metric.Name}
 	}
 	return nil
 }
@@ -70,9 +70,11 @@ var lossFields = []string{"importance_sampling_level", "epsilon", "epsilon_high"
 var clipFields = lossFields[:4]
 
 // Unused says why a field of the configuration changes nothing; "" when it does
-// change something.
+// change something, and where nobody can say because loss_type is unknown.
 func (c GroupConfig) Unused(name string) string {
-	switch l := groupLoss(c.LossType); {
+	switch l, known := groupLoss(c.LossType); {
+	case slices.Contains(lossFields, name) && !known:
+		return ""
 	case slices.Contains(lossFields, name) && len(l.Uses) == 0:
 		return fmt.Sprintf("loss_type = %q has no clip and no weight to set", l.Name)
 	case slices.Contains(lossFields, name) && !slices.Contains(l.Uses, name):
@@ -134,11 +136,11 @@ var GroupLosses = []GroupLoss{
 		Surrogate: reinforce, Aggregation: tokenMean, OnPolicy: true},
 }
 
-func groupLoss(name string) GroupLoss {
+func groupLoss(name string) (loss GroupLoss, known bool) {
 	for _, l := range GroupLosses {
 		if l.Name == name {
-			return l
+			return l, true
 		}
 	}
-	panic("ppo: no loss " + name)
+	return loss, false
 }

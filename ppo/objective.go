@@ -17,7 +17,11 @@ type GroupObjective struct {
 
 // NewGroupObjective composes the loss of a valid configuration.
 func NewGroupObjective(c GroupConfig) *GroupObjective {
-	o := &GroupObjective{Config: c, Loss: groupLoss(c.LossType)}
+	loss, known := groupLoss(c.LossType)
+	if !known {
+		panic("ppo: no loss " + c.LossType)
+	}
+	o := &GroupObjective{Config: c, Loss: loss}
 	k, estimated := estimator(c.KLEstimator, c.KLClamp)
 	o.KL, o.KLInLoss = k, estimated && inLoss(c.KLIn) && c.Beta != 0
 	return o

@@ -31,7 +31,11 @@ type OnlineTrainer struct {
 
 // NewOnline prepares the alignment of pi, which starts as a copy of ref.
 func NewOnline(cfg OnlineConfig, pi, ref *policy.Softmax, reward Scorer, promptWeights []float64) *OnlineTrainer {
-	t := &OnlineTrainer{cfg: cfg, loss: onlineLoss(cfg.LossType), policy: policy.NewTrainer(pi, cfg.MaxGradNorm), ref: ref, reward: reward,
+	loss, known := onlineLoss(cfg.LossType)
+	if !known {
+		panic("ppo: no loss " + cfg.LossType)
+	}
+	t := &OnlineTrainer{cfg: cfg, loss: loss, policy: policy.NewTrainer(pi, cfg.MaxGradNorm), ref: ref, reward: reward,
 		weights: promptWeights, rollout: newRollout(cfg.BatchSize, pi.Shape), preferred: make([]float64, cfg.BatchSize/2), source: pi}
 	for _, j := range Judges {
 		if j.Name == cfg.Judge {

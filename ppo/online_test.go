@@ -94,7 +94,7 @@ func TestOnlineLossValues(t *testing.T) {
 		"sigmoid": dpo, "xpo": dpo + 0.2*-2.2, "ipo": 0.3*math.Pow(h-1/1.4, 2) + 0.7*math.Pow(h+1/1.4, 2), "nash_md": advantage * 3,
 		"sppo": 0.5*math.Pow(-3+2.8-(0.3-0.5)/0.7, 2) + 0.5*math.Pow(-2.2+2.4-(0.7-0.5)/0.7, 2),
 	} {
-		l := onlineLoss(name)
+		l, _ := onlineLoss(name)
 		loss, slope := l.Of(&d, &c)
 		near(t, name, loss, want, 1e-12)
 		if name == "nash_md" {

@@ -38,7 +38,8 @@ type pairMetric struct {
 
 // OwnMetrics are the metrics that the configured loss alone reports.
 func (c OnlineConfig) OwnMetrics() (names []string) {
-	for _, m := range onlineLoss(c.LossType).Metrics {
+	l, _ := onlineLoss(c.LossType)
+	for _, m := range l.Metrics {
 		names = append(names, m.Name)
 	}
 	return names
@@ -92,13 +93,13 @@ func (c OnlineConfig) Unused(name string) string {
 	return fmt.Sprintf("loss_type = %q does not use it; %s would", c.LossType, strings.Join(who, ", "))
 }
 
-func onlineLoss(name string) OnlineLoss {
+func onlineLoss(name string) (loss OnlineLoss, known bool) {
 	for _, l := range OnlineLosses {
 		if l.Name == name {
-			return l
+			return l, true
 		}
 	}
-	panic("ppo: no loss " + name)
+	return loss, false
 }
 
 // onlineSigmoid is −P log σ(βh) − (1−P) log σ(−βh) with h = a_1 − a_2.
