@@ -19,10 +19,12 @@ type tokenAdvantageResult struct {
 	Advantage   string  `required:"true"`
 	Scale       string  `json:"scale_rewards" required:"true"`
 	Epsilon     float64 `json:"scale_epsilon"`
+	Clip        float64 `json:"cliprange_advantage"`
 	Normalize   bool    `json:"normalize_advantages"`
 	Whiten      bool    `json:"whiten_advantages"`
 	Biased      bool    `json:"biased_whitening"`
 	Beta        float64
+	Gamma       *float64    // 1 where there is none
 	KLIn        string      `json:"kl_in"`
 	KLEstimator string      `json:"kl_estimator"`
 	KLClamp     float64     `json:"kl_clamp"`
@@ -34,6 +36,10 @@ func (r tokenAdvantageResult) config(responses, size int) (GroupConfig, error) {
 	c := DefaultGroup()
 	c.BatchSize, c.NumGenerations = responses, size
 	c.Advantage, c.ScaleRewards, c.ScaleEpsilon = r.Advantage, r.Scale, r.Epsilon
+	c.CliprangeAdvantage = r.Clip
+	if r.Gamma != nil {
+		c.Gamma = *r.Gamma
+	}
 	c.NormalizeAdvantages, c.WhitenAdvantages, c.BiasedWhitening = r.Normalize, r.Whiten, r.Biased
 	c.Beta, c.KLIn, c.KLEstimator, c.KLClamp = r.Beta, r.KLIn, r.KLEstimator, r.KLClamp
 	if c.KLEstimator == full || !inReward(c.KLIn) {

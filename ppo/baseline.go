@@ -126,11 +126,16 @@ func fill(dst []float64, v float64) {
 // has 1e−6, OpenRLHF 1e−9).
 const scaleEpsilon = 1e-4
 
-var scales = []string{"group", "batch", "none"}
+var scales = []string{"group", "batch", "mean", "nonzero", "none"}
 
-// Advantages fills A_i = (R_i − b_i)/(σ + ε), with σ the unbiased standard
-// deviation of the rewards of the group ("group"), of the batch ("batch"), or
-// without the division ("none").
+// Advantages fills A_i = (R_i − b_i)/(s + ε), with a scale s of the rewards:
+//
+//	group    σ, their unbiased standard deviation in the group (Shao et al. 2024)
+//	batch    the same over the batch
+//	mean     their mean in the group (Tajwar et al. 2026, MaxRL, where they are 0 or 1);
+//	         A = 0 where it is not above 0: no success, nothing learned
+//	nonzero  the share of them that is not 0, without ε (verl's gpg)
+//	none     no division
 func Advantages(dst []float64, g Groups, b Baseline, scale string, epsilon float64) {
 	b.Fill(dst, g)
 	for i, r := range g.Reward {
@@ -143,7 +148,28 @@ func Advantages(dst []float64, g Groups, b Baseline, scale string, epsilon float
 		}
 	case "batch":
 		divide(dst, deviation(g.Reward)+epsilon)
+	case "mean":
+		for i := 0; i < len(dst); i += g.Size {
+			if m := mean(g.Reward[i : i+g.Size]); m > 0 {
+				divide(dst[i:i+g.Size], m+epsilon)
+			} else {
+				clear(dst[i : i+g.Size])
+			}
+		}
+	case "nonzero":
+		divide(dst, nonzero(g.Reward))
 	}
+}
+
+// nonzero is the share of values that are not 0, or of one value where all are.
+func nonzero(xs []float64) float64 {
+	n := 0
+	for _, x := range xs {
+		if x != 0 {
+			n++
+		}
+	}
+	return float64(max(1, n)) / float64(len(xs))
 }
 
 // fillAdvantages fills Â_t of every token, and on the way those of the responses, whole:
@@ -156,13 +182,16 @@ func (c *GroupConfig) fillAdvantages(dst, whole []float64, g Groups, b Baseline,
 		}
 	}
 	Advantages(whole, g, b, c.ScaleRewards, c.ScaleEpsilon)
+	for i := range whole {
+		whole[i] = clipped(whole[i], c.CliprangeAdvantage)
+	}
 	if c.NormalizeAdvantages {
 		Normalize(whole, c.ScaleEpsilon)
 	}
 	for i, a := range whole {
 		from, to := start[i], start[i+1]
 		if c.KLIn == "token_reward" || c.KLIn == "both" {
-			ReturnsToGo(dst[from:to], penalty[from:to], c.Beta, a)
+			ReturnsToGo(dst[from:to], penalty[from:to], c.Beta, c.Gamma, a)
 		} else {
 			fill(dst[from:to], a)
 		}

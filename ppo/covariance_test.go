@@ -60,7 +60,7 @@ func TestKLCov(t *testing.T) {
 		0: {{1, 1, down + 2*0.1}, {1, 1, down - 2}},
 		2: {{-1, -up + 2*0.5, -1}, {-1, -up + 2, -1}},
 	} {
-		if o.Of(batch[k]); batch[k].Low != 0 || batch[k].High != 0 {
+		if o.Of(batch[k], Size{}); batch[k].Low != 0 || batch[k].High != 0 {
 			t.Errorf("%d and %d clipped", batch[k].Low, batch[k].High)
 		}
 		for i := range want[0] {
@@ -78,7 +78,7 @@ func TestClipCov(t *testing.T) {
 	if !slices.Equal(got, []int{1, 2, 5}) { // 4 is clipped
 		t.Fatalf("%v", got)
 	}
-	o.Of(batch[0])
+	o.Of(batch[0], Size{})
 	near(t, "ℓ", batch[0].Loss[0], 1, 1e-15)
 	if y := batch[0]; y.Slope[0] != 1 || y.Loss[1] != 0 || y.Slope[1] != 0 || y.Loss[2] != 0 || y.Slope[2] != 0 {
 		t.Errorf("%+v", y)

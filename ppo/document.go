@@ -107,8 +107,8 @@ func tokens(logp, old, ref []float64, advantage float64) *Tokens {
 func batchLoss(o *GroupObjective, ys []*Tokens, size Size) (loss float64, grad [][]float64, clipped, kl float64) {
 	o.Prepare(ys, nil) // which draws nothing, see onlyChoice
 	for _, y := range ys {
-		kl += o.Of(y)
-		each := o.Loss.Aggregation(len(y.LogP), size)
+		each, penalty := o.Of(y, size)
+		kl += penalty
 		loss += float64(each * num.Sum(y.Loss))
 		own := make([]float64, len(y.Slope))
 		num.Axpy(own, each, y.Slope)
@@ -140,6 +140,9 @@ type groupResult struct {
 	Correct     bool    `json:"use_bias_correction_kl"`
 	KLEstimator string  `json:"kl_estimator"` // k3 where there is none
 	KLClamp     float64 `json:"kl_clamp"`
+	KLMean      string  `json:"kl_aggregation"` // as_loss where there is none
+	LogRatio    float64 `json:"log_ratio_clamp"`
+	Drop        bool    `json:"drop_masked_responses"`
 	covarianceResult
 
 	Loss    *float64
@@ -154,6 +157,7 @@ func (r groupResult) config() (GroupConfig, error) {
 	c := DefaultGroup()
 	c.LossType, c.ImportanceSamplingLevel, c.Beta, c.UseBiasCorrectionKL = r.LossType, r.Level, r.Beta, r.Correct
 	c.KLEstimator, c.KLClamp = cmp.Or(r.KLEstimator, c.KLEstimator), r.KLClamp
+	c.KLAggregation, c.LogRatioClamp = cmp.Or(r.KLMean, c.KLAggregation), r.LogRatio
 	if c.KLEstimator == full {
 		return c, fmt.Errorf("kl_estimator %q: the exact KL of a state is no penalty of a token", full)
 	}
@@ -209,6 +213,9 @@ func (r groupResult) of(in groupCase, out *golden.Comparison) error {
 	}
 	var ys []*Tokens
 	size := Size{Responses: len(in.Mask), MaxLength: in.MaxLength}
+	if r.Drop {
+		size.Responses = in.notEmpty()
+	}
 	if in.Items != nil {
 		size.Items = *in.Items
 	}
@@ -246,14 +253,24 @@ func (r groupResult) of(in groupCase, out *golden.Comparison) error {
 	return out.Table("grad_per_token_logps", r.Grad, grad, golden.OfGradients, noise...)
 }
 
+// notEmpty is the number of responses that have a token, at least 1.
+func (p masked) notEmpty() (n int) {
+	for _, mask := range p.Mask {
+		if slices.Contains(mask, 1) {
+			n++
+		}
+	}
+	return max(1, n)
+}
+
 // klNoise bounds what rounding leaves of a slope of w·k3, −w log r in theory, but in
 // TRL the difference of two numbers as large as w r: everything, at 50 nats.
 func klNoise(o *GroupObjective, y *Tokens, size Size) float64 {
 	if !o.Config.UseBiasCorrectionKL {
 		return 0
 	}
-	penalty := float64(o.Config.Beta * o.Of(y))
-	return 0x1p-50 * float64(penalty*o.Loss.Aggregation(len(y.LogP), size))
+	each, kl := o.Of(y, size)
+	return 0x1p-50 * float64(float64(o.Config.Beta*kl)*each)
 }
 
 // oneWide says whether all tables have one column. TRL takes them for one value a

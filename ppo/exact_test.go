@@ -103,6 +103,43 @@ func tinyGroup(t testing.TB, s policy.Shape, name string, generations int, rewar
 
 var tinyReward = words{1, -0.5}
 
+// MaxRL of groups of n climbs the first n−1 terms of log p = −Σ_k (1−p)^k/k, p the
+// probability of success: E[g] = Σ_{k<n} (1−p)^{k−1} ∇p (Tajwar et al. 2026, arXiv 2602.02710,
+// whose estimator without a baseline has one term more). With two it is REINFORCE's.
+func TestMaxRLClimbsTheLikelihood(t *testing.T) {
+	for n := 2; n <= 4; n++ {
+		tr := tinyGroup(t, tiny, "maxrl", n, tinyReward, func(c *GroupConfig) {
+			c.LossType, c.ScaleEpsilon, c.SuccessScore, c.Beta = "reinforce", 0, 1, 0
+		})
+		pi := tr.policy.Policy
+		want := make([]float64, pi.Cells())
+		for x, weight := range unequal {
+			p, slope := 0.0, make([]float64, pi.Cells())
+			for _, y := range everyResponse(tiny) {
+				if tinyReward.Score(0, y) < 1 {
+					continue
+				}
+				own := math.Exp(pi.LogProb(policy.Prompt(x), y))
+				p += own
+				for _, i := range pi.Path(nil, policy.Prompt(x), y) {
+					slope[i] += own
+				}
+			}
+			terms := 0.0
+			for k := 1; k < n; k++ {
+				terms += math.Pow(1-p, float64(k-1))
+			}
+			pi.LogitGradient(slope)
+			num.Axpy(want, weight*terms, slope)
+		}
+		for i, g := range expectedGradient(tr, unequal) {
+			if math.Abs(g-want[i]) > 1e-14 {
+				t.Errorf("n = %d: E[g][%d] = %.15g, want %.15g", n, i, g, want[i])
+			}
+		}
+	}
+}
+
 // REINFORCE, RLOO and ReMax estimate the gradient of J without bias; a baseline
 // that contains the response's own reward shrinks it by (n−1)/n; Dr. GRPO's is
 // that, and divided by the longest response. GRPO's division by the deviation

@@ -32,7 +32,7 @@ type GroupTrainer struct {
 	rewards, advantage, length, greedy []float64 // of each response
 	penalty                            []float64 // k(t) of each token, where it stands in the reward
 	logp, weight, loss, slope          []float64 // of each token, see Tokens
-	visits, weighted                   []float64 // of each row: share of the tokens, and their weight in the loss
+	visits, weighted                   []float64 // of each row: share of the tokens, and what their KL weighs in the loss
 	marked                             []bool    // of each token, where the loss marks some
 	response                           []Tokens  // of the batch
 	company                            []*Tokens // those of an update that count in the loss
@@ -113,7 +113,11 @@ func (t *GroupTrainer) sample(r *rng.Stream, s *GroupStats) {
 
 // score is the reward of a response, less the punishment for its length.
 func (t *GroupTrainer) score(x policy.Prompt, y policy.Response) float64 {
-	return clipped(t.reward.Score(x, y), t.cfg.CliprangeReward) + t.cfg.LengthReward(len(y), t.policy.Policy.MaxLength)
+	score := t.reward.Score(x, y)
+	if t.cfg.BinaryReward {
+		score = success(score, t.cfg.SuccessScore)
+	}
+	return clipped(score, t.cfg.CliprangeReward) + t.cfg.LengthReward(len(y), t.policy.Policy.MaxLength)
 }
 
 // LengthReward is the soft overlong punishment of a response of that many words, at
@@ -177,9 +181,22 @@ func (t *GroupTrainer) counts(e int) bool {
 
 // size is what the aggregation of an update on responses from..to divides by.
 func (t *GroupTrainer) size(from, to int) Size {
-	size := Size{Responses: to - from, Tokens: t.tokensIn(from, to), MaxLength: t.policy.Policy.MaxLength}
+	size := Size{Responses: t.responsesIn(from, to), Tokens: t.tokensIn(from, to), MaxLength: t.policy.Policy.MaxLength}
 	size.Items = float64(t.tokensIn(0, len(t.rollout.prompt))) / float64(t.cfg.StepsPerGeneration)
 	return size
+}
+
+// responsesIn is the number of responses that a mean over them divides by.
+func (t *GroupTrainer) responsesIn(from, to int) (n int) {
+	if !t.cfg.DropMaskedResponses {
+		return to - from
+	}
+	for e := from; e < to; e++ {
+		if t.counts(e) {
+			n++
+		}
+	}
+	return max(1, n)
 }
 
 // tokensIn is the number of tokens that count in the loss.
@@ -208,12 +225,13 @@ func (t *GroupTrainer) backward(first, end int, r *rng.Stream, s *GroupStats) (e
 		}
 		from, to := b.start[e], b.start[e+1]
 		y := &t.response[e]
-		s.KL += float64(share * t.objective.Of(y))
-		each := t.objective.Loss.Aggregation(int(to-from), size)
+		each, kl := t.objective.Of(y, size)
+		penalty := t.objective.KLMean(int(to-from), size)
+		s.KL += float64(share * kl)
 		for j := from; j < to; j++ {
 			t.policy.G[b.index[j]] += float64(each * t.slope[j])
 			t.visits[b.row[j]] += share
-			t.weighted[b.row[j]] += each
+			t.weighted[b.row[j]] += penalty
 		}
 		s.Loss += float64(each * num.Sum(y.Loss))
 		part := 1 / float64(size.Responses)

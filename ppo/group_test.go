@@ -49,8 +49,18 @@ func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
 		}
 		cases = append(cases, smallGroup(func(c *GroupConfig) { c.KLEstimator, c.Beta, c.EntropyCoef = name, 0.3, 0.05 }))
 	}
+	for _, name := range []string{"k3", full} {
+		cases = append(cases, smallGroup(func(c *GroupConfig) { c.KLEstimator, c.Beta, c.KLAggregation = name, 0.3, "token_mean" }))
+	}
+	for _, level := range Levels[:2] { // ratios beyond the clamp, at either sign of the advantage
+		for _, loss := range []string{"grpo", "sapo"} {
+			cases = append(cases, smallGroup(func(c *GroupConfig) {
+				c.LossType, c.ImportanceSamplingLevel, c.LogRatioClamp, c.Epsilon, c.Beta = loss, level, 0.03, 0.2, 0.1
+			}))
+		}
+	}
 	for _, c := range cases {
-		name := fmt.Sprintf("%s/%s/%s/δ=%v/correct=%v", c.LossType, c.ImportanceSamplingLevel, c.KLEstimator, c.Delta, c.UseBiasCorrectionKL)
+		name := fmt.Sprintf("%s/%s/%s/%s/δ=%v/correct=%v/clamp=%v", c.LossType, c.ImportanceSamplingLevel, c.KLEstimator, c.KLAggregation, c.Delta, c.UseBiasCorrectionKL, c.LogRatioClamp)
 		ref := randomPolicy(t, small, 1)
 		tr := NewGroup(c, ref.Clone(), ref, byPrompt{}, half)
 		tr.cfg.NumIterations = 6
@@ -131,7 +141,7 @@ func groupLossByDefinition(t *GroupTrainer, size Size, fixed []float64) float64 
 	for e := range b.prompt {
 		from, to := int(b.start[e]), int(b.start[e+1])
 		y := &t.response[e]
-		t.objective.Of(y)
+		t.objective.Of(y, size)
 		sum := num.Sum(y.Loss)
 		if fixed != nil {
 			sum = 0
@@ -147,7 +157,7 @@ func groupLossByDefinition(t *GroupTrainer, size Size, fixed []float64) float64 
 			at, end := int(b.row[j])*pi.Outcomes(), (int(b.row[j])+1)*pi.Outcomes()
 			if c.KLEstimator == full {
 				for k := at; k < end; k++ {
-					sum += c.Beta * pi.P[k] * (pi.LogP[k] - t.ref.LogP[k])
+					total += t.objective.KLMean(to-from, size) * c.Beta * pi.P[k] * (pi.LogP[k] - t.ref.LogP[k])
 				}
 			}
 			tokens++
@@ -162,7 +172,7 @@ func groupLossByDefinition(t *GroupTrainer, size Size, fixed []float64) float64 
 
 // Clipping by hand, at and beyond each bound.
 func TestClipBounds(t *testing.T) {
-	c := Clip{Low: 0.2, High: 0.3, Delta: 2}
+	c := Clip{Low: 0.2, High: 0.3, Delta: 2, Most: math.Inf(1)}
 	for _, v := range []struct{ ratio, advantage, loss, slope, clipped float64 }{
 		{1.1, 1, -1.1, -1.1, 0}, {1.4, 1, -1.3, 0, 1}, {0.5, 1, -0.5, -0.5, 0},
 		{0.5, -1, 0.8, 0, 1}, {1.4, -1, 1.4, 1.4, 0}, {3, -1, 2, 0, 0},
@@ -309,9 +319,13 @@ func TestKLEstimators(t *testing.T) {
 
 func TestReturnsToGo(t *testing.T) {
 	got := make([]float64, 3)
-	ReturnsToGo(got, []float64{1, 2, 4}, 0.5, 10)
+	ReturnsToGo(got, []float64{1, 2, 4}, 0.5, 1, 10)
 	if !slices.Equal(got, []float64{6.5, 7, 8}) {
 		t.Errorf("%v", got)
+	}
+	ReturnsToGo(got, []float64{1, 2, 4}, 0.5, 0.5, 10)
+	if !slices.Equal(got, []float64{1, 3, 8}) { // 8, ½ · 8 − 1, ½ · 3 − ½
+		t.Errorf("γ = ½: %v", got)
 	}
 }
 
@@ -761,10 +775,11 @@ func TestMaskTruncatedCompletions(t *testing.T) {
 	tr.advantages(&s)
 	size := tr.size(0, 32)
 	tr.backward(0, 32, rng.New(9), &s)
-	tokens := 0
+	tokens, ended := 0, 0
 	b := tr.rollout
 	for e := range b.prompt {
 		if b.ended(e) {
+			ended++
 			tokens += int(b.start[e+1] - b.start[e])
 		} else if want := (words{1, 0, -1}).Score(0, b.response[e]) - 1; b.total[e] != want {
 			t.Errorf("score of a cut response %v, want %v", b.total[e], want)
@@ -782,11 +797,15 @@ func TestMaskTruncatedCompletions(t *testing.T) {
 	if size.Tokens != tokens || tokens == len(b.index) || size.Responses != 32 {
 		t.Errorf("%+v, %d of %d tokens", size, tokens, len(b.index))
 	}
+	tr.cfg.DropMaskedResponses = true
+	if size = tr.size(0, 32); size.Responses != ended || ended == 0 || ended == 32 {
+		t.Errorf("%+v, %d ended", size, ended)
+	}
 }
 
 func TestValidateGroup(t *testing.T) {
 	bad := GroupConfig{Advantage: "x", ScaleRewards: "x", KLIn: "x", KLEstimator: "x", LossType: "x", ImportanceSamplingLevel: "x", LRSchedulerType: "x", Beta: -1, Delta: 0.5}
-	if n := len(field.All(bad.Validate())); n != 26 {
+	if n := len(field.All(bad.Validate())); n != 27 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 	for name, change := range map[string]func(*GroupConfig){

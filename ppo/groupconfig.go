@@ -14,24 +14,30 @@ type GroupConfig struct {
 	BatchSize      int `toml:"batch_size"`      // responses a step
 	NumGenerations int `toml:"num_generations"` // n, responses to the same prompt
 
+	BinaryReward             bool    `toml:"binary_reward"`              // 1 from success_score on, 0 below, in place of the score
+	SuccessScore             float64 `toml:"success_score"`              // the least score that is a success
 	CliprangeReward          float64 `toml:"cliprange_reward"`           // scores are cut off at ± this, 0 = no clipping
 	OverlongPenalty          float64 `toml:"overlong_penalty"`           // factor of the soft overlong punishment, 0 = off
 	SoftMaxLength            int     `toml:"soft_max_length"`            // L, in tokens; 0 = the world's max_length
 	SoftPunishCache          int     `toml:"soft_punish_cache"`          // tokens before L over which the punishment grows
 	MaskTruncatedCompletions bool    `toml:"mask_truncated_completions"` // responses that were cut do not count in the loss
+	DropMaskedResponses      bool    `toml:"drop_masked_responses"`      // nor in the number of responses that it divides by
 	DynamicSampling          bool    `toml:"dynamic_sampling"`           // groups whose rewards are all equal are drawn again
 
 	Advantage           string  `toml:"advantage"`            // a key of Baselines
-	ScaleRewards        string  `toml:"scale_rewards"`        // "group", "batch" or "none"
+	ScaleRewards        string  `toml:"scale_rewards"`        // a key of Scales
 	ScaleEpsilon        float64 `toml:"scale_epsilon"`        // beside the deviation: 1e−4 in TRL, 1e−6 in verl, 1e−9 in OpenRLHF
+	CliprangeAdvantage  float64 `toml:"cliprange_advantage"`  // (R − b)/σ is cut off at ± this, 0 = no clipping
 	NormalizeAdvantages bool    `toml:"normalize_advantages"` // over the batch's responses
 	WhitenAdvantages    bool    `toml:"whiten_advantages"`    // over the batch's tokens
 	BiasedWhitening     bool    `toml:"biased_whitening"`     // by the variance over N instead of N−1, as OpenRLHF does
 
-	Beta                float64 `toml:"beta"`         // β
-	KLIn                string  `toml:"kl_in"`        // a place in klPlaces
-	KLEstimator         string  `toml:"kl_estimator"` // a key of KLEstimators, or "full"
-	KLClamp             float64 `toml:"kl_clamp"`     // largest penalty of a token, 0 = none
+	Beta                float64 `toml:"beta"`           // β
+	KLIn                string  `toml:"kl_in"`          // a place in klPlaces
+	KLEstimator         string  `toml:"kl_estimator"`   // a key of KLEstimators, or "full"
+	KLClamp             float64 `toml:"kl_clamp"`       // largest penalty of a token, 0 = none
+	Gamma               float64 `toml:"gamma"`          // γ, of what follows a token where its penalty stands in its own reward
+	KLAggregation       string  `toml:"kl_aggregation"` // of the KL in the loss: "as_loss", or "token_mean"
 	UseBiasCorrectionKL bool    `toml:"use_bias_correction_kl"`
 
 	LossType                string  `toml:"loss_type"`                 // a key of GroupLosses
@@ -39,6 +45,7 @@ type GroupConfig struct {
 	Epsilon                 float64 `toml:"epsilon"`                   // ε of the lower bound
 	EpsilonHigh             float64 `toml:"epsilon_high"`              // and of the upper, 0 = epsilon; of cispo and gmpo see there
 	Delta                   float64 `toml:"delta"`                     // largest ratio at a negative advantage, 0 = none
+	LogRatioClamp           float64 `toml:"log_ratio_clamp"`           // of every ratio's logarithm, 0 = none
 	SAPOTemperaturePos      float64 `toml:"sapo_temperature_pos"`
 	SAPOTemperatureNeg      float64 `toml:"sapo_temperature_neg"`
 	VESPOKPos               float64 `toml:"vespo_k_pos"`
@@ -70,7 +77,7 @@ func DefaultGroup() GroupConfig {
 	return GroupConfig{
 		TotalEpisodes: 25600, BatchSize: 128, NumGenerations: 8, SoftPunishCache: 1,
 		Advantage: "group_mean", ScaleRewards: "group", ScaleEpsilon: scaleEpsilon,
-		Beta: 0.04, KLIn: "loss", KLEstimator: "k3",
+		Beta: 0.04, KLIn: "loss", KLEstimator: "k3", Gamma: 1, KLAggregation: "as_loss",
 		LossType: "grpo", ImportanceSamplingLevel: "token", Epsilon: 0.2,
 		SAPOTemperaturePos: 1, SAPOTemperatureNeg: 1.05,
 		VESPOKPos: 2, VESPOLambdaPos: 3, VESPOKNeg: 3, VESPOLambdaNeg: 2,
@@ -90,6 +97,7 @@ func (c GroupConfig) Validate() error {
 		k.Add(&field.Error{Field: "batch_size", Value: c.BatchSize, Allowed: "a multiple of num_generations", Why: "a batch is made of whole groups"})
 	}
 	c.checkCompany(&k)
+	k.Require(!math.IsNaN(c.SuccessScore) && !math.IsInf(c.SuccessScore, 0), "success_score", c.SuccessScore, "a finite number")
 	k.NonNegative("cliprange_reward", c.CliprangeReward)
 	k.NonNegative("overlong_penalty", c.OverlongPenalty)
 	k.Count("soft_max_length", c.SoftMaxLength, 0, 1_000_000)
@@ -97,10 +105,13 @@ func (c GroupConfig) Validate() error {
 	field.OneOf(&k, "advantage", c.Advantage, names(Baselines, func(b Baseline) string { return b.Name }))
 	field.OneOf(&k, "scale_rewards", c.ScaleRewards, scales)
 	k.Range("scale_epsilon", c.ScaleEpsilon, 0, 1)
+	k.NonNegative("cliprange_advantage", c.CliprangeAdvantage)
 	k.NonNegative("beta", c.Beta)
 	field.OneOf(&k, "kl_in", c.KLIn, klPlaces)
 	field.OneOf(&k, "kl_estimator", c.KLEstimator, estimators)
 	k.NonNegative("kl_clamp", c.KLClamp)
+	k.Range("gamma", c.Gamma, 0, 1)
+	field.OneOf(&k, "kl_aggregation", c.KLAggregation, klAggregations)
 	if c.KLEstimator == full && c.UseBiasCorrectionKL {
 		k.Add(&field.Error{Field: "use_bias_correction_kl", Value: true, Allowed: "false with kl_estimator = \"full\"", Why: "the exact KL of a state needs no correction of its samples"})
 	}
@@ -109,6 +120,7 @@ func (c GroupConfig) Validate() error {
 	k.Positive("epsilon", c.Epsilon)
 	k.NonNegative("epsilon_high", c.EpsilonHigh)
 	k.Require(c.Delta == 0 || c.Delta > 1+c.clip().High && !math.IsInf(c.Delta, 0), "delta", c.Delta, "0 (none), or above 1 + epsilon_high and finite")
+	k.Range("log_ratio_clamp", c.LogRatioClamp, 0, maxLogRatio)
 	c.checkLoss(&k)
 	for _, f := range []struct {
 		name  string
@@ -175,9 +187,16 @@ func (c GroupConfig) checkLoss(k *field.Checker) {
 	}
 }
 
-// clip is the range of the clipped losses.
+// maxLogRatio is a clamp that no ratio reaches: e^700 is almost the largest number.
+const maxLogRatio = 700
+
+// clip is the range of the clipped losses. A ratio of whole responses is held from
+// above alone, as in verl.
 func (c *GroupConfig) clip() Clip {
-	r := Clip{Low: c.Epsilon, High: c.EpsilonHigh, Delta: c.Delta}
+	r := Clip{Low: c.Epsilon, High: c.EpsilonHigh, Delta: c.Delta}.within(c.LogRatioClamp)
+	if c.ImportanceSamplingLevel != "token" {
+		r.Least = 0
+	}
 	if r.High == 0 {
 		r.High = r.Low
 	}

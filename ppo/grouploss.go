@@ -48,6 +48,11 @@ type GroupLoss struct {
 	Metric            lossMetric                             // what only it reports
 }
 
+// dividesByResponses says whether the number of responses matters to the aggregation.
+func (l GroupLoss) dividesByResponses() bool {
+	return l.Aggregation(1, Size{Responses: 1, MaxLength: 1}) != l.Aggregation(1, Size{Responses: 2, MaxLength: 1})
+}
+
 // lossMetric is a metric of one loss alone; without a name there is none.
 type lossMetric struct {
 	Name string
@@ -63,11 +68,11 @@ func (c GroupConfig) OwnMetrics() []string {
 }
 
 // lossFields are the fields of GroupConfig that only some losses use.
-var lossFields = []string{"importance_sampling_level", "epsilon", "epsilon_high", "delta", "sapo_temperature_pos", "sapo_temperature_neg",
+var lossFields = []string{"importance_sampling_level", "epsilon", "epsilon_high", "delta", "log_ratio_clamp", "sapo_temperature_pos", "sapo_temperature_neg",
 	"vespo_k_pos", "vespo_lambda_pos", "vespo_k_neg", "vespo_lambda_neg",
 	"clip_cov_ratio", "clip_cov_lb", "clip_cov_ub", "kl_cov_ratio", "ppo_kl_coef"}
 
-var clipFields = lossFields[:4]
+var clipFields = lossFields[:5]
 
 // Unused says why a field of the configuration changes nothing; "" when it does
 // change something, and where nobody can say because loss_type is unknown.
@@ -81,14 +86,22 @@ func (c GroupConfig) Unused(name string) string {
 		return fmt.Sprintf("loss_type = %q does not use it; it uses %s", l.Name, strings.Join(l.Uses, ", "))
 	case name == "biased_whitening" && !c.WhitenAdvantages:
 		return "only whiten_advantages = true uses it"
-	case name == "use_bias_correction_kl" && !inLoss(c.KLIn):
+	case (name == "use_bias_correction_kl" || name == "kl_aggregation") && !inLoss(c.KLIn):
 		return "only kl_in = \"loss\" or \"both\" uses it"
+	case name == "gamma" && c.KLIn != "token_reward" && c.KLIn != "both":
+		return "only kl_in = \"token_reward\" or \"both\" gives each token what follows it"
+	case name == "success_score" && !c.BinaryReward:
+		return "only binary_reward = true uses it"
+	case name == "drop_masked_responses" && !c.MaskTruncatedCompletions:
+		return "only mask_truncated_completions = true uses it"
+	case name == "drop_masked_responses" && known && !l.dividesByResponses():
+		return fmt.Sprintf("loss_type = %q does not divide by the number of responses", l.Name)
 	case name == "kl_clamp" && c.KLEstimator == full:
 		return "the exact KL of a state is no estimate of a token"
 	case slices.Contains(entropyFields, name) && !c.UseAdaptiveEntropy:
 		return "only use_adaptive_entropy = true uses it"
-	case name == "scale_epsilon" && c.ScaleRewards == "none" && !c.NormalizeAdvantages:
-		return "no deviation is divided by: scale_rewards = \"none\""
+	case name == "scale_epsilon" && (c.ScaleRewards == "none" || c.ScaleRewards == "nonzero") && !c.NormalizeAdvantages:
+		return fmt.Sprintf("no deviation is divided by: scale_rewards = %q", c.ScaleRewards)
 	}
 	return ""
 }
@@ -117,19 +130,19 @@ var GroupLosses = []GroupLoss{
 			}
 		}},
 	{Name: "cispo_two_sided", Idea: "REINFORCE with an importance weight clipped on both sides", Paper: "verl's cispo; MiniMax-M1 2025, arXiv 2506.13585",
-		Uses: clipFields[:3], Surrogate: cispoTwoSided, Aggregation: itemMean},
+		Uses: []string{"importance_sampling_level", "epsilon", "epsilon_high", "log_ratio_clamp"}, Surrogate: cispoTwoSided, Aggregation: itemMean},
 	{Name: "sapo", Idea: "a soft gate in place of the clip", Paper: "Gao et al. 2025, arXiv 2511.20347",
-		Uses: []string{"importance_sampling_level", "sapo_temperature_pos", "sapo_temperature_neg"}, Surrogate: sapo, Aggregation: responseMean},
+		Uses: []string{"importance_sampling_level", "log_ratio_clamp", "sapo_temperature_pos", "sapo_temperature_neg"}, Surrogate: sapo, Aggregation: responseMean},
 	{Name: "vespo", Idea: "REINFORCE with a gamma-shaped weight of the response", Paper: "VESPO, arXiv 2602.10693",
-		Uses: lossFields[6:10], Surrogate: vespo, Aggregation: itemMean,
+		Uses: lossFields[7:11], Surrogate: vespo, Aggregation: itemMean,
 		Metric: lossMetric{"vespo/phi_seq_mean", func(s *GroupStats) float64 { return s.Phi }}},
 	{Name: "gmpo", Idea: "the geometric mean of clipped ratios", Paper: "Zhao et al. 2025, arXiv 2507.20673",
 		Uses: []string{"epsilon", "epsilon_high"}, Surrogate: gmpo, Aggregation: responseMean},
 	{Name: "clip_cov", Idea: "clipped, without some of the tokens that cost most entropy, the mean over the batch's tokens", Paper: "Cui et al. 2025, arXiv 2505.22617",
-		Uses: []string{"epsilon", "epsilon_high", "clip_cov_ratio", "clip_cov_lb", "clip_cov_ub"}, Mark: markBetween, Surrogate: clipCov, Aggregation: tokenMean,
+		Uses: []string{"epsilon", "epsilon_high", "log_ratio_clamp", "clip_cov_ratio", "clip_cov_lb", "clip_cov_ub"}, Mark: markBetween, Surrogate: clipCov, Aggregation: tokenMean,
 		Metric: lossMetric{"actor/pg_clipfrac", func(s *GroupStats) float64 { return s.LeftOut }}},
 	{Name: "kl_cov", Idea: "not clipped, the tokens that cost most entropy held back, the mean over the batch's tokens", Paper: "Cui et al. 2025, arXiv 2505.22617",
-		Uses: lossFields[13:], Mark: markLargest, Surrogate: klCov, Aggregation: tokenMean},
+		Uses: lossFields[14:], Mark: markLargest, Surrogate: klCov, Aggregation: tokenMean},
 	{Name: "reinforce", Idea: "the plain policy gradient of the samples", Paper: "Williams 1992",
 		Surrogate: reinforce, Aggregation: responseSum, OnPolicy: true},
 	{Name: "gpg", Idea: "the same, the mean over the batch's tokens", Paper: "Chu et al. 2025, GPG, arXiv 2504.02546",

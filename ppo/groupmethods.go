@@ -59,7 +59,7 @@ var GroupMethods = []GroupMethod{
 			Idea:    "rewards standardised within the group",
 			Formula: "1/B Σ_i 1/|y_i| Σ_t [−min(ρ_t Â_i, clip(ρ_t) Â_i) + β k3(t)], Â_i = (R_i − R̄)/(σ + 1e−4)",
 			Paper:   "Shao et al. 2024, DeepSeekMath, arXiv 2402.03300, equation 3",
-			Differs: "σ has 1e−4 beside it in TRL, 1e−6 in verl, 1e−9 in OpenRLHF (scale_epsilon); TRL's loss_type is \"dapo\" and its β 0 by default, OpenRLHF and verl average over tokens (loss_type = \"bnpo\"); verl clips dually at 3 (delta = 3), clamps k3 at ±10 (kl_clamp = 10) and lets n = 1 pass",
+			Differs: "σ has 1e−4 beside it in TRL, 1e−6 in verl, 1e−9 in OpenRLHF (scale_epsilon); TRL's loss_type is \"dapo\" and its β 0 by default, OpenRLHF and verl average over tokens (loss_type = \"bnpo\"); verl clips dually at 3 (delta = 3), clamps k3 at ±10 (kl_clamp = 10) and lets n = 1 pass; both clamp log ρ at ±20 (log_ratio_clamp = 20); OpenRLHF leaves masked responses out of a mean (drop_masked_responses = true)",
 			Exact:   "the division by σ, the means over lengths and k3 in the loss each turn its expected gradient away from ∇J",
 		},
 		Defaults: DefaultGroup(),
@@ -111,7 +111,7 @@ var GroupMethods = []GroupMethod{
 			Idea:    "one ratio, the geometric mean, for a whole response",
 			Formula: "1/B Σ_i [−min(s_i Â_i, clip(s_i) Â_i) + β k̄3], s_i = (π(y_i)/π_old(y_i))^{1/|y_i|}",
 			Paper:   "Zheng et al. 2025, arXiv 2507.18071, equations 5 to 7",
-			Differs: "OpenRLHF takes the mean of responses as here (a KL in its loss stays a mean of tokens), TRL the aggregation of its loss_type, verl its form for tokens, whose gradient is the same; the paper's ε is 3e−4 and 4e−4",
+			Differs: "OpenRLHF takes the mean of responses as here (a KL in its loss stays a mean of tokens: kl_aggregation = \"token_mean\"), TRL the aggregation of its loss_type, verl its form for tokens, whose gradient is the same; the paper's ε is 3e−4 and 4e−4",
 			Exact:   "on its first update it is GRPO",
 		},
 		Defaults: preset(func(c *GroupConfig) {
@@ -139,7 +139,7 @@ var GroupMethods = []GroupMethod{
 			Idea:    "a sigmoid gate in place of the clip",
 			Formula: "1/B Σ_i 1/|y_i| Σ_t [−(4/τ) σ(τ(ρ_t − 1)) Â_i + β k3(t)], τ by the sign of Â",
 			Paper:   "Gao et al. 2025, arXiv 2511.20347",
-			Differs: "TRL as here; verl the same with log ρ clamped at ±20; OpenRLHF does not have it",
+			Differs: "TRL as here; verl the same with log_ratio_clamp = 20; OpenRLHF does not have it",
 			Exact:   "on its first update it is GRPO",
 		},
 		Defaults: preset(func(c *GroupConfig) {
@@ -221,7 +221,7 @@ var GroupMethods = []GroupMethod{
 			Idea:    "PPO's loss and token-level KL, advantages whitened over the batch, no critic",
 			Formula: "1/N Σ_i Σ_t −min(ρ_t Â_t, clip(ρ_t) Â_t), Â_t = whiten(r − β Σ_{s≥t} k1(s))",
 			Paper:   "Hu et al. 2025, arXiv 2501.03262",
-			Differs: "OpenRLHF (\"reinforce\") whitens with the biased variance (biased_whitening = true), verl with the unbiased one and a γ; TRL's docs come near it by RLOO with normalize_advantages",
+			Differs: "OpenRLHF (\"reinforce\") whitens with the biased variance (biased_whitening = true), verl with the unbiased one; both have a γ (gamma) and clamp log ρ (log_ratio_clamp = 20); TRL's docs come near it by RLOO with normalize_advantages",
 			Exact:   "whitening only scales and shifts, but the shift is per token: long responses get more of it",
 			Also:    []string{"reinforce++", "reinforce_plus_plus"},
 		},
@@ -237,7 +237,7 @@ var GroupMethods = []GroupMethod{
 			Idea:    "REINFORCE++ with the group's mean taken off first, KL (k2) in the loss",
 			Formula: "1/N Σ_i Σ_t [−min(ρ_t Â_i, clip(ρ_t) Â_i) + β k2(t)], Â = whiten(R_i − R̄)",
 			Paper:   "Hu et al. 2025, arXiv 2501.03262",
-			Differs: "OpenRLHF has the KL in the reward by default (kl_in = \"token_reward\", kl_estimator = \"k1\"), the biased variance, and clips R − R̄ at ±10, not r; verl as here but for the KL, which is off; TRL does not have it",
+			Differs: "OpenRLHF has the KL in the reward by default (kl_in = \"token_reward\", kl_estimator = \"k1\"), the biased variance, and clips R − R̄, not r (cliprange_advantage = 10); verl as here but for the KL, which is off; TRL does not have it",
 			Also:    []string{"reinforce++-baseline", "reinforce++ baseline", "reinforce_plus_plus_baseline"},
 		},
 		Defaults: preset(func(c *GroupConfig) {
@@ -280,7 +280,7 @@ var GroupMethods = []GroupMethod{
 			Idea:    "GRPO with nothing but the group's mean: no clip, no deviation, no KL in the loss",
 			Formula: "−1/N Σ_i Σ_t (R_i − R̄) log π(y_t), R = r − β Σ_t k1(t)",
 			Paper:   "Chu et al. 2025, arXiv 2504.02546",
-			Differs: "verl multiplies by batch/(responses with a reward that is not 0), 1 for real-valued rewards, and has no KL (beta = 0); TRL and OpenRLHF do not have it",
+			Differs: "verl multiplies by batch/(rewards that are not 0), 1 for real-valued ones (scale_rewards = \"nonzero\"), and has no KL (beta = 0); TRL and OpenRLHF do not have it",
 			Exact:   "the token mean alone turns its expected gradient away from ∇J",
 		},
 		Defaults: preset(func(c *GroupConfig) {
@@ -300,5 +300,20 @@ var GroupMethods = []GroupMethod{
 			Also:    []string{"pass@k", "grpo_passk"},
 		},
 		Defaults: preset(func(c *GroupConfig) { c.Advantage = "second_best" }),
+	},
+	{
+		Name: "maxrl",
+		Card: card.Card{
+			Title:   "Maximum Likelihood Reinforcement Learning",
+			Idea:    "successes only, and the rarer they are for a prompt the more they count",
+			Formula: "1/B Σ_i 1/|y_i| Σ_t [−min(ρ_t Â_i, clip(ρ_t) Â_i) + β k3(t)], Â_i = (R_i − R̄)/(R̄ + 1e−6), R_i = 1 for a score ≥ success_score, 0 below",
+			Paper:   "Tajwar et al. 2026, arXiv 2602.02710",
+			Differs: "its authors' code, a fork of verl, as here; the rlhf-book has nothing beside R̄ (scale_epsilon = 0); TRL, OpenRLHF and verl do not have it",
+			Exact:   "without clip, KL and means over lengths its expected gradient is that of the first n−1 terms of log p, p the probability of success, not of J: exact/gap is not what it is about",
+			Also:    []string{"maximum likelihood RL"},
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.BinaryReward, c.ScaleRewards, c.ScaleEpsilon = true, "mean", 1e-6
+		}),
 	},
 }

@@ -80,6 +80,10 @@ var KLEstimators = []KLEstimator{
 // something else in each, and only in both the KL of the whole response.
 var klPlaces = []string{"loss", "reward", "token_reward", "both"}
 
+// klAggregations are what becomes of the penalties of tokens in the loss: what the
+// loss itself makes of its tokens, or their mean over the update (OpenRLHF).
+var klAggregations = []string{"as_loss", "token_mean"}
+
 func inLoss(place string) bool   { return place == "loss" || place == "both" }
 func inReward(place string) bool { return place != "loss" }
 
@@ -140,11 +144,12 @@ func SequenceKL(logp, ref []float64, k KLEstimator) float64 {
 }
 
 // ReturnsToGo fills what follows from each token on when the score stands on
-// the last one and each token costs β k: G_t = score − β Σ_{s≥t} k_s.
-func ReturnsToGo(dst, k []float64, beta, score float64) {
+// the last one and each token costs β k: G_t = γ G_{t+1} − β k_t, G_T = score − β k_T.
+func ReturnsToGo(dst, k []float64, beta, gamma, score float64) {
 	for t := len(dst) - 1; t >= 0; t-- {
 		score -= float64(beta * k[t])
 		dst[t] = score
+		score = float64(gamma * score)
 	}
 }
 

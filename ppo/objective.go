@@ -5,12 +5,13 @@ import "rlhfsim/internal/rng"
 // GroupObjective is the loss that a GroupConfig composes: a surrogate of the
 // importance weights, an aggregation, and the KL where it stands in the loss,
 //
-//	L = Σ_i a_i Σ_t [ ℓ(w_t, Â_t) + β k(t) ]
+//	L = Σ_i a_i Σ_t ℓ(w_t, Â_t) + β Σ_i b_i Σ_t k(t),   b = a unless kl_aggregation says otherwise
 type GroupObjective struct {
 	Config   GroupConfig
 	Loss     GroupLoss
 	KL       KLEstimator
-	KLInLoss bool // by an estimator; "full" needs whole rows and is the trainer's
+	KLInLoss bool        // by an estimator; "full" needs whole rows and is the trainer's
+	KLMean   Aggregation // of the KL's tokens
 
 	marking marking
 }
@@ -24,6 +25,10 @@ func NewGroupObjective(c GroupConfig) *GroupObjective {
 	o := &GroupObjective{Config: c, Loss: loss}
 	k, estimated := estimator(c.KLEstimator, c.KLClamp)
 	o.KL, o.KLInLoss = k, estimated && inLoss(c.KLIn) && c.Beta != 0
+	o.KLMean = loss.Aggregation
+	if c.KLAggregation == "token_mean" {
+		o.KLMean = tokenMean
+	}
 	return o
 }
 
@@ -40,12 +45,14 @@ func (o *GroupObjective) Prepare(batch []*Tokens, r *rng.Stream) {
 	}
 }
 
-// Of fills the loss of every token of a prepared response and its slopes, and
-// returns Σ_t k(t), 0 where the KL is not in the loss.
-func (o *GroupObjective) Of(y *Tokens) (kl float64) {
+// Of fills the loss of every token of a prepared response and its slopes. It returns
+// what each of them weighs in L, and Σ_t k(t), 0 where the KL is not in the loss.
+func (o *GroupObjective) Of(y *Tokens, size Size) (each, kl float64) {
 	o.Loss.Surrogate(y, &o.Config)
+	each = o.Loss.Aggregation(len(y.LogP), size)
 	if o.KLInLoss {
-		kl = y.AddKL(o.KL, o.Config.Beta, o.Config.UseBiasCorrectionKL)
+		share := o.KLMean(len(y.LogP), size) / each // 1 where it is the loss's own
+		kl = y.AddKL(o.KL, float64(o.Config.Beta*share), o.Config.UseBiasCorrectionKL)
 	}
-	return kl
+	return each, kl
 }

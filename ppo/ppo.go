@@ -220,12 +220,13 @@ func (t *Trainer) backward(episodes []int, s *Stats) (moved float64) {
 func (t *Trainer) policyLoss(tokens []int32, each float64, s *Stats) (moved float64) {
 	b, g, clip := t.rollout, t.actor.G, t.cfg.clip()
 	index, advantages, ratios, logRatios := b.index, b.advantage, b.ratio, b.logRatio
+	low, high := clip.uncut()
 	loss, clipFrac, approxKL, ratio := s.PolicyLoss, s.ClipFrac, s.ApproxKL, 0.0
 	for _, j := range tokens {
 		rho, logRho := ratios[j], logRatios[j]
 		own := -advantages[j] * rho
 		slope, clipped := own, 0.0 // most ratios are cut off nowhere
-		if !clip.inside(rho) {
+		if !(low < rho && rho < high) {
 			own, slope, clipped = Clipped(rho, advantages[j], clip)
 		}
 		g[index[j]] += float64(each * slope)

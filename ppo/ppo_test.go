@@ -137,8 +137,11 @@ func TestSurrogateAndValueSlopes(t *testing.T) {
 	const h = 1e-6
 	for _, a := range []float64{-1.3, 0.7} {
 		for _, logRatio := range []float64{-0.5, -0.1, 0.05, 0.4} { // away from the kinks at log 0.8, log 1.2
-			loss := func(l float64) float64 { v, _, _ := Clipped(math.Exp(l), a, Clip{0.2, 0.2, math.Inf(1)}); return v }
-			_, slope, clipped := Clipped(math.Exp(logRatio), a, Clip{0.2, 0.2, math.Inf(1)})
+			loss := func(l float64) float64 {
+				v, _, _ := Clipped(math.Exp(l), a, Clip{Low: 0.2, High: 0.2, Delta: math.Inf(1), Most: math.Inf(1)})
+				return v
+			}
+			_, slope, clipped := Clipped(math.Exp(logRatio), a, Clip{Low: 0.2, High: 0.2, Delta: math.Inf(1), Most: math.Inf(1)})
 			near(t, "∂ℓ/∂log π", slope, (loss(logRatio+h)-loss(logRatio-h))/(2*h), 1e-7)
 			outside := a > 0 && logRatio > math.Log(1.2) || a < 0 && logRatio < math.Log(0.8)
 			if outside != (clipped == 1) {

@@ -37,9 +37,10 @@ type Config struct {
 
 	NumPPOEpochs   int     `toml:"num_ppo_epochs"`
 	NumMiniBatches int     `toml:"num_mini_batches"`
-	Cliprange      float64 `toml:"cliprange"`      // ε
-	CliprangeHigh  float64 `toml:"cliprange_high"` // of the upper bound, 0 = cliprange
-	DualClip       float64 `toml:"dual_clip"`      // largest ratio at a negative advantage, 0 = none
+	Cliprange      float64 `toml:"cliprange"`       // ε
+	CliprangeHigh  float64 `toml:"cliprange_high"`  // of the upper bound, 0 = cliprange
+	DualClip       float64 `toml:"dual_clip"`       // largest ratio at a negative advantage, 0 = none
+	LogRatioClamp  float64 `toml:"log_ratio_clamp"` // of every ratio's logarithm, 0 = none
 	EarlyStopping  bool    `toml:"early_stopping"`
 	TargetKL       float64 `toml:"target_kl"` // epochs stop when the policy has moved by 1.5 of it
 
@@ -110,6 +111,7 @@ func (c Config) Validate() error {
 	k.Positive("cliprange", c.Cliprange)
 	k.NonNegative("cliprange_high", c.CliprangeHigh)
 	k.Require(c.DualClip == 0 || c.DualClip > 1+c.clip().High && !math.IsInf(c.DualClip, 0), "dual_clip", c.DualClip, "0 (none), or above 1 + cliprange_high and finite")
+	k.Range("log_ratio_clamp", c.LogRatioClamp, 0, maxLogRatio)
 	k.Positive("target_kl", c.TargetKL)
 	k.Count("critic_warmup", c.CriticWarmup, 0, 1_000_000_000)
 	k.NonNegative("vf_coef", c.VFCoef)
@@ -148,7 +150,7 @@ func (c Config) Unused(name string) string {
 
 // clip is the range of the clipped surrogate.
 func (c Config) clip() Clip {
-	r := Clip{Low: c.Cliprange, High: c.CliprangeHigh, Delta: c.DualClip}
+	r := Clip{Low: c.Cliprange, High: c.CliprangeHigh, Delta: c.DualClip}.within(c.LogRatioClamp)
 	if r.High == 0 {
 		r.High = r.Low
 	}

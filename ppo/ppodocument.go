@@ -32,6 +32,7 @@ type ppoResult struct {
 		KLEstimator           string   `json:"kl_estimator"`
 		CliprangeHigh         float64  `json:"cliprange_high"`
 		DualClip              float64  `json:"dual_clip"`
+		LogRatioClamp         float64  `json:"log_ratio_clamp"`
 		CliprangeValue        float64  `json:"cliprange_value"`
 		VFCoef                float64  `json:"vf_coef"`
 		WhitenRewards         bool     `json:"whiten_rewards"`
@@ -128,6 +129,9 @@ func (r ppoResult) of(in ppoCase, out *golden.Comparison) error {
 	}
 	if u.later && r.Config.RatioThreshold != nil {
 		return fmt.Errorf("config: ratio_threshold is of TRL 0.9.6, 1.12 has none")
+	}
+	if limit := r.Config.LogRatioClamp; !(limit >= 0 && limit <= maxLogRatio) {
+		return fmt.Errorf("config: log_ratio_clamp = %v: it must be at least 0 (none) and at most %v", limit, maxLogRatio)
 	}
 	if err := u.rewards(in, r); err != nil {
 		return err
@@ -233,7 +237,7 @@ func (u *ppoUpdate) losses(r ppoResult) ppoResult {
 	var policyLoss, policyClip, valueLoss, valueClip, approx, moved, ratios float64
 	each, place := 1/float64(len(u.advantage)), 1/float64(len(u.returns))
 	slopes, valueSlopes := make([]float64, len(u.advantage)), make([]float64, len(u.returns))
-	clip := Config{Cliprange: r.Config.Cliprange, CliprangeHigh: r.Config.CliprangeHigh, DualClip: r.Config.DualClip}.clip()
+	clip := Config{Cliprange: r.Config.Cliprange, CliprangeHigh: r.Config.CliprangeHigh, DualClip: r.Config.DualClip, LogRatioClamp: r.Config.LogRatioClamp}.clip()
 	for j, a := range u.advantage {
 		ratio := num.Exp(u.logRatio[j])
 		loss, slope, clipped := Clipped(ratio, a, clip)

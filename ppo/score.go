@@ -26,6 +26,15 @@ func clipped(score, limit float64) float64 {
 	return min(max(score, -limit), limit)
 }
 
+// success makes of a score what a verifier says: 1 from the least one on that will do,
+// 0 below.
+func success(score, least float64) float64 {
+	if score >= least {
+		return 1
+	}
+	return 0
+}
+
 // truncations are what can become of the score of a response that was cut:
 //
 //	subtract  r − missing_eos_penalty   TRL's PPOTrainer

@@ -49,21 +49,11 @@ func (y *Tokens) Weigh(level string) {
 // Surrogate fills Loss, Slope, Low and High of a weighed response.
 type Surrogate func(y *Tokens, c *GroupConfig)
 
-// ofWeight makes a Surrogate of a function of one weight and one advantage: the
-// loss, its derivative with respect to log w, and the side on which w was cut
-// off (−1, 0, +1). Where one weight serves the response, every token moves it:
-// ∂Σℓ/∂log π_t = Share · Σ_s ∂ℓ_s/∂log w.
-func ofWeight(f func(w, advantage float64, c *GroupConfig) (loss, slope float64, side int)) Surrogate {
-	return func(y *Tokens, c *GroupConfig) {
-		y.Low, y.High = 0, 0
-		for t, w := range y.Weight {
-			var side int
-			y.Loss[t], y.Slope[t], side = f(w, y.Advantage[t], c)
-			y.count(side)
-		}
-		if y.Share != 0 {
-			fill(y.Slope, float64(y.Share*num.Sum(y.Slope)))
-		}
+// together gives the slopes by log w to the tokens that move w. Where one weight serves
+// the response that is every token: ∂Σℓ/∂log π_t = Share · Σ_s ∂ℓ_s/∂log w.
+func (y *Tokens) together() {
+	if y.Share != 0 {
+		fill(y.Slope, float64(y.Share*num.Sum(y.Slope)))
 	}
 }
 
@@ -90,12 +80,22 @@ func (y *Tokens) count(side int) {
 	}
 }
 
-// ppoClip is Clipped for a response.
-var ppoClip = ofWeight(func(w, a float64, c *GroupConfig) (loss, slope float64, side int) {
+// ppoClip is Clipped for a response, most of whose weights are cut off nowhere.
+func ppoClip(y *Tokens, c *GroupConfig) {
 	clip := c.clip()
-	loss, slope, _ = Clipped(w, a, clip)
-	return loss, slope, clip.side(w, a)
-})
+	low, high := clip.uncut()
+	y.Low, y.High = 0, 0
+	for t, w := range y.Weight {
+		a := y.Advantage[t]
+		y.Loss[t] = -a * w
+		y.Slope[t] = y.Loss[t]
+		if !(low < w && w < high) {
+			y.Loss[t], y.Slope[t], _ = Clipped(w, a, clip)
+			y.count(clip.side(w, a))
+		}
+	}
+	y.together()
+}
 
 // reinforce is −Â log π: the policy gradient of the samples as they are.
 var reinforce = ofCoefficient(func(_, _ float64, _ *GroupConfig) (float64, int) { return 1, 0 })
@@ -116,21 +116,32 @@ var cispo = ofCoefficient(func(w, a float64, c *GroupConfig) (float64, int) {
 // above (its compute_policy_loss_cispo).
 var cispoTwoSided = ofCoefficient(func(w, a float64, c *GroupConfig) (float64, int) {
 	clip := c.clip()
-	return min(max(w, 1-clip.Low), 1+clip.High), clip.side(w, a)
+	held, _ := clip.hold(w)
+	return min(max(held, 1-clip.Low), 1+clip.High), clip.side(w, a)
 })
 
 // sapo bends the ratio instead of cutting it off (Gao et al. 2025, SAPO, arXiv
 // 2511.20347), with a temperature for each sign of the advantage:
 //
 //	ℓ = −(4/τ) σ(τ(w − 1)) Â,   ∂ℓ/∂log w = −4 σ(1 − σ) w Â
-var sapo = ofWeight(func(w, a float64, c *GroupConfig) (loss, slope float64, side int) {
-	tau := c.SAPOTemperatureNeg
-	if a > 0 {
-		tau = c.SAPOTemperaturePos
+func sapo(y *Tokens, c *GroupConfig) {
+	clip := c.clip()
+	y.Low, y.High = 0, 0
+	for t, w := range y.Weight {
+		a, tau := y.Advantage[t], c.SAPOTemperatureNeg
+		if a > 0 {
+			tau = c.SAPOTemperaturePos
+		}
+		held, beyond := clip.hold(w)
+		s := num.Sigmoid(float64(tau * (held - 1)))
+		y.Loss[t] = -float64(s * 4 / tau * a)
+		y.Slope[t] = -float64(4 * float64(s*(1-s)) * float64(w*a))
+		if beyond {
+			y.Slope[t] = 0
+		}
 	}
-	s := num.Sigmoid(float64(tau * (w - 1)))
-	return -float64(s * 4 / tau * a), -float64(4 * float64(s*(1-s)) * float64(w*a)), 0
-})
+	y.together()
+}
 
 var vespoFloor = num.Log(1e-8)
 

@@ -353,11 +353,14 @@ func TestInsideTheClipTheTermsAreOne(t *testing.T) {
 	r, inside, insideV := rng.New(1, "inside"), 0, 0
 	for range 100_000 {
 		ratio, advantage := 0.5+r.Float64(), 4*r.Float64()-2
-		c := Clip{Low: r.Float64() / 2, High: r.Float64() / 2, Delta: math.Inf(1)}
+		c := Clip{Low: r.Float64() / 2, High: r.Float64() / 2, Delta: math.Inf(1), Most: math.Inf(1)}
 		if r.IntN(2) == 0 {
 			c.Delta = 1 + c.High + r.Float64()/4
 		}
-		if c.inside(ratio) {
+		if r.IntN(2) == 0 {
+			c = c.within(r.Float64() / 2)
+		}
+		if low, high := c.uncut(); low < ratio && ratio < high {
 			inside++
 			if loss, slope, clipped := Clipped(ratio, advantage, c); loss != -advantage*ratio || slope != loss || clipped != 0 {
 				t.Fatalf("%v, %v, %+v: %v, %v, %v", ratio, advantage, c, loss, slope, clipped)
@@ -376,7 +379,8 @@ func TestInsideTheClipTheTermsAreOne(t *testing.T) {
 		t.Errorf("%d and %d of 100,000 are inside", inside, insideV)
 	}
 	for _, x := range []float64{math.NaN(), math.Inf(1), 0.8, 1.2} { // and the bounds themselves
-		if (Clip{Low: 0.2, High: 0.2, Delta: 3}).inside(x) || insideValue(x, 1, 0.2) && x != 0.8 && x != 1.2 {
+		low, high := (Clip{Low: 0.2, High: 0.2, Delta: 3, Most: math.Inf(1)}).uncut()
+		if low < x && x < high || insideValue(x, 1, 0.2) && x != 0.8 && x != 1.2 {
 			t.Errorf("%v is inside", x)
 		}
 	}
