@@ -391,6 +391,10 @@ func TestExpectedGradientsOfTheDifferences(t *testing.T) {
 		{"Dr. GRPO, k3 in the reward (TRL's PPO offers it)", "dr_grpo", func(c *GroupConfig) { c.KLIn, c.KLEstimator = "reward", "k3" }},
 		{"Dr. GRPO, k1 clamped at 0 in the reward (AlpacaFarm)", "dr_grpo", func(c *GroupConfig) { c.KLIn, c.KLEstimator = "reward", "k1_positive" }},
 		{"Dr. GRPO, \\|k1\\| in the reward (TRL 0.8, verl)", "dr_grpo", func(c *GroupConfig) { c.KLIn, c.KLEstimator = "reward", "abs" }},
+		{"GRPO, k3 in the loss as a mean of its own over tokens (OpenRLHF)", "grpo", func(c *GroupConfig) { c.KLAggregation = "token_mean" }},
+		{"RLOO, k1 token by token, γ = 1", "rloo", func(c *GroupConfig) { c.LossType, c.KLIn = "reinforce", "token_reward" }},
+		{"… and γ = 0.9 (a field of OpenRLHF's and verl's REINFORCE++)", "rloo", func(c *GroupConfig) { c.LossType, c.KLIn, c.Gamma = "reinforce", "token_reward", 0.9 }},
+		{"RLOO, k1 token by token, advantages cut off at ±1 (OpenRLHF: ±10)", "rloo", func(c *GroupConfig) { c.LossType, c.KLIn, c.CliprangeAdvantage = "reinforce", "token_reward", 1 }},
 	} {
 		own := againstExact(tinyGroup(t, tiny, c.method, 3, tinyReward, func(g *GroupConfig) { g.EntropyCoef = 0; c.change(g) }))
 		fmt.Fprintf(&b, "| %s | %.4f |\n", c.what, own[0])
