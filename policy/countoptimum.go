@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"context"
 	"fmt"
 	"math"
 
@@ -12,43 +11,59 @@ import (
 // CountOptimum is the KL-regularised optimum for a count-based reward v, such
 // as gold: π*(y|x) = π_ref(y|x) exp(v(x,y)/β)/Z(x). Its next word depends on
 // position, context and the state of the counts, so it is no Chain; it walks
-// the lattice of a CountValue.
+// the lattice of a CountValue. Prompts are worked out when they are asked for, one
+// goroutine at a time: in a large world all of them at once are gigabytes.
 type CountOptimum struct {
 	*geometry
-	Beta  float64
-	Value float64   // J* = Σ_x p(x) β log Z(x)
-	LogZ  []float64 // log Z(x) for each prompt
+	Beta float64
 
 	ref     *Chain
 	weights []float64
 	value   *CountValue
 	stopped func() bool   // of the evaluator that made it
-	u       [][][]float64 // [prompts][max_length+1][states·contexts], see NewCountOptimum
+	logZ    []float64     // of the prompts asked, NaN of the others
+	u       [][][]float64 // [prompts][max_length+1][states·contexts] of those sampled, see iterate
 }
 
-// NewCountOptimum is soft value iteration on the lattice, backwards:
-//
-//	U_T(s,c) = v(T,s)/β
-//	U_t(s,c) = log[ π_ref(EOS|c) exp(v(t,s)/β) + Σ_w π_ref(w|c) exp U_{t+1}(s·w, c·w) ]
-//
-// with v(t,s) the value of a response of t words that leaves the counts in
-// state s, and log Z = U_0(start). For a state s the exponentials depend on w
-// alone (contexts with the same successors share them), so a decision costs one
-// multiplication, as in the forward pass.
+// NewCountOptimum is the optimum at β, worked out for no prompt yet.
 func (e *Evaluator) NewCountOptimum(ref *Chain, v *CountValue, beta float64) (*CountOptimum, error) {
 	if err := e.checkOptimum(ref, beta); err != nil {
 		return nil, err
 	}
-	o := &CountOptimum{geometry: e.geometry, Beta: beta, LogZ: make([]float64, e.Prompts), ref: ref, weights: e.weights, value: v, stopped: e.Stopped}
-	for x, weight := range e.weights {
-		o.u = append(o.u, e.iterate(o, Prompt(x)))
-		if e.Stopped() {
-			return nil, context.Cause(e.ctx)
-		}
-		o.LogZ[x] = o.u[x][0][e.start]
-		o.Value += float64(weight * float64(beta*o.LogZ[x]))
+	o := &CountOptimum{geometry: e.geometry, Beta: beta, ref: ref, weights: e.weights, value: v, stopped: e.Stopped,
+		logZ: make([]float64, e.Prompts), u: make([][][]float64, e.Prompts)}
+	for x := range o.logZ {
+		o.logZ[x] = math.NaN()
 	}
 	return o, nil
+}
+
+// LogZ is log Z(x); once the context of the evaluator has ended, anything.
+func (o *CountOptimum) LogZ(x Prompt) float64 {
+	if math.IsNaN(o.logZ[x]) {
+		o.lattice(x)
+	}
+	return o.logZ[x]
+}
+
+// Value is J* = Σ_x p(x) β log Z(x).
+func (o *CountOptimum) Value() (sum float64) {
+	for x, weight := range o.weights {
+		sum += float64(weight * float64(o.Beta*o.LogZ(Prompt(x))))
+	}
+	return sum
+}
+
+// lattice is U of a prompt, kept or worked out.
+func (o *CountOptimum) lattice(x Prompt) [][]float64 {
+	if o.u[x] != nil {
+		return o.u[x]
+	}
+	u := o.iterate(x)
+	if !o.stopped() {
+		o.logZ[x] = u[0][o.start]
+	}
+	return u
 }
 
 // checkOptimum refuses what has no optimum: an impossible β, or a reference
@@ -73,7 +88,16 @@ func (o *CountOptimum) worth(x Prompt, t, s int) float64 {
 // joint is the automaton of all counts at prompt x.
 func (o *CountOptimum) joint(x Prompt) *automaton { return &o.value.lattice.prompts[x].automaton }
 
-func (e *Evaluator) iterate(o *CountOptimum, x Prompt) [][]float64 {
+// iterate is soft value iteration on the lattice, backwards:
+//
+//	U_T(s,c) = v(T,s)/β
+//	U_t(s,c) = log[ π_ref(EOS|c) exp(v(t,s)/β) + Σ_w π_ref(w|c) exp U_{t+1}(s·w, c·w) ]
+//
+// with v(t,s) the value of a response of t words that leaves the counts in
+// state s, and log Z = U_0(start). For a state s the exponentials depend on w
+// alone (contexts with the same successors share them), so a decision costs one
+// multiplication, as in the forward pass.
+func (o *CountOptimum) iterate(x Prompt) [][]float64 {
 	a := o.joint(x)
 	u := make([][]float64, o.MaxLength+1)
 	last := make([]float64, a.states*o.contexts)
@@ -87,7 +111,7 @@ func (e *Evaluator) iterate(o *CountOptimum, x Prompt) [][]float64 {
 	for t := o.MaxLength - 1; t >= 0; t-- {
 		u[t] = make([]float64, a.reach[t]*o.contexts)
 		for s := range a.reach[t] {
-			if e.Stopped() {
+			if o.stopped() {
 				return u
 			}
 			for _, group := range o.groups {
@@ -140,13 +164,13 @@ func (o *CountOptimum) total(x Prompt, a *automaton, next, future []float64, top
 	return sum
 }
 
-// row fills dst with π*(·|x, t words said, state s, context c).
-func (o *CountOptimum) row(dst []float64, x Prompt, t, s, c int) {
+// row fills dst with π*(·|x, t words said, state s, context c), given the prompt's U.
+func (o *CountOptimum) row(dst []float64, u [][]float64, x Prompt, t, s, c int) {
 	a := o.joint(x)
-	at, now := o.ref.Row(t, x, c), o.u[x][t][s*o.contexts+c]
+	at, now := o.ref.Row(t, x, c), u[t][s*o.contexts+c]
 	for w := range o.Words {
 		to := o.step(a, s, c, Token(w))
-		dst[w] = o.ref.LogP[at+w] + o.u[x][t+1][to*o.contexts+o.Next(c, Token(w))] - now
+		dst[w] = o.ref.LogP[at+w] + u[t+1][to*o.contexts+o.Next(c, Token(w))] - now
 	}
 	dst[o.Words] = o.ref.LogP[at+o.Words] + o.worth(x, t, s) - now
 	num.ExpTo(dst, dst)
@@ -168,15 +192,20 @@ func (o *CountOptimum) LogProb(x Prompt, y Response) float64 {
 	for _, w := range y {
 		s, c = o.step(a, s, c, w), o.Next(c, w)
 	}
-	return o.ref.LogProb(x, y) + o.worth(x, len(y), s) - o.LogZ[x]
+	return o.ref.LogProb(x, y) + o.worth(x, len(y), s) - o.LogZ(x)
 }
 
-// Sample draws a response to x, appending its words to dst.
+// Sample draws a response to x, appending its words to dst. What it needs of the
+// prompt stays in memory for the next one; once the context of the evaluator has
+// ended it draws nothing.
 func (o *CountOptimum) Sample(dst Response, x Prompt, r *rng.Stream) Response {
 	a := o.joint(x)
+	if o.u[x] = o.lattice(x); o.stopped() {
+		return dst
+	}
 	row, s, c := make([]float64, o.Outcomes()), 0, o.start
 	for t := range o.MaxLength {
-		o.row(row, x, t, s, c)
+		o.row(row, o.u[x], x, t, s, c)
 		w := Token(r.Categorical(row))
 		if w == o.EOS() {
 			break
@@ -276,7 +305,7 @@ func (e *Evaluator) Events(visits []float64, c Count) float64 {
 }
 
 func (e *Evaluator) countOptimumPrompt(o *CountOptimum, visits []float64, x Prompt) Expectations {
-	a := o.joint(x)
+	a, u := o.joint(x), o.lattice(x)
 	var sum Expectations
 	e.reserve(a)
 	e.alpha[e.start] = 1
@@ -292,7 +321,7 @@ func (e *Evaluator) countOptimumPrompt(o *CountOptimum, visits []float64, x Prom
 				if p == 0 {
 					continue
 				}
-				o.row(row, x, t, s, c)
+				o.row(row, u, x, t, s, c)
 				e.countDecision(&sum, o, row, p, x, t, s, c)
 				if visits != nil {
 					num.Axpy(visits[(int(x)*e.contexts+c)*len(row):][:len(row)], p, row)

@@ -56,14 +56,14 @@ func TestAnyFunctionOfTheCountsIsExact(t *testing.T) {
 		want := 0.0
 		for x, weight := range w.weights {
 			for _, y := range responses(w.Shape) {
-				near(t, "log π*", o.LogProb(Prompt(x), y), w.ref.LogProb(Prompt(x), y)+w.entangled(Prompt(x), y)/beta-o.LogZ[x])
+				near(t, "log π*", o.LogProb(Prompt(x), y), w.ref.LogProb(Prompt(x), y)+w.entangled(Prompt(x), y)/beta-o.LogZ(Prompt(x)))
 				want += float64(weight * float64(num.Exp(o.LogProb(Prompt(x), y))*w.counts.Value(Prompt(x), y, w.Words)))
 			}
 		}
 		at := e.States(&w.ref.Chain, l)
 		near(t, "gold at the judge's optimum", e.Mean(at.Tilted(judge, beta).Distribution(gold)), want)
 		j, _, kl, value := e.TiltedSelection(at.Selection(judge, gold), beta)
-		near(t, "J* by tilting", j, o.Value)
+		near(t, "J* by tilting", j, o.Value())
 		near(t, "gold by tilting", value, want)
 		near(t, "KL by tilting", kl, e.ExpectCountOptimum(o, nil).KL)
 		n := rapid.IntRange(1, 9).Draw(t, "n")

@@ -26,8 +26,9 @@ func (c *Chain) MostLikely(x Prompt, k int) []Likely {
 // log-probability is the reference's plus the tilt of where the counts end; nil
 // once the context of its evaluator has ended.
 func (o *CountOptimum) MostLikely(x Prompt, k int) []Likely {
+	logZ := o.LogZ(x)
 	s := search{Chain: o.ref, x: x, counts: o.joint(x), stopped: o.stopped,
-		worth: func(t, state int) float64 { return o.worth(x, t, state) - o.LogZ[x] }}
+		worth: func(t, state int) float64 { return o.worth(x, t, state) - logZ }}
 	return s.mostLikely(k)
 }
 

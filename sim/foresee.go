@@ -52,7 +52,7 @@ func Foresee(ctx context.Context, c Config) (Forecast, error) {
 	f := Forecast{Table: 8 * s.Cells(), TooLarge: err, Cell: int(12*8*z.cells + 16*z.length*z.cells)} // policies, gradient, moments; the optimum has rows for each position
 	won := z.pass(2 * samples / z.rows)
 	if gold != nil {
-		f.addLattice(z, gold, len(w.Gold))
+		f.addLattice(z, gold, len(w.Gold), c.SFT.Generate > 0)
 		won = z.pass(float64(gold.Reached()))
 	}
 	f.addTime(c, z, z.evaluation(w.Gold), won)
@@ -80,13 +80,17 @@ func (z size) evaluation(gold policy.Counts) float64 {
 	return z.pass(walks * z.length)
 }
 
-func (f *Forecast) addLattice(z size, gold *policy.CountValue, counts int) {
+func (f *Forecast) addLattice(z size, gold *policy.CountValue, counts int, writers bool) {
 	states, values, contexts := float64(gold.States()), float64(gold.Values()), z.rows/z.prompts
 	f.States = gold.States()
 	f.Shared += z.prompts * (states*(z.length+8)/lookups + values*values/comparisons)
 	f.Held = int(z.prompts * states * (8*z.words + 12*(z.length+1) + 4*float64(counts+6))) // moves; values and masses; components
-	f.Asked = int(8 * z.rows * float64(gold.Reached()))
+	optimum := 8 * contexts * float64(gold.Reached()) // of a prompt
+	f.Asked = int(2 * optimum)                        // what follows each state, and the best that can
 	f.Cell += int(16 * states * contexts)
+	if writers {
+		f.Cell += int(z.prompts * optimum)
+	}
 }
 
 // addTime adds up what every seed computes; an evaluation with its win rate

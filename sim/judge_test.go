@@ -33,8 +33,8 @@ func TestNetworkOptimumAgreesWithSampling(t *testing.T) {
 				t.Fatal(err)
 			}
 			jStar, e, err := s.ProxyAt(t.Context(), beta)
-			if err != nil || math.Abs(jStar-o.Value) > 1e-9 || math.Abs(e.Gap) > 1e-9 {
-				t.Fatalf("J* %v, walking the lattice %v; gap %v; %v", jStar, o.Value, e.Gap, err)
+			if err != nil || math.Abs(jStar-o.Value()) > 1e-9 || math.Abs(e.Gap) > 1e-9 {
+				t.Fatalf("J* %v, walking the lattice %v; gap %v; %v", jStar, o.Value(), e.Gap, err)
 			}
 			exact := map[string]float64{"won": e.WinRate, "gold": e.Gold, "proxy": e.Proxy, "kl": e.KL, "entropy": e.Entropy, "length": e.Length}
 			for _, m := range e.Counts {

@@ -149,8 +149,8 @@ func TestFrontierIsTheParetoSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	walked, err := s.evaluator.NewCountOptimum(&s.SFT.Chain, d, 0.5)
-	if err != nil || math.Abs(walked.Value-best.Objective) > 1e-12 || best.WinRate <= 0.5 {
-		t.Errorf("J* of gold is %v by tilting, %v by the lattice", best.Objective, walked.Value)
+	if err != nil || math.Abs(walked.Value()-best.Objective) > 1e-12 || best.WinRate <= 0.5 {
+		t.Errorf("J* of gold is %v by tilting, %v by the lattice", best.Objective, walked.Value())
 	}
 	o, e, err := s.ProxyAt(t.Context(), 0.5)
 	if err != nil {
@@ -499,7 +499,7 @@ func TestForesee(t *testing.T) {
 		return f
 	}
 	less, more := random(24, 6), random(100, 20)
-	if less.Shared > 5 || more.Shared < 30 || more.Held < 100*less.Held/10 || more.Asked < 1<<30 {
+	if less.Shared > 5 || more.Shared < 30 || more.Held < 100*less.Held/10 || more.Asked < 1<<28 {
 		t.Errorf("a small world %+v, a large one %+v", less, more)
 	}
 	if f := random(2000, 8); f.TooLarge == nil || f.States != 0 || f.Held != 0 {
