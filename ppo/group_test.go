@@ -34,8 +34,13 @@ func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
 			c := smallGroup(func(c *GroupConfig) {
 				c.ClipCovRatio, c.ClipCovLB, c.KLCovRatio = 0.2, 0.3, 0.2
 				c.LossType, c.ImportanceSamplingLevel, c.EpsilonHigh, c.Beta = l.Name, level, 0.3, 0.1
-				if l.Name == "cispo" {
+				switch l.Name {
+				case "cispo":
 					c.EpsilonHigh = 1.2
+				case "dppo_tv":
+					c.Epsilon, c.EpsilonHigh = 0.01, 0.02
+				case "dppo_kl":
+					c.Epsilon, c.EpsilonHigh = 1e-4, 2e-4
 				}
 			})
 			cases = append(cases, c)
@@ -84,6 +89,9 @@ func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
 				t.Errorf("%s: ∂L/∂z[%d] = %.12g, want %.12g", name, i, tr.policy.G[i], want[i])
 			}
 		}
+		if slices.Contains([]string{"dppo_tv", "dppo_kl"}, c.LossType) && (s.ClipLowMean == 0 || s.ClipHighMean == 0) {
+			t.Errorf("%s: no token is left out on one side", name)
+		}
 		if held(c) {
 			continue
 		}
@@ -96,7 +104,7 @@ func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
 // held says whether the loss holds a coefficient fixed, so that it is no
 // function whose value could be differenced.
 func held(c GroupConfig) bool {
-	return slices.Contains([]string{"cispo", "cispo_two_sided", "vespo"}, c.LossType)
+	return slices.Contains([]string{"cispo", "cispo_two_sided", "vespo", "dppo_tv", "dppo_kl"}, c.LossType)
 }
 
 // frozenCoefficients are the derivatives of the surrogate by log π for the
@@ -117,6 +125,14 @@ func frozenCoefficients(t *GroupTrainer) []float64 {
 		for i := range y.LogP {
 			k := min(y.Weight[i], t.cfg.EpsilonHigh)
 			switch t.cfg.LossType {
+			case "dppo_tv", "dppo_kl":
+				k = y.Weight[i]
+				if t.cfg.Delta != 0 {
+					k = min(k, t.cfg.Delta)
+				}
+				if leaves(t.cfg, y.Advantage[i], math.Exp(y.LogP[i]), math.Exp(y.Old[i])) {
+					k = 0
+				}
 			case "cispo_two_sided":
 				k = min(max(y.Weight[i], 1-t.cfg.Epsilon), 1+t.cfg.EpsilonHigh)
 			case "vespo":
@@ -131,6 +147,15 @@ func frozenCoefficients(t *GroupTrainer) []float64 {
 		}
 	}
 	return out
+}
+
+// leaves says whether DPPO leaves out a token of probability p, sampled at q.
+func leaves(c GroupConfig, advantage, p, q float64) bool {
+	tv, kl := p-q, q*math.Log(q/p)+(1-q)*math.Log((1-q)/(1-p))
+	if c.LossType == "dppo_tv" {
+		return advantage > 0 && tv > c.EpsilonHigh || advantage < 0 && tv < -c.Epsilon
+	}
+	return advantage > 0 && p > q && kl > c.EpsilonHigh || advantage < 0 && p < q && kl > c.Epsilon
 }
 
 // groupLossByDefinition is L of the batch under the current policy.
@@ -915,7 +940,7 @@ func TestMethodsAgreeWhereRatiosAreOne(t *testing.T) {
 		tr.backward(0, 2, rng.New(9), &stats)
 		return slices.Clone(tr.policy.G)
 	}
-	for name, as := range map[string]string{"gspo": "grpo", "sapo": "grpo", "gmpo": "grpo", "cispo": "bnpo", "vespo": "bnpo", "dapo": "bnpo", "kl_cov": "bnpo"} {
+	for name, as := range map[string]string{"gspo": "grpo", "sapo": "grpo", "gmpo": "grpo", "cispo": "bnpo", "vespo": "bnpo", "dapo": "bnpo", "kl_cov": "bnpo", "dppo": "bnpo"} {
 		got, want := gradient(tiny, name, DefaultGroup(), false), gradient(tiny, as, DefaultGroup(), false)
 		for i := range got {
 			near(t, name+" as "+as, got[i], want[i], 1e-15)

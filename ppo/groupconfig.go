@@ -43,7 +43,7 @@ type GroupConfig struct {
 	LossType                string  `toml:"loss_type"`                 // a key of GroupLosses
 	ImportanceSamplingLevel string  `toml:"importance_sampling_level"` // "token", "sequence" or "response"
 	Epsilon                 float64 `toml:"epsilon"`                   // ε of the lower bound
-	EpsilonHigh             float64 `toml:"epsilon_high"`              // and of the upper, 0 = epsilon; of cispo and gmpo see there
+	EpsilonHigh             float64 `toml:"epsilon_high"`              // and of the upper, 0 = epsilon; of cispo, gmpo and dppo see there
 	Delta                   float64 `toml:"delta"`                     // largest ratio at a negative advantage, 0 = none
 	LogRatioClamp           float64 `toml:"log_ratio_clamp"`           // of every ratio's logarithm, 0 = none
 	SAPOTemperaturePos      float64 `toml:"sapo_temperature_pos"`

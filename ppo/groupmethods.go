@@ -188,6 +188,21 @@ var GroupMethods = []GroupMethod{
 		}),
 	},
 	{
+		Name: "dppo",
+		Card: card.Card{
+			Title:   "Divergence Proximal Policy Optimization",
+			Idea:    "tokens that move away from where they were sampled stop counting when their probability, not their ratio, has changed too much",
+			Formula: "1/N Σ_i Σ_t [−M_t sg[ρ_t] Â_i log π(y_t) + β k3(t)], M_t = 0 where |π − π_old| > ε and Â_i > 0, ρ_t > 1 or Â_i < 0, ρ_t < 1, 1 elsewhere",
+			Paper:   "Qi et al. 2026, arXiv 2602.04879, sections 4.3 and 4.4",
+			Differs: "verl's dppo_tv and dppo_kl (loss_type = \"dppo_kl\", a KL of token against others; ε = 0.05 in its recipe) as here with log_ratio_clamp = 20 and, unless told, ρ cut off at 3 (delta = 3; its recipe: not); the recipe has dr_grpo's mean and no deviation. π_old is who sampled: in the paper the inference engine, of which there is no other here. TRL and OpenRLHF do not have it; the paper's top-K divergences are not here",
+			Exact:   "on its first update it is bnpo",
+			Also:    []string{"dppo_tv", "dppo_kl", "dppo-binary-tv", "dppo-binary-kl"},
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.LossType, c.Epsilon, c.NumIterations = "dppo_tv", 0.15, 4
+		}),
+	},
+	{
 		Name: "luspo",
 		Card: card.Card{
 			Title:   "Length-Unbiased Sequence Policy Optimization",
