@@ -765,6 +765,18 @@ func TestGMPOIsAMeanOverResponses(t *testing.T) {
 	near(t, "loss", loss, (-math.Exp(0.5)+2*math.Exp(-0.2/3))/2, 1e-15)
 }
 
+// DRO by hand: a token that has become likelier, and one that has become rarer; no ratio
+// anywhere, nothing cut off.
+func TestDRO(t *testing.T) {
+	c := smallGroup(func(c *GroupConfig) { c.LossType, c.Beta, c.DROBeta = "dro", 0, 0.5 })
+	y := tokens([]float64{-1, -3}, []float64{-3, -2}, nil, -0.75)
+	o := NewGroupObjective(c)
+	o.Prepare([]*Tokens{y}, nil)
+	if o.Of(y, Size{Tokens: 2}); !slices.Equal(y.Loss, []float64{-0.75 + 0.25*4, -2.25 + 0.25}) || !slices.Equal(y.Slope, []float64{0.75 + 1, 0.75 - 0.5}) || y.Low+y.High != 0 {
+		t.Errorf("%+v", y)
+	}
+}
+
 // Dynamic sampling leaves no group without a signal where there is one to find,
 // and gives up where there is none.
 func TestDynamicSampling(t *testing.T) {
@@ -830,7 +842,7 @@ func TestMaskTruncatedCompletions(t *testing.T) {
 
 func TestValidateGroup(t *testing.T) {
 	bad := GroupConfig{Advantage: "x", ScaleRewards: "x", KLIn: "x", KLEstimator: "x", LossType: "x", ImportanceSamplingLevel: "x", LRSchedulerType: "x", Beta: -1, Delta: 0.5}
-	if n := len(field.All(bad.Validate())); n != 27 {
+	if n := len(field.All(bad.Validate())); n != 28 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 	for name, change := range map[string]func(*GroupConfig){
@@ -847,6 +859,7 @@ func TestValidateGroup(t *testing.T) {
 		"clip_cov_ub":            func(c *GroupConfig) { c.ClipCovUB = 1 },
 		"kl_cov_ratio":           func(c *GroupConfig) { c.KLCovRatio = 0 },
 		"ppo_kl_coef":            func(c *GroupConfig) { c.PPOKLCoef = -1 },
+		"dro_beta":               func(c *GroupConfig) { c.DROBeta = math.Inf(1) },
 	} {
 		problems := field.All(smallGroup(change).Validate())
 		if len(problems) != 1 || problems[0].Field != name {
@@ -887,6 +900,8 @@ func TestUnusedGroupFields(t *testing.T) {
 	for name, change := range map[string]func(*GroupConfig){
 		"epsilon":                func(c *GroupConfig) { c.LossType = "reinforce" },
 		"vespo_k_pos":            nil,
+		"dro_beta":               func(c *GroupConfig) { c.LossType = "dppo_tv" },
+		"log_ratio_clamp":        func(c *GroupConfig) { c.LossType = "dro" },
 		"delta":                  func(c *GroupConfig) { c.LossType = "cispo_two_sided" },
 		"use_bias_correction_kl": func(c *GroupConfig) { c.KLIn = "reward" },
 		"kl_clamp":               func(c *GroupConfig) { c.KLEstimator = full },
@@ -940,7 +955,7 @@ func TestMethodsAgreeWhereRatiosAreOne(t *testing.T) {
 		tr.backward(0, 2, rng.New(9), &stats)
 		return slices.Clone(tr.policy.G)
 	}
-	for name, as := range map[string]string{"gspo": "grpo", "sapo": "grpo", "gmpo": "grpo", "cispo": "bnpo", "vespo": "bnpo", "dapo": "bnpo", "kl_cov": "bnpo", "dppo": "bnpo"} {
+	for name, as := range map[string]string{"gspo": "grpo", "sapo": "grpo", "gmpo": "grpo", "cispo": "bnpo", "vespo": "bnpo", "dapo": "bnpo", "kl_cov": "bnpo", "dppo": "bnpo", "dro": "bnpo"} {
 		got, want := gradient(tiny, name, DefaultGroup(), false), gradient(tiny, as, DefaultGroup(), false)
 		for i := range got {
 			near(t, name+" as "+as, got[i], want[i], 1e-15)

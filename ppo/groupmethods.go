@@ -203,6 +203,20 @@ var GroupMethods = []GroupMethod{
 		}),
 	},
 	{
+		Name: "dro",
+		Card: card.Card{
+			Title:   "Direct Reward Optimisation",
+			Idea:    "samples count as they are, and a squared log-ratio holds the policy to where they were sampled",
+			Formula: "1/N Σ_i Σ_t [−Â_i log π(y_t) + (dro_beta/2) (log ρ_t)² + β k3(t)], Â_i = R_i − R̄",
+			Paper:   "Richemond et al. 2024, arXiv 2405.19107, equation 8; Kimi k1.5 2025, arXiv 2501.12599, section 2.3.2",
+			Differs: "verl's dro as here, with the advantages one chooses and no dro_beta unless told. In both papers the square is of a whole response's log-ratio; Richemond et al. sample once, hold to π_ref and learn a value in place of R̄; Kimi k1.5 has R̄, and no KL (beta = 0). TRL and OpenRLHF do not have it",
+			Exact:   "on its first update it is bnpo without the deviation; on later ones it takes the samples for its own",
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.LossType, c.ScaleRewards, c.NumIterations = "dro", "none", 4
+		}),
+	},
+	{
 		Name: "luspo",
 		Card: card.Card{
 			Title:   "Length-Unbiased Sequence Policy Optimization",
