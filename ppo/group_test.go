@@ -510,6 +510,8 @@ func TestAdvantagesAsInVerl(t *testing.T) {
 				}
 				return sums[e] - top/bottom
 			})
+		case "otb":
+			want = tokenBaselineByDefinition(tr, want)
 		case "rloo":
 			per(func(e int) float64 {
 				lo, hi := group(e)

@@ -98,6 +98,7 @@ func (c GroupConfig) Validate() error {
 		k.Add(&field.Error{Field: "batch_size", Value: c.BatchSize, Allowed: "a multiple of num_generations", Why: "a batch is made of whole groups"})
 	}
 	c.checkCompany(&k)
+	c.checkTokenBaseline(&k)
 	k.Require(!math.IsNaN(c.SuccessScore) && !math.IsInf(c.SuccessScore, 0), "success_score", c.SuccessScore, "a finite number")
 	k.NonNegative("cliprange_reward", c.CliprangeReward)
 	k.NonNegative("overlong_penalty", c.OverlongPenalty)

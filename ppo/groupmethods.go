@@ -302,7 +302,24 @@ var GroupMethods = []GroupMethod{
 			c.Advantage, c.ScaleRewards, c.LossType = "length_weighted", "none", "reinforce"
 			c.KLIn, c.KLEstimator = "reward", "k1"
 		}),
-	}, {
+	},
+	{
+		Name: "otb",
+		Card: card.Card{
+			Title:   "Optimal Token Baseline",
+			Idea:    "a baseline for every token: what follows in the group's responses, weighted by how far each has moved the gradient",
+			Formula: "−1/B Σ_i Σ_t (G_it − Σ_j W_jt G_jt / Σ_j W_jt) log π(y_it), G_it = r(y_i) − β Σ_{s≥t} k1(s), W_jt = Σ_{s≤t} (1 − 2π(y_js) + Σ_v π(v)²)",
+			Paper:   "Li et al. 2026, arXiv 2602.07078",
+			Differs: "verl's optimal_token_baseline as here, with 1e−8 beside Σ W and no baseline for tokens that only one response is long enough to have; its recipe has PPO's clip, the token mean and no KL. verl's tir_optimal_token_baseline, for several turns, would differ in those last tokens alone. TRL and OpenRLHF do not have it",
+			Exact:   "W is exact where every logit is free and each row visited once; the baseline holds the response's own reward: almost ∇J, not quite",
+			Also:    []string{"optimal_token_baseline"},
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.Advantage, c.ScaleRewards, c.LossType = "optimal_token", "none", "reinforce"
+			c.KLIn, c.KLEstimator = "token_reward", "k1"
+		}),
+	},
+	{
 		Name: "gpg",
 		Card: card.Card{
 			Title:   "Group Policy Gradient",
