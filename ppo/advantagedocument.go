@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"rlhfsim/internal/golden"
+	"rlhfsim/internal/num"
 )
 
 // tokenAdvantageCase is a batch of scored responses, those to one prompt in a row.
@@ -12,6 +13,8 @@ type tokenAdvantageCase struct {
 	Size   int       `json:"num_generations"`
 	Scores []float64 // r(x, y_i)
 	Greedy []float64 `json:"greedy_scores"` // r of the greedy response to the same prompt
+
+	Squares [][]float64 `json:"sum_pi_squared"` // Σ_v π_old(v)² where each token was said
 }
 
 // tokenAdvantageResult says in GroupConfig's words how the advantages come about.
@@ -61,6 +64,9 @@ func (r tokenAdvantageResult) of(in tokenAdvantageCase, out *golden.Comparison) 
 	if own.Greedy && len(in.Greedy) != len(in.Scores) {
 		return fmt.Errorf("%d greedy_scores for %d responses", len(in.Greedy), len(in.Scores))
 	}
+	if own.PerToken != nil && !sameShape(in.Squares, in.Mask) {
+		return fmt.Errorf("advantage %q: sum_pi_squared has not the shape of completion_mask", own.Name)
+	}
 	g := Groups{Size: in.Size, Reward: append([]float64{}, in.Scores...), Greedy: in.Greedy}
 	var penalty []float64
 	start := []int32{0}
@@ -71,6 +77,9 @@ func (r tokenAdvantageResult) of(in tokenAdvantageCase, out *golden.Comparison) 
 			v, _ := k.At(old[t], ref[t])
 			penalty = append(penalty, v)
 		}
+		if own.PerToken != nil {
+			g.Energy = append(g.Energy, energies(old, under(mask, in.Squares[i]))...)
+		}
 		g.Length, start = append(g.Length, float64(len(old))), append(start, int32(len(penalty)))
 	}
 	tokens := make([]float64, len(penalty))
@@ -80,4 +89,14 @@ func (r tokenAdvantageResult) of(in tokenAdvantageCase, out *golden.Comparison) 
 		rows = append(rows, spread(mask, tokens[start[i]:start[i+1]]))
 	}
 	return out.Table("advantages", r.Advantages, rows, golden.OfValues)
+}
+
+// energies are W of a response's tokens.
+func energies(old, squares []float64) (w []float64) {
+	sum := 0.0
+	for t := range old {
+		sum += energy(num.Exp(old[t]), squares[t])
+		w = append(w, sum)
+	}
+	return w
 }

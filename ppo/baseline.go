@@ -13,6 +13,7 @@ type Groups struct {
 	Reward []float64 // R of each response
 	Length []float64 // its tokens
 	Greedy []float64 // reward of the greedy response to its prompt; only for "greedy"
+	Energy []float64 // W of each token; only for "optimal_token"
 }
 
 // Baseline is what an advantage compares a reward with: A_i = R_i − b_i, then
@@ -24,6 +25,7 @@ type Baseline struct {
 	Group, Batch      int  // responses to the same prompt, and in all, without which a response is its own baseline
 	Greedy            bool // it reads Groups.Greedy
 	Fill              func(dst []float64, g Groups)
+	PerToken          func(g, energy []float64, start []int32) // takes another one off what follows each of a group's tokens; nil: none
 }
 
 // Baselines is the table of baselines.
@@ -42,6 +44,8 @@ var Baselines = []Baseline{
 		Fill: perGroup(lengthWeighted)},
 	{Name: "second_best", Idea: "for the best response the reward of the second, for the others their own", Paper: "Walder and Karkhanis 2025, Pass@k, arXiv 2505.15201; verl's grpo_passk", Group: 2,
 		Fill: perGroup(secondBest)},
+	{Name: "optimal_token", Idea: "for each token the mean of what follows in the same prompt's responses, weighted by the gradient up to there", Paper: "Li et al. 2026, OTB, arXiv 2602.07078", Group: 2,
+		Fill: func(dst []float64, _ Groups) { clear(dst) }, PerToken: optimalToken},
 }
 
 func baseline(name string) Baseline {
@@ -173,7 +177,7 @@ func nonzero(xs []float64) float64 {
 }
 
 // fillAdvantages fills Â_t of every token, and on the way those of the responses, whole:
-// the KL off the rewards, baseline and scale, then what kl_in and whitening make of them.
+// the KL off the rewards, baseline and scale, then what kl_in, a baseline of tokens and whitening make of them.
 // Response i has the tokens start[i] to start[i+1]; penalty are their k(t).
 func (c *GroupConfig) fillAdvantages(dst, whole []float64, g Groups, b Baseline, penalty []float64, start []int32) {
 	if c.KLIn == "reward" {
@@ -194,6 +198,11 @@ func (c *GroupConfig) fillAdvantages(dst, whole []float64, g Groups, b Baseline,
 			ReturnsToGo(dst[from:to], penalty[from:to], c.Beta, c.Gamma, a)
 		} else {
 			fill(dst[from:to], a)
+		}
+	}
+	if b.PerToken != nil {
+		for i := 0; i < len(whole); i += g.Size {
+			b.PerToken(dst, g.Energy, start[i:i+g.Size+1])
 		}
 	}
 	if c.WhitenAdvantages {

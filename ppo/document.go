@@ -144,6 +144,7 @@ type groupResult struct {
 	LogRatio    float64 `json:"log_ratio_clamp"`
 	Drop        bool    `json:"drop_masked_responses"`
 	covarianceResult
+	DROBeta *float64 `json:"dro_beta"` // the default where there is none
 
 	Loss    *float64
 	Grad    [][]float64 `json:"grad_per_token_logps"`
@@ -164,6 +165,9 @@ func (r groupResult) config() (GroupConfig, error) {
 	low, high, err := bounds(r.EpsilonLow, r.EpsilonHigh)
 	c.Epsilon, c.EpsilonHigh = low, high
 	r.covarianceResult.set(&c)
+	if r.DROBeta != nil {
+		c.DROBeta = *r.DROBeta
+	}
 	if r.LossType == "cispo" {
 		c.EpsilonHigh = max(1, high)
 	}

@@ -79,7 +79,7 @@ func everyTableIsCompared(t *testing.T, document []byte, values []golden.Value) 
 func TestRecomputeNeverPanics(t *testing.T) {
 	r, refused := rng.New(1, "documents"), 0
 	for _, file := range []string{"ppo_trl096.json", "ppo_trl112.json", "grpo_token.json", "grpo_sequence.json", "rloo.json", "group_advantages.json",
-		"grpo_verl.json", "token_advantages_verl.json", "kl_penalty_verl.json", "critic_verl.json", "ppo_verl.json", "grpo_verl_clip_cov.json", "grpo_verl_kl_cov.json"} {
+		"grpo_verl.json", "token_advantages_verl.json", "kl_penalty_verl.json", "critic_verl.json", "ppo_verl.json", "grpo_verl_clip_cov.json", "grpo_verl_kl_cov.json", "grpo_verl_dppo.json", "grpo_verl_dro.json", "token_advantages_verl_otb.json"} {
 		var whole map[string]any
 		readGolden(t, file, &whole)
 		results := whole["results"].([]any)

@@ -346,10 +346,10 @@ func TestExpectedGradientsOfTheMethods(t *testing.T) {
 		near(t, name+": cosine", at[name][0], 1, 1e-12)
 		near(t, name+": length", at[name][1], scale, 1e-12)
 	}
-	for name, as := range map[string]string{"gspo": "grpo", "sapo": "grpo", "gmpo": "grpo", "cispo": "bnpo", "vespo": "bnpo", "kl_cov": "bnpo"} {
+	for name, as := range map[string]string{"gspo": "grpo", "sapo": "grpo", "gmpo": "grpo", "cispo": "bnpo", "vespo": "bnpo", "kl_cov": "bnpo", "dppo": "bnpo"} {
 		near(t, name+" as "+as, at[name][0], at[as][0], 1e-12)
 	}
-	for _, name := range []string{"grpo", "dr_grpo", "bnpo", "dapo", "luspo", "reinforce_pp", "reinforce_pp_baseline", "opo", "gpg", "clip_cov"} {
+	for _, name := range []string{"grpo", "dr_grpo", "bnpo", "dapo", "luspo", "reinforce_pp", "reinforce_pp_baseline", "opo", "otb", "gpg", "clip_cov", "dro"} {
 		if cos := at[name][0]; cos > 0.9999 || cos < 0.7 {
 			t.Errorf("%s: cosine %v", name, cos)
 		}

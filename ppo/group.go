@@ -30,7 +30,7 @@ type GroupTrainer struct {
 	step      int
 
 	rewards, advantage, length, greedy []float64 // of each response
-	penalty                            []float64 // k(t) of each token, where it stands in the reward
+	penalty, energy                    []float64 // of each token: k(t), where it stands in the reward; W, where the baseline reads it
 	logp, weight, loss, slope          []float64 // of each token, see Tokens
 	visits, weighted                   []float64 // of each row: share of the tokens, and what their KL weighs in the loss
 	marked                             []bool    // of each token, where the loss marks some
@@ -48,7 +48,7 @@ func NewGroup(cfg GroupConfig, pi, ref *policy.Softmax, reward Scorer, promptWei
 	for _, f := range []*[]float64{&t.rewards, &t.advantage, &t.length, &t.greedy} {
 		*f = make([]float64, cfg.BatchSize)
 	}
-	for _, f := range []*[]float64{&t.penalty, &t.logp, &t.weight, &t.loss, &t.slope} {
+	for _, f := range []*[]float64{&t.penalty, &t.energy, &t.logp, &t.weight, &t.loss, &t.slope} {
 		*f = make([]float64, cfg.BatchSize*pi.MaxLength)
 	}
 	t.marked = make([]bool, cfg.BatchSize*pi.MaxLength)
@@ -158,7 +158,10 @@ func (t *GroupTrainer) advantages(s *GroupStats) {
 		t.length[e] = float64(b.start[e+1] - b.start[e])
 	}
 	t.greedyRewards()
-	g := Groups{Size: c.NumGenerations, Reward: t.rewards, Length: t.length, Greedy: t.greedy}
+	if t.baseline.PerToken != nil {
+		b.energies(t.energy, t.policy.Policy)
+	}
+	g := Groups{Size: c.NumGenerations, Reward: t.rewards, Length: t.length, Greedy: t.greedy, Energy: t.energy}
 	c.fillAdvantages(b.advantage, t.advantage, g, t.baseline, penalty, b.start)
 }
 

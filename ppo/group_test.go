@@ -28,14 +28,16 @@ func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
 	var cases []GroupConfig
 	for _, l := range GroupLosses {
 		for _, level := range Levels {
-			if l.Mark != nil && level != "token" {
-				continue // refused
-			}
 			c := smallGroup(func(c *GroupConfig) {
 				c.ClipCovRatio, c.ClipCovLB, c.KLCovRatio = 0.2, 0.3, 0.2
 				c.LossType, c.ImportanceSamplingLevel, c.EpsilonHigh, c.Beta = l.Name, level, 0.3, 0.1
-				if l.Name == "cispo" {
+				switch l.Name {
+				case "cispo":
 					c.EpsilonHigh = 1.2
+				case "dppo_tv":
+					c.Epsilon, c.EpsilonHigh = 0.01, 0.02
+				case "dppo_kl":
+					c.Epsilon, c.EpsilonHigh = 1e-4, 2e-4
 				}
 			})
 			cases = append(cases, c)
@@ -84,6 +86,9 @@ func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
 				t.Errorf("%s: ∂L/∂z[%d] = %.12g, want %.12g", name, i, tr.policy.G[i], want[i])
 			}
 		}
+		if slices.Contains([]string{"dppo_tv", "dppo_kl"}, c.LossType) && (s.ClipLowMean == 0 || s.ClipHighMean == 0) {
+			t.Errorf("%s: no token is left out on one side", name)
+		}
 		if held(c) {
 			continue
 		}
@@ -93,10 +98,30 @@ func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
 	}
 }
 
+// What a loss does not use makes no difference, also where it is shared with others.
+func TestLossesWithTokenWeights(t *testing.T) {
+	for _, l := range GroupLosses {
+		if !l.TokenWeights {
+			continue
+		}
+		slopes := map[string][]float64{}
+		for _, level := range Levels {
+			o := NewGroupObjective(smallGroup(func(c *GroupConfig) { c.LossType, c.ImportanceSamplingLevel, c.KLCovRatio = l.Name, level, 1 }))
+			y := tokens([]float64{-1, -2, -0.5}, []float64{-1.2, -1.5, -0.6}, []float64{-1, -1, -1}, 0.7)
+			o.Prepare([]*Tokens{y}, rng.New(1))
+			o.Of(y, Size{Responses: 1, Tokens: 3, Items: 3, MaxLength: 3})
+			slopes[level] = y.Slope
+		}
+		if slices.Contains(l.Uses, "importance_sampling_level") || !slices.Equal(slopes["token"], slopes["sequence"]) || !slices.Equal(slopes["token"], slopes["response"]) {
+			t.Errorf("%s: %v", l.Name, slopes)
+		}
+	}
+}
+
 // held says whether the loss holds a coefficient fixed, so that it is no
 // function whose value could be differenced.
 func held(c GroupConfig) bool {
-	return slices.Contains([]string{"cispo", "cispo_two_sided", "vespo"}, c.LossType)
+	return slices.Contains([]string{"cispo", "cispo_two_sided", "vespo", "dppo_tv", "dppo_kl"}, c.LossType)
 }
 
 // frozenCoefficients are the derivatives of the surrogate by log π for the
@@ -117,6 +142,14 @@ func frozenCoefficients(t *GroupTrainer) []float64 {
 		for i := range y.LogP {
 			k := min(y.Weight[i], t.cfg.EpsilonHigh)
 			switch t.cfg.LossType {
+			case "dppo_tv", "dppo_kl":
+				k = y.Weight[i]
+				if t.cfg.Delta != 0 {
+					k = min(k, t.cfg.Delta)
+				}
+				if leaves(t.cfg, y.Advantage[i], math.Exp(y.LogP[i]), math.Exp(y.Old[i])) {
+					k = 0
+				}
 			case "cispo_two_sided":
 				k = min(max(y.Weight[i], 1-t.cfg.Epsilon), 1+t.cfg.EpsilonHigh)
 			case "vespo":
@@ -131,6 +164,15 @@ func frozenCoefficients(t *GroupTrainer) []float64 {
 		}
 	}
 	return out
+}
+
+// leaves says whether DPPO leaves out a token of probability p, sampled at q.
+func leaves(c GroupConfig, advantage, p, q float64) bool {
+	tv, kl := p-q, q*math.Log(q/p)+(1-q)*math.Log((1-q)/(1-p))
+	if c.LossType == "dppo_tv" {
+		return advantage > 0 && tv > c.EpsilonHigh || advantage < 0 && tv < -c.Epsilon
+	}
+	return advantage > 0 && p > q && kl > c.EpsilonHigh || advantage < 0 && p < q && kl > c.Epsilon
 }
 
 // groupLossByDefinition is L of the batch under the current policy.
@@ -485,6 +527,8 @@ func TestAdvantagesAsInVerl(t *testing.T) {
 				}
 				return sums[e] - top/bottom
 			})
+		case "otb":
+			want = tokenBaselineByDefinition(tr, want)
 		case "rloo":
 			per(func(e int) float64 {
 				lo, hi := group(e)
@@ -740,6 +784,18 @@ func TestGMPOIsAMeanOverResponses(t *testing.T) {
 	near(t, "loss", loss, (-math.Exp(0.5)+2*math.Exp(-0.2/3))/2, 1e-15)
 }
 
+// DRO by hand: a token that has become likelier, and one that has become rarer; no ratio
+// anywhere, nothing cut off.
+func TestDRO(t *testing.T) {
+	c := smallGroup(func(c *GroupConfig) { c.LossType, c.Beta, c.DROBeta = "dro", 0, 0.5 })
+	y := tokens([]float64{-1, -3}, []float64{-3, -2}, nil, -0.75)
+	o := NewGroupObjective(c)
+	o.Prepare([]*Tokens{y}, nil)
+	if o.Of(y, Size{Tokens: 2}); !slices.Equal(y.Loss, []float64{-0.75 + 0.25*4, -2.25 + 0.25}) || !slices.Equal(y.Slope, []float64{0.75 + 1, 0.75 - 0.5}) || y.Low+y.High != 0 {
+		t.Errorf("%+v", y)
+	}
+}
+
 // Dynamic sampling leaves no group without a signal where there is one to find,
 // and gives up where there is none.
 func TestDynamicSampling(t *testing.T) {
@@ -805,7 +861,7 @@ func TestMaskTruncatedCompletions(t *testing.T) {
 
 func TestValidateGroup(t *testing.T) {
 	bad := GroupConfig{Advantage: "x", ScaleRewards: "x", KLIn: "x", KLEstimator: "x", LossType: "x", ImportanceSamplingLevel: "x", LRSchedulerType: "x", Beta: -1, Delta: 0.5}
-	if n := len(field.All(bad.Validate())); n != 27 {
+	if n := len(field.All(bad.Validate())); n != 28 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 	for name, change := range map[string]func(*GroupConfig){
@@ -822,6 +878,7 @@ func TestValidateGroup(t *testing.T) {
 		"clip_cov_ub":            func(c *GroupConfig) { c.ClipCovUB = 1 },
 		"kl_cov_ratio":           func(c *GroupConfig) { c.KLCovRatio = 0 },
 		"ppo_kl_coef":            func(c *GroupConfig) { c.PPOKLCoef = -1 },
+		"dro_beta":               func(c *GroupConfig) { c.DROBeta = math.Inf(1) },
 	} {
 		problems := field.All(smallGroup(change).Validate())
 		if len(problems) != 1 || problems[0].Field != name {
@@ -862,6 +919,8 @@ func TestUnusedGroupFields(t *testing.T) {
 	for name, change := range map[string]func(*GroupConfig){
 		"epsilon":                func(c *GroupConfig) { c.LossType = "reinforce" },
 		"vespo_k_pos":            nil,
+		"dro_beta":               func(c *GroupConfig) { c.LossType = "dppo_tv" },
+		"log_ratio_clamp":        func(c *GroupConfig) { c.LossType = "dro" },
 		"delta":                  func(c *GroupConfig) { c.LossType = "cispo_two_sided" },
 		"use_bias_correction_kl": func(c *GroupConfig) { c.KLIn = "reward" },
 		"kl_clamp":               func(c *GroupConfig) { c.KLEstimator = full },
@@ -915,7 +974,7 @@ func TestMethodsAgreeWhereRatiosAreOne(t *testing.T) {
 		tr.backward(0, 2, rng.New(9), &stats)
 		return slices.Clone(tr.policy.G)
 	}
-	for name, as := range map[string]string{"gspo": "grpo", "sapo": "grpo", "gmpo": "grpo", "cispo": "bnpo", "vespo": "bnpo", "dapo": "bnpo", "kl_cov": "bnpo"} {
+	for name, as := range map[string]string{"gspo": "grpo", "sapo": "grpo", "gmpo": "grpo", "cispo": "bnpo", "vespo": "bnpo", "dapo": "bnpo", "kl_cov": "bnpo", "dppo": "bnpo", "dro": "bnpo"} {
 		got, want := gradient(tiny, name, DefaultGroup(), false), gradient(tiny, as, DefaultGroup(), false)
 		for i := range got {
 			near(t, name+" as "+as, got[i], want[i], 1e-15)

@@ -43,7 +43,7 @@ type GroupConfig struct {
 	LossType                string  `toml:"loss_type"`                 // a key of GroupLosses
 	ImportanceSamplingLevel string  `toml:"importance_sampling_level"` // "token", "sequence" or "response"
 	Epsilon                 float64 `toml:"epsilon"`                   // ε of the lower bound
-	EpsilonHigh             float64 `toml:"epsilon_high"`              // and of the upper, 0 = epsilon; of cispo and gmpo see there
+	EpsilonHigh             float64 `toml:"epsilon_high"`              // and of the upper, 0 = epsilon; of cispo, gmpo and dppo see there
 	Delta                   float64 `toml:"delta"`                     // largest ratio at a negative advantage, 0 = none
 	LogRatioClamp           float64 `toml:"log_ratio_clamp"`           // of every ratio's logarithm, 0 = none
 	SAPOTemperaturePos      float64 `toml:"sapo_temperature_pos"`
@@ -57,6 +57,7 @@ type GroupConfig struct {
 	ClipCovUB               float64 `toml:"clip_cov_ub"`    // and this
 	KLCovRatio              float64 `toml:"kl_cov_ratio"`   // share of the tokens that KL-Cov holds back
 	PPOKLCoef               float64 `toml:"ppo_kl_coef"`    // factor of their |log ρ|
+	DROBeta                 float64 `toml:"dro_beta"`       // β of DRO's squared log-ratio
 	EntropyCoef             float64 `toml:"entropy_coef"`   // of the bonus, or where an adaptive one begins
 	UseAdaptiveEntropy      bool    `toml:"use_adaptive_entropy"`
 	EntropyTarget           float64 `toml:"entropy_target"` // nats per token
@@ -81,7 +82,7 @@ func DefaultGroup() GroupConfig {
 		LossType: "grpo", ImportanceSamplingLevel: "token", Epsilon: 0.2,
 		SAPOTemperaturePos: 1, SAPOTemperatureNeg: 1.05,
 		VESPOKPos: 2, VESPOLambdaPos: 3, VESPOKNeg: 3, VESPOLambdaNeg: 2,
-		ClipCovRatio: 2e-4, ClipCovLB: 1, ClipCovUB: 5, KLCovRatio: 2e-4, PPOKLCoef: 1,
+		ClipCovRatio: 2e-4, ClipCovLB: 1, ClipCovUB: 5, KLCovRatio: 2e-4, PPOKLCoef: 1, DROBeta: 0.05,
 		EntropyTarget: 0.2, EntropyCoefMax: 1, EntropyCoefDelta: 0.005,
 		NumIterations: 1, StepsPerGeneration: 1, LearningRate: 0.05, LRSchedulerType: "linear", MaxGradNorm: 1,
 	}
@@ -97,6 +98,7 @@ func (c GroupConfig) Validate() error {
 		k.Add(&field.Error{Field: "batch_size", Value: c.BatchSize, Allowed: "a multiple of num_generations", Why: "a batch is made of whole groups"})
 	}
 	c.checkCompany(&k)
+	c.checkTokenBaseline(&k)
 	k.Require(!math.IsNaN(c.SuccessScore) && !math.IsInf(c.SuccessScore, 0), "success_score", c.SuccessScore, "a finite number")
 	k.NonNegative("cliprange_reward", c.CliprangeReward)
 	k.NonNegative("overlong_penalty", c.OverlongPenalty)
@@ -126,7 +128,7 @@ func (c GroupConfig) Validate() error {
 		name  string
 		value float64
 	}{{"sapo_temperature_pos", c.SAPOTemperaturePos}, {"sapo_temperature_neg", c.SAPOTemperatureNeg},
-		{"vespo_k_pos", c.VESPOKPos}, {"vespo_lambda_pos", c.VESPOLambdaPos}, {"vespo_k_neg", c.VESPOKNeg}, {"vespo_lambda_neg", c.VESPOLambdaNeg}} {
+		{"vespo_k_pos", c.VESPOKPos}, {"vespo_lambda_pos", c.VESPOLambdaPos}, {"vespo_k_neg", c.VESPOKNeg}, {"vespo_lambda_neg", c.VESPOLambdaNeg}, {"dro_beta", c.DROBeta}} {
 		k.Positive(f.name, f.value)
 	}
 	c.checkCovariance(&k)

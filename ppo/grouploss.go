@@ -42,6 +42,7 @@ type GroupLoss struct {
 	Uses              []string // which of lossFields
 	Mark              Mark     // which tokens the surrogate treats apart; nil: none
 	Surrogate         Surrogate
+	TokenWeights      bool // each token has its own weight, whatever importance_sampling_level says
 	Aggregation       Aggregation
 	OnPolicy          bool                                   // it takes the samples for the policy's own
 	Check             func(k *field.Checker, c *GroupConfig) // what else it asks for; nil: nothing
@@ -70,7 +71,7 @@ func (c GroupConfig) OwnMetrics() []string {
 // lossFields are the fields of GroupConfig that only some losses use.
 var lossFields = []string{"importance_sampling_level", "epsilon", "epsilon_high", "delta", "log_ratio_clamp", "sapo_temperature_pos", "sapo_temperature_neg",
 	"vespo_k_pos", "vespo_lambda_pos", "vespo_k_neg", "vespo_lambda_neg",
-	"clip_cov_ratio", "clip_cov_lb", "clip_cov_ub", "kl_cov_ratio", "ppo_kl_coef"}
+	"clip_cov_ratio", "clip_cov_lb", "clip_cov_ub", "kl_cov_ratio", "ppo_kl_coef", "dro_beta"}
 
 var clipFields = lossFields[:5]
 
@@ -139,10 +140,16 @@ var GroupLosses = []GroupLoss{
 	{Name: "gmpo", Idea: "the geometric mean of clipped ratios", Paper: "Zhao et al. 2025, arXiv 2507.20673",
 		Uses: []string{"epsilon", "epsilon_high"}, Surrogate: gmpo, Aggregation: responseMean},
 	{Name: "clip_cov", Idea: "clipped, without some of the tokens that cost most entropy, the mean over the batch's tokens", Paper: "Cui et al. 2025, arXiv 2505.22617",
-		Uses: []string{"epsilon", "epsilon_high", "log_ratio_clamp", "clip_cov_ratio", "clip_cov_lb", "clip_cov_ub"}, Mark: markBetween, Surrogate: clipCov, Aggregation: tokenMean,
+		Uses: []string{"epsilon", "epsilon_high", "log_ratio_clamp", "clip_cov_ratio", "clip_cov_lb", "clip_cov_ub"}, Mark: markBetween, Surrogate: clipCov, TokenWeights: true, Aggregation: tokenMean,
 		Metric: lossMetric{"actor/pg_clipfrac", func(s *GroupStats) float64 { return s.LeftOut }}},
 	{Name: "kl_cov", Idea: "not clipped, the tokens that cost most entropy held back, the mean over the batch's tokens", Paper: "Cui et al. 2025, arXiv 2505.22617",
-		Uses: lossFields[14:], Mark: markLargest, Surrogate: klCov, Aggregation: tokenMean},
+		Uses: lossFields[14:16], Mark: markLargest, Surrogate: klCov, TokenWeights: true, Aggregation: tokenMean},
+	{Name: "dppo_tv", Idea: "REINFORCE with an importance weight, without the tokens that lead too far from where they were sampled: in probability", Paper: "Qi et al. 2026, arXiv 2602.04879, sections 4.3 and 4.4",
+		Uses: clipFields[1:], Surrogate: dppo(binaryTV), TokenWeights: true, Aggregation: tokenMean},
+	{Name: "dppo_kl", Idea: "the same: in KL", Paper: "Qi et al. 2026, arXiv 2602.04879, sections 4.3 and 4.4",
+		Uses: clipFields[1:], Surrogate: dppo(binaryKL), TokenWeights: true, Aggregation: tokenMean},
+	{Name: "dro", Idea: "REINFORCE, and the square of the log-ratio in place of an importance weight and a clip", Paper: "Richemond et al. 2024, arXiv 2405.19107, equation 8; Kimi k1.5 2025, arXiv 2501.12599, section 2.3.2",
+		Uses: []string{"dro_beta"}, Surrogate: dro, Aggregation: tokenMean},
 	{Name: "reinforce", Idea: "the plain policy gradient of the samples", Paper: "Williams 1992",
 		Surrogate: reinforce, Aggregation: responseSum, OnPolicy: true},
 	{Name: "gpg", Idea: "the same, the mean over the batch's tokens", Paper: "Chu et al. 2025, GPG, arXiv 2504.02546",

@@ -188,6 +188,35 @@ var GroupMethods = []GroupMethod{
 		}),
 	},
 	{
+		Name: "dppo",
+		Card: card.Card{
+			Title:   "Divergence Proximal Policy Optimization",
+			Idea:    "tokens that move away from where they were sampled stop counting when their probability, not their ratio, has changed too much",
+			Formula: "1/N Σ_i Σ_t [−M_t sg[ρ_t] Â_i log π(y_t) + β k3(t)], M_t = 0 where |π − π_old| > ε and Â_i > 0, ρ_t > 1 or Â_i < 0, ρ_t < 1, 1 elsewhere",
+			Paper:   "Qi et al. 2026, arXiv 2602.04879, sections 4.3 and 4.4",
+			Differs: "verl's dppo_tv and dppo_kl (loss_type = \"dppo_kl\", a KL of token against others; ε = 0.05 in its recipe) as here with log_ratio_clamp = 20 and, unless told, ρ cut off at 3 (delta = 3; its recipe: not); the recipe has dr_grpo's mean and no deviation. π_old is who sampled: in the paper the inference engine, of which there is no other here. TRL and OpenRLHF do not have it; the paper's top-K divergences are not here",
+			Exact:   "on its first update it is bnpo",
+			Also:    []string{"dppo_tv", "dppo_kl", "dppo-binary-tv", "dppo-binary-kl"},
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.LossType, c.Epsilon, c.NumIterations = "dppo_tv", 0.15, 4
+		}),
+	},
+	{
+		Name: "dro",
+		Card: card.Card{
+			Title:   "Direct Reward Optimisation",
+			Idea:    "samples count as they are, and a squared log-ratio holds the policy to where they were sampled",
+			Formula: "1/N Σ_i Σ_t [−Â_i log π(y_t) + (dro_beta/2) (log ρ_t)² + β k3(t)], Â_i = R_i − R̄",
+			Paper:   "Richemond et al. 2024, arXiv 2405.19107, equation 8; Kimi k1.5 2025, arXiv 2501.12599, section 2.3.2",
+			Differs: "verl's dro as here, with the advantages one chooses and no dro_beta unless told. In both papers the square is of a whole response's log-ratio; Richemond et al. sample once, hold to π_ref and learn a value in place of R̄; Kimi k1.5 has R̄, and no KL (beta = 0). TRL and OpenRLHF do not have it",
+			Exact:   "on its first update it is bnpo without the deviation; on later ones it takes the samples for its own",
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.LossType, c.ScaleRewards, c.NumIterations = "dro", "none", 4
+		}),
+	},
+	{
 		Name: "luspo",
 		Card: card.Card{
 			Title:   "Length-Unbiased Sequence Policy Optimization",
@@ -273,7 +302,24 @@ var GroupMethods = []GroupMethod{
 			c.Advantage, c.ScaleRewards, c.LossType = "length_weighted", "none", "reinforce"
 			c.KLIn, c.KLEstimator = "reward", "k1"
 		}),
-	}, {
+	},
+	{
+		Name: "otb",
+		Card: card.Card{
+			Title:   "Optimal Token Baseline",
+			Idea:    "a baseline for every token: what follows in the group's responses, weighted by how far each has moved the gradient",
+			Formula: "−1/B Σ_i Σ_t (G_it − Σ_j W_jt G_jt / Σ_j W_jt) log π(y_it), G_it = r(y_i) − β Σ_{s≥t} k1(s), W_jt = Σ_{s≤t} (1 − 2π(y_js) + Σ_v π(v)²)",
+			Paper:   "Li et al. 2026, arXiv 2602.07078",
+			Differs: "verl's optimal_token_baseline as here, with 1e−8 beside Σ W and no baseline for tokens that only one response is long enough to have; its recipe has PPO's clip, the token mean and no KL. verl's tir_optimal_token_baseline, for several turns, would differ in those last tokens alone. TRL and OpenRLHF do not have it",
+			Exact:   "W is exact where every logit is free and each row visited once; the baseline holds the response's own reward: almost ∇J, not quite",
+			Also:    []string{"optimal_token_baseline"},
+		},
+		Defaults: preset(func(c *GroupConfig) {
+			c.Advantage, c.ScaleRewards, c.LossType = "optimal_token", "none", "reinforce"
+			c.KLIn, c.KLEstimator = "token_reward", "k1"
+		}),
+	},
+	{
 		Name: "gpg",
 		Card: card.Card{
 			Title:   "Group Policy Gradient",

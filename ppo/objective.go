@@ -22,6 +22,9 @@ func NewGroupObjective(c GroupConfig) *GroupObjective {
 	if !known {
 		panic("ppo: no loss " + c.LossType)
 	}
+	if loss.TokenWeights {
+		c.ImportanceSamplingLevel = "token"
+	}
 	o := &GroupObjective{Config: c, Loss: loss}
 	k, estimated := estimator(c.KLEstimator, c.KLClamp)
 	o.KL, o.KLInLoss = k, estimated && inLoss(c.KLIn) && c.Beta != 0

@@ -201,6 +201,21 @@ func gmpo(y *Tokens, c *GroupConfig) {
 	}
 }
 
+// dro is REINFORCE without a ratio: samples of an earlier policy count as they are, and
+// what holds the policy to it is the square of the log-ratio (Richemond et al. 2024, DRO,
+// arXiv 2405.19107, equation 8, there of whole responses and against π_ref):
+//
+//	ℓ = −Â log π + (β/2) log²ρ,   ∂ℓ/∂log π = −Â + β log ρ
+func dro(y *Tokens, c *GroupConfig) {
+	y.Low, y.High = 0, 0
+	for t, a := range y.Advantage {
+		logp := y.LogP[t]
+		moved := float64(c.DROBeta * (logp - y.Old[t]))
+		y.Loss[t] = float64(0.5*float64(moved*(logp-y.Old[t]))) - float64(a*logp)
+		y.Slope[t] = moved - a
+	}
+}
+
 // AddKL adds the penalty β k(t) to the loss, times the importance weight where
 // correct is set: that undoes having sampled from π_old, and makes the
 // gradient of k3 that of KL(π‖π_ref) (TRL's use_bias_correction_kl; DeepSeek-V3.2,

@@ -85,8 +85,8 @@ func (f *Forecast) addLattice(z size, gold *policy.CountValue, counts int, write
 	f.States = gold.States()
 	f.Shared += z.prompts * (states*(z.length+8)/lookups + values*values/comparisons)
 	f.Held = int(z.prompts * states * (8*z.words + 12*(z.length+1) + 4*float64(counts+6))) // moves; values and masses; components
-	optimum := 8 * contexts * float64(gold.Reached()) // of a prompt
-	f.Asked = int(2 * optimum)                        // what follows each state, and the best that can
+	optimum := 8 * contexts * float64(gold.Reached())                                      // of a prompt
+	f.Asked = int(2 * optimum)                                                             // what follows each state, and the best that can
 	f.Cell += int(16 * states * contexts)
 	if writers {
 		f.Cell += int(z.prompts * optimum)
