@@ -881,6 +881,136 @@ func TestUnusedGroupFields(t *testing.T) {
 	}
 }
 
+// A field is unused exactly where another value of it leaves every policy as it was: each
+// loss with the fields of its own.
+func TestUnusedLossFieldsChangeNothing(t *testing.T) {
+	others := map[string]func(*GroupConfig){
+		"importance_sampling_level": func(c *GroupConfig) { c.ImportanceSamplingLevel = "sequence" },
+		"epsilon":                   func(c *GroupConfig) { c.Epsilon = 0.02 },
+		"epsilon_high":              func(c *GroupConfig) { c.EpsilonHigh += 0.1 },
+		"delta":                     func(c *GroupConfig) { c.Delta = 1.01 + c.EpsilonHigh },
+		"log_ratio_clamp":           func(c *GroupConfig) { c.LogRatioClamp = 0.01 },
+		"sapo_temperature_pos":      func(c *GroupConfig) { c.SAPOTemperaturePos = 0.5 },
+		"sapo_temperature_neg":      func(c *GroupConfig) { c.SAPOTemperatureNeg = 0.5 },
+		"vespo_k_pos":               func(c *GroupConfig) { c.VESPOKPos = 0.5 },
+		"vespo_lambda_pos":          func(c *GroupConfig) { c.VESPOLambdaPos = 0.5 },
+		"vespo_k_neg":               func(c *GroupConfig) { c.VESPOKNeg = 0.5 },
+		"vespo_lambda_neg":          func(c *GroupConfig) { c.VESPOLambdaNeg = 0.5 },
+		"clip_cov_ratio":            func(c *GroupConfig) { c.ClipCovRatio = 0.5 },
+		"clip_cov_lb":               func(c *GroupConfig) { c.ClipCovLB = 0.1 },
+		"clip_cov_ub":               func(c *GroupConfig) { c.ClipCovUB = 0.5 },
+		"kl_cov_ratio":              func(c *GroupConfig) { c.KLCovRatio = 0.5 },
+		"ppo_kl_coef":               func(c *GroupConfig) { c.PPOKLCoef = 0.5 },
+	}
+	if len(others) != len(lossFields) {
+		t.Fatalf("%d other values for %d fields", len(others), len(lossFields))
+	}
+	for _, l := range GroupLosses {
+		c := smallGroup(func(c *GroupConfig) {
+			c.LossType, c.LearningRate, c.NumIterations, c.Epsilon, c.EpsilonHigh = l.Name, 0.1, 4, 0.05, 0.04
+			c.ClipCovRatio, c.ClipCovLB, c.ClipCovUB = 0.2, -0.2, 2
+			if l.Name == "cispo" {
+				c.EpsilonHigh = 1.05
+			}
+			if l.OnPolicy {
+				c.NumIterations = 1
+			}
+		})
+		before := twoSteps(t, c)
+		for name, change := range others {
+			if l.Mark != nil && (name == "delta" || name == "importance_sampling_level") {
+				continue // refused: Clip-Cov and KL-Cov are defined without
+			}
+			other := c
+			change(&other)
+			if changed := !slices.Equal(before, twoSteps(t, other)); changed != (c.Unused(name) == "") {
+				t.Errorf("%s: another %s changes something: %v; unused: %q", l.Name, name, changed, c.Unused(name))
+			}
+		}
+	}
+	c := smallGroup(func(c *GroupConfig) { c.LossType, c.MaskTruncatedCompletions = "x", true })
+	for _, name := range append(slices.Clone(lossFields), "drop_masked_responses", "kl_aggregation") { // nobody can say
+		if why := c.Unused(name); why != "" {
+			t.Errorf("%s of an unknown loss: %s", name, why)
+		}
+	}
+}
+
+// twoSteps is where two steps lead.
+func twoSteps(t *testing.T, c GroupConfig) []float64 {
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	ref := randomPolicy(t, small, 1)
+	tr, r := NewGroup(c, randomPolicy(t, small, 2), ref, byPrompt{}, half), rng.New(1)
+	tr.Step(r)
+	tr.Step(r)
+	return tr.policy.Policy.Logits
+}
+
+// … and each switch with what it switches.
+func TestUnusedSwitchesChangeNothing(t *testing.T) {
+	others := map[string]func(*GroupConfig){
+		"biased_whitening":       func(c *GroupConfig) { c.BiasedWhitening = true },
+		"use_bias_correction_kl": func(c *GroupConfig) { c.UseBiasCorrectionKL = true },
+		"kl_aggregation":         func(c *GroupConfig) { c.KLAggregation = "token_mean" },
+		"gamma":                  func(c *GroupConfig) { c.Gamma = 0.5 },
+		"success_score":          func(c *GroupConfig) { c.SuccessScore = 0.5 },
+		"drop_masked_responses":  func(c *GroupConfig) { c.DropMaskedResponses = true },
+		"kl_clamp":               func(c *GroupConfig) { c.KLClamp = 0.01 },
+		"entropy_target":         func(c *GroupConfig) { c.EntropyTarget = 9 },
+		"entropy_coef_min":       func(c *GroupConfig) { c.EntropyCoefMin = 0.3 },
+		"entropy_coef_max":       func(c *GroupConfig) { c.EntropyCoefMax = 0.3 },
+		"entropy_coef_delta":     func(c *GroupConfig) { c.EntropyCoefDelta = 0.1 },
+		"scale_epsilon":          func(c *GroupConfig) { c.ScaleEpsilon = 0.5 },
+	}
+	mask := func(loss string) func(*GroupConfig) {
+		return func(c *GroupConfig) { c.LossType, c.MaskTruncatedCompletions = loss, true }
+	}
+	scale := func(scale string, normalize bool) func(*GroupConfig) {
+		return func(c *GroupConfig) { c.ScaleRewards, c.NormalizeAdvantages = scale, normalize }
+	}
+	settings := []func(*GroupConfig){
+		func(*GroupConfig) {}, func(c *GroupConfig) { c.WhitenAdvantages = true }, func(c *GroupConfig) { c.BinaryReward = true },
+		mask("grpo"), mask("luspo"), mask("dr_grpo"), mask("gmpo"), mask("bnpo"), mask("dapo"), mask("kl_cov"),
+		scale("none", false), scale("nonzero", false), scale("mean", false), scale("batch", false), scale("none", true), scale("nonzero", true),
+		func(c *GroupConfig) { c.UseAdaptiveEntropy, c.EntropyTarget, c.EntropyCoefDelta = true, 0.5, 0.4 },
+	}
+	for _, in := range klPlaces {
+		for _, estimator := range []string{"k3", full} {
+			settings = append(settings, func(c *GroupConfig) { c.KLIn, c.KLEstimator = in, estimator })
+		}
+	}
+	used := map[string]int{}
+	for _, set := range settings {
+		c := smallGroup(func(c *GroupConfig) {
+			c.NumIterations, c.StepsPerGeneration, c.LearningRate, c.Beta, c.EntropyCoef = 3, 2, 0.1, 0.3, 0.2
+			set(c)
+		})
+		before := twoSteps(t, c)
+		for name, change := range others {
+			other := c
+			change(&other)
+			if other.Validate() != nil || c.UseAdaptiveEntropy && slices.Contains(entropyFields, name) {
+				used[name]++ // refused together; an adaptive coefficient has a test of its own
+				continue
+			}
+			changed := !slices.Equal(before, twoSteps(t, other))
+			if changed != (c.Unused(name) == "") {
+				t.Errorf("kl_in %s, %s; loss %s; scale %s: another %s changes something: %v; unused: %q", c.KLIn, c.KLEstimator, c.LossType, c.ScaleRewards, name, changed, c.Unused(name))
+			}
+			if changed {
+				used[name]++
+			}
+		}
+	}
+	for name := range others {
+		if used[name] == 0 || used[name] == len(settings) {
+			t.Errorf("%s: used by %d of %d settings", name, used[name], len(settings))
+		}
+	}
+}
+
 // The adaptive coefficient of the entropy, step by step as TRL's.
 func TestEntropyControl(t *testing.T) {
 	c := entropyControl{coef: 0.01, adaptive: true, target: 0.5, high: 0.02, delta: 0.006}
