@@ -127,7 +127,7 @@ func TestKLInBothPlaces(t *testing.T) {
 		tr.EstimateGradient(own, r)
 		num.Axpy(sum, 1./400, own)
 	}
-	if cos := cosine(sum, want); cos < 0.999 {
+	if cos := cosine(sum, want); !(cos >= 0.999) {
 		t.Errorf("cosine %v with the gradient of the sequence's KL", cos)
 	}
 	group := tinyGroup(t, tiny, "reinforce", 1, words{0, 0}, func(c *GroupConfig) {
@@ -174,7 +174,7 @@ func TestRewardClipAndKLClamp(t *testing.T) {
 	tr.rollout.sample(pi, ref, half, rng.New(1))
 	tr.score(&tr.scale, &s)
 	for _, total := range tr.rollout.total {
-		if math.Abs(total) > 0.5 {
+		if !(math.Abs(total) <= 0.5) {
 			t.Errorf("a score of %v", total)
 		}
 	}
@@ -221,7 +221,7 @@ func TestPtxKeepsTheText(t *testing.T) {
 		}
 		return sum
 	}
-	if without, with := run(0), run(1); with < without+1 {
+	if without, with := run(0), run(1); !(with >= without+1) {
 		t.Errorf("log-likelihood %v without, %v with", without, with)
 	}
 }

@@ -174,7 +174,7 @@ func TestNashMDGradient(t *testing.T) {
 	rival := *tr.rival.Clone()
 	for i, l := range rival.LogP { // rows ∝ π^0.7 π_ref^0.3
 		at := i / pi.Outcomes() * pi.Outcomes()
-		if d := l - rival.LogP[at] - 0.7*(pi.LogP[i]-pi.LogP[at]) - 0.3*(ref.LogP[i]-ref.LogP[at]); math.Abs(d) > 1e-12 {
+		if d := l - rival.LogP[at] - 0.7*(pi.LogP[i]-pi.LogP[at]) - 0.3*(ref.LogP[i]-ref.LogP[at]); !(math.Abs(d) <= 1e-12) {
 			t.Fatalf("the mixture is off by %v", d)
 		}
 	}
@@ -247,7 +247,7 @@ func TestOnlineMethods(t *testing.T) {
 				return e.Expect(&pi.Chain, &ref.Chain, &add).Reward - before, pi
 			}
 			gained, a := run(1)
-			if gained < 0.2 {
+			if !(gained >= 0.2) {
 				t.Errorf("the reward rose by %v", gained)
 			}
 			_, b := run(1)
@@ -314,7 +314,7 @@ func TestWhoWritesAndWhoIsCompared(t *testing.T) {
 		for x := range policy.Prompt(2) {
 			for _, y := range everyResponse(small) {
 				p := half[x] * math.Exp(frozen.LogProb(x, y))
-				if got := counts[fmt.Sprint(x, y)] / n; math.Abs(got-p) > 4.5*math.Sqrt(p*(1-p)/n)+1e-9 {
+				if got := counts[fmt.Sprint(x, y)] / n; !(math.Abs(got-p) <= 4.5*math.Sqrt(p*(1-p)/n)+1e-9) {
 					t.Errorf("%s: %v to %d is said with %v, the sampling policy says it with %v", reference, y, x, got, p)
 				}
 			}
