@@ -415,10 +415,11 @@ func TestKLEstimators(t *testing.T) {
 		near(t, "clamped", v, c[2], 1e-15)
 		near(t, "clamped′", slope, c[3], 1e-15)
 	}
-	if k1, _ := estimator("k1", 2); true {
-		v, slope := k1.At(-5, 0)
-		near(t, "clamped below", v, -2, 0)
-		near(t, "clamped below′", slope, 0, 0)
+	k1, _ := estimator("k1", 2)
+	for ratio, want := range map[float64][2]float64{-5: {-2, 0}, -2: {-2, 0}, -1: {-1, 1}, 1: {1, 1}, 2: {2, 0}, 5: {2, 0}} { // on a bound nothing comes through
+		v, slope := k1.At(ratio, 0)
+		near(t, "clamped k1", v, want[0], 0)
+		near(t, "clamped k1′", slope, want[1], 0)
 	}
 	if through, _ := estimator("k3_plus", 2); true { // a clamp of the value leaves k2's slope
 		v, slope := through.At(-5, 0)
