@@ -79,6 +79,26 @@ func TestAdditionsAgainstFiniteDifferences(t *testing.T) {
 	}
 }
 
+// PPO's ratios e^±0.3 are held to e^±0.1: what they lose is a constant.
+func TestLogRatioClampOfPPO(t *testing.T) {
+	for _, off := range []float64{0.3, -0.3} {
+		c := smallConfig()
+		c.Cliprange, c.LogRatioClamp = 0.9, 0.1
+		ref := randomPolicy(t, small, 1)
+		tr := New(c, randomPolicy(t, small, 2), ref, byPrompt{}, half)
+		tr.Step(rng.New(1))
+		b, want := tr.rollout, 0.0
+		for j, i := range b.index {
+			b.old[j] = tr.policy.Policy.LogP[i] - off
+			want -= b.advantage[j] * math.Exp(off/3) / float64(len(b.index))
+		}
+		var s Stats
+		tr.backward(tr.order, &s)
+		near(t, "loss", s.PolicyLoss, want, 1e-14)
+		near(t, "gradient²", num.Dot(tr.policy.G, tr.policy.G), 0, 0)
+	}
+}
+
 // The penalty is in one place: the reward or the loss.
 func TestKLInLossLeavesTheRewardAlone(t *testing.T) {
 	c := smallConfig()

@@ -327,6 +327,70 @@ func TestBaselines(t *testing.T) {
 	}
 }
 
+// Scales by hand, of groups and of the batch; whatever stands beside σ is added to it.
+func TestScalesByHand(t *testing.T) {
+	g := Groups{Size: 2, Reward: []float64{1, 3, 0, 0}}
+	for _, c := range []struct {
+		scale string
+		want  []float64
+	}{
+		{"group", []float64{-1 / (math.Sqrt2 + 0.5), 1 / (math.Sqrt2 + 0.5), 0, 0}}, {"batch", []float64{-1 / (math.Sqrt2 + 0.5), 1 / (math.Sqrt2 + 0.5), 0, 0}}, // σ² = (0 + 4 + 1 + 1)/3
+		{"mean", []float64{-1 / 2.5, 1 / 2.5, 0, 0}}, {"nonzero", []float64{-2, 2, 0, 0}}, {"none", []float64{-1, 1, 0, 0}},
+	} {
+		got := make([]float64, 4)
+		Advantages(got, g, baseline("group_mean"), c.scale, 0.5)
+		for i, want := range c.want {
+			near(t, c.scale, got[i], want, 1e-15)
+		}
+	}
+	xs := []float64{1, 3}
+	Normalize(xs, 0.5)
+	near(t, "normalised", xs[0], -1/(math.Sqrt2+0.5), 1e-15)
+	near(t, "normalised", xs[1], 1/(math.Sqrt2+0.5), 1e-15)
+	for _, alone := range []func([]float64) float64{deviation, func(xs []float64) float64 { leaveOneOut(xs, []float64{7}, nil); return xs[0] - 7 }} {
+		near(t, "alone", alone([]float64{3}), 0, 0)
+	}
+	// One is normalised to ∓a, the other to ±b, a and b nearly ½√2: −a + 3b and a − 3b.
+	got := []float64{9, 9}
+	NormalizeThenSum(got, [][]float64{{0, 1}, {2, 0}}, []float64{1, 3}, 2)
+	d := 3/(math.Sqrt2+1e-4) - 0.5/(math.Sqrt(0.5)+1e-4)
+	near(t, "two rewards", got[0], d/(d*math.Sqrt2+1e-4), 1e-15)
+	near(t, "two rewards", got[1], -d/(d*math.Sqrt2+1e-4), 1e-15)
+}
+
+// The smallest groups and batches of each baseline stand.
+func TestCompanyOfBaselines(t *testing.T) {
+	for _, b := range Baselines {
+		c := smallGroup(func(c *GroupConfig) {
+			c.Advantage, c.ScaleRewards, c.NumGenerations = b.Name, "none", max(1, b.Group)
+			c.BatchSize = max(c.NumGenerations, b.Batch)
+		})
+		if err := c.Validate(); err != nil || c.BatchSize > 2 {
+			t.Errorf("%s: %d responses, %v", b.Name, c.BatchSize, err)
+		}
+	}
+}
+
+// A name that no table has is a mistake of the caller's: configurations are validated.
+func TestUnknownNamesPanic(t *testing.T) {
+	ref := randomPolicy(t, small, 1)
+	for name, call := range map[string]func(){
+		"baseline": func() { baseline("x") },
+		"group":    func() { NewGroup(smallGroup(func(c *GroupConfig) { c.LossType = "x" }), ref, ref, byPrompt{}, half) },
+		"online":   func() { NewOnline(online(func(c *OnlineConfig) { c.LossType = "x" }), ref, ref, byPrompt{}, half) },
+		"logits":   func() { must(ref.Clone().SetLogits(nil)) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: nothing said", name)
+				}
+			}()
+			call()
+		}()
+	}
+}
+
 func TestOverlong(t *testing.T) {
 	for n, want := range map[int]float64{0: 0, 4: 0, 5: -0.5, 6: -1, 7: -1} {
 		if got := Overlong(n, 6, 2); got != want {
@@ -421,6 +485,14 @@ func TestKLEstimators(t *testing.T) {
 		near(t, "clamped k1", v, want[0], 0)
 		near(t, "clamped k1′", slope, want[1], 0)
 	}
+	for _, name := range []string{"abs", "k1_positive"} { // on the kink, where every training starts, nothing
+		k, _ := estimator(name, 0)
+		v, slope := k.At(-1, -1)
+		near(t, name+" of equals", v, 0, 0)
+		near(t, name+" of equals′", slope, 0, 0)
+	}
+	near(t, "of a response", SequenceKL([]float64{-1, -2}, []float64{-3, -2.5}, k1), 2+0.5, 0)
+	near(t, "of a response, clamped", SequenceKL([]float64{-1, -2}, []float64{-6, -2.5}, k1), 2+0.5, 0)
 	if through, _ := estimator("k3_plus", 2); true { // a clamp of the value leaves k2's slope
 		v, slope := through.At(-5, 0)
 		near(t, "clamped, straight through", v, 2, 0)
@@ -925,6 +997,11 @@ func TestStatisticsAtTheEdges(t *testing.T) {
 		z[i] = -50
 	}
 	must(ref.SetLogits(z))
+	alone := c
+	alone.BatchSize, alone.Advantage = 1, "none"
+	if s := NewGroup(alone, ref.Clone(), ref, byPrompt{}, half).Step(rng.New(1)); s.RewardStd != 0 || s.FracZeroStd != 1 {
+		t.Errorf("a batch of one: reward_std %v, frac_reward_zero_std %v", s.RewardStd, s.FracZeroStd)
+	}
 	s := NewGroup(c, ref.Clone(), ref, byPrompt{}, half).Step(rng.New(1))
 	if s.ClippedRatio != 1 || s.MinTerminated != 0 || s.MeanTerminated != 0 || s.MaxTerminatedLength != 0 || s.MinLength != 3 {
 		t.Errorf("%+v", s)
