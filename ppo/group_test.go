@@ -1085,6 +1085,23 @@ func TestGMPO(t *testing.T) {
 	}
 }
 
+// On a bound, whatever the sign, GMPO's ratio is not cut off, and has half its slope.
+func TestGMPOOnItsBounds(t *testing.T) {
+	c := smallGroup(func(c *GroupConfig) { c.LossType, c.Epsilon, c.EpsilonHigh = "gmpo", 0.5, 0.25 })
+	for _, a := range []float64{2, -2} {
+		y := tokens([]float64{-1, -2, -1}, []float64{-1.25, -1.5, -1}, nil, a) // log ρ = ¼, −½, 0
+		gmpo(y, &c)
+		w := math.Exp(-0.25 / 3)
+		for i, share := range []float64{0.5, 0.5, 1} {
+			near(t, "ℓ", y.Loss[i], -w*a, 1e-15)
+			near(t, "∂Σℓ/∂log π", y.Slope[i], -w*a*share, 1e-15)
+		}
+		if y.Low != 0 || y.High != 0 {
+			t.Errorf("%d and %d cut off", y.Low, y.High)
+		}
+	}
+}
+
 // GMPO's loss is a mean over responses, whatever their lengths.
 func TestGMPOIsAMeanOverResponses(t *testing.T) {
 	c := smallGroup(func(c *GroupConfig) { c.LossType, c.Epsilon, c.Beta = "gmpo", 10, 0 })

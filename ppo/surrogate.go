@@ -188,6 +188,8 @@ func gmpo(y *Tokens, c *GroupConfig) {
 		case a <= 0 && l < -c.Epsilon:
 			y.Low++
 			l, y.Slope[t] = -c.Epsilon, 0
+		case l == high || l == -c.Epsilon: // of two equal terms each gives half, see Clipped
+			y.Slope[t] = 0.5
 		}
 		sum += l
 	}
