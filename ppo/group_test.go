@@ -218,8 +218,13 @@ func TestClipOnItsBounds(t *testing.T) {
 			t.Errorf("ρ = %v, Â = %v: slope %v, %d and %d cut off", v.ratio, v.advantage, y.Slope[0], y.Low, y.High)
 		}
 	}
-	if tight := (Clip{Low: 0.25, High: 0.5, Delta: 3, Least: 0.9, Most: 1.1}); tight.side(0.5, -1) != 0 || tight.side(2, 1) != 0 {
-		t.Error("a ratio held within the clip is cut off by it")
+	tight := Clip{Low: 0.25, High: 0.5, Delta: 3, Least: 0.875, Most: 1.125}
+	for ratio, want := range map[float64]float64{0.5: 0.875, 0.875: 0.875, 1.125: 1.125, 2: 1.125} { // held within the clip, which then cuts off nothing
+		for _, a := range []float64{1, -1} {
+			if loss, slope, clipped := Clipped(ratio, a, tight); loss != -a*want || slope != 0 || clipped != 0 || tight.side(ratio, a) != 0 {
+				t.Errorf("ρ = %v held, Â = %v: %v, %v, %v, side %d", ratio, a, loss, slope, clipped, tight.side(ratio, a))
+			}
+		}
 	}
 }
 
