@@ -348,6 +348,15 @@ func TestScalesByHand(t *testing.T) {
 			near(t, c.scale, got[i], want, 1e-15)
 		}
 	}
+	got := make([]float64, 4)
+	Advantages(got, Groups{Size: 2, Reward: []float64{-3, 1, 2, -2}}, baseline("none"), "mean", 0.5) // means of −1 and 0: nothing is learned
+	if !slices.Equal(got, make([]float64, 4)) {
+		t.Errorf("of means that are not above 0: %v", got)
+	}
+	Advantages(got, Groups{Size: 4, Reward: make([]float64, 4), Greedy: []float64{1, 1, 1, 1}}, baseline("greedy"), "nonzero", 0)
+	if !slices.Equal(got, []float64{-4, -4, -4, -4}) { // by the share of one
+		t.Errorf("of no reward but 0: %v", got)
+	}
 	xs := []float64{1, 3}
 	Normalize(xs, 0.5)
 	near(t, "normalised", xs[0], -1/(math.Sqrt2+0.5), 1e-15)
@@ -356,7 +365,7 @@ func TestScalesByHand(t *testing.T) {
 		near(t, "alone", alone([]float64{3}), 0, 0)
 	}
 	// One is normalised to ∓a, the other to ±b, a and b nearly ½√2: −a + 3b and a − 3b.
-	got := []float64{9, 9}
+	got = []float64{9, 5}
 	NormalizeThenSum(got, [][]float64{{0, 1}, {2, 0}}, []float64{1, 3}, 2)
 	d := 3/(math.Sqrt2+1e-4) - 0.5/(math.Sqrt(0.5)+1e-4)
 	near(t, "two rewards", got[0], d/(d*math.Sqrt2+1e-4), 1e-15)
@@ -514,6 +523,19 @@ func TestReturnsToGo(t *testing.T) {
 	ReturnsToGo(got, []float64{1, 2, 4}, 0.5, 0.5, 10)
 	if !slices.Equal(got, []float64{1, 3, 8}) { // 8, ½ · 8 − 1, ½ · 3 − ½
 		t.Errorf("γ = ½: %v", got)
+	}
+}
+
+// What a token weighs in each loss: two responses, three tokens in the update, five in
+// all per update, at most seven a response; and where nothing is left to count.
+func TestAggregations(t *testing.T) {
+	for name, want := range map[string][2]float64{
+		"grpo": {2 * 11, 2}, "bnpo": {3, 1}, "dr_grpo": {2 * 7, 2 * 7}, "dapo": {5, 1}, "luspo": {2, 2}, "cispo": {5, 1}, "cispo_two_sided": {5, 1},
+		"sapo": {2 * 11, 2}, "vespo": {5, 1}, "gmpo": {2 * 11, 2}, "clip_cov": {3, 1}, "kl_cov": {3, 1}, "reinforce": {2, 2}, "gpg": {3, 1},
+	} {
+		l, _ := groupLoss(name)
+		near(t, name, l.Aggregation(11, Size{Responses: 2, Tokens: 3, Items: 5, MaxLength: 7}), 1/want[0], 1e-16)
+		near(t, name+" of nothing", l.Aggregation(0, Size{Responses: 2, MaxLength: 7}), 1/want[1], 1e-16)
 	}
 }
 
@@ -1029,8 +1051,15 @@ func TestMetricsOfOneLoss(t *testing.T) {
 		for name, v := range tr.Step(rng.New(1)).All() {
 			got[name] = v
 		}
+		var own []string
+		if name := map[string]string{"cispo": "cispo_clip_ratio", "vespo": "vespo/phi_seq_mean", "clip_cov": "actor/pg_clipfrac"}[l.Name]; name != "" {
+			own = []string{name}
+		}
+		if !slices.Equal(own, c.OwnMetrics()) {
+			t.Errorf("%s: own metrics %q", l.Name, c.OwnMetrics())
+		}
 		for _, name := range []string{"cispo_clip_ratio", "vespo/phi_seq_mean", "actor/pg_clipfrac"} {
-			if _, there := got[name]; there != slices.Contains(c.OwnMetrics(), name) {
+			if _, there := got[name]; there != slices.Contains(own, name) {
 				t.Errorf("%s: %s is there: %v", l.Name, name, there)
 			}
 		}
@@ -1235,7 +1264,7 @@ func TestValidateGroup(t *testing.T) {
 		"epsilon_high":           func(c *GroupConfig) { c.LossType, c.EpsilonHigh = "cispo", 0.5 },
 		"delta":                  func(c *GroupConfig) { c.Delta = 1.01 + c.EpsilonHigh },
 		"use_bias_correction_kl": func(c *GroupConfig) { c.UseBiasCorrectionKL, c.KLEstimator = true, full },
-		"num_iterations":         func(c *GroupConfig) { c.LossType, c.NumIterations = "reinforce", 2 },
+		"num_iterations":         func(c *GroupConfig) { c.LossType, c.NumIterations = "gpg", 2 },
 		"entropy_coef_max":       func(c *GroupConfig) { c.EntropyCoefMin = 2 },
 		"clip_cov_ratio":         func(c *GroupConfig) { c.ClipCovRatio = 1.1 },
 		"clip_cov_lb":            func(c *GroupConfig) { c.ClipCovLB = math.NaN() },
@@ -1245,6 +1274,17 @@ func TestValidateGroup(t *testing.T) {
 	} {
 		problems := field.All(smallGroup(change).Validate())
 		if len(problems) != 1 || problems[0].Field != name {
+			t.Errorf("%s: %v", name, problems)
+			continue
+		}
+		value, told := map[string]any{"batch_size": 12, "num_generations": 1, "steps_per_generation": 5, "epsilon_high": 0.5, "use_bias_correction_kl": true, "num_iterations": 2}[name]
+		if told && problems[0].Value != value {
+			t.Errorf("%s = %v, not %v", name, value, problems[0].Value)
+		}
+	}
+	for _, name := range []string{"reinforce", "gpg"} {
+		problems := field.All(smallGroup(func(c *GroupConfig) { c.LossType, c.StepsPerGeneration, c.NumIterations = name, 2, 2 }).Validate())
+		if len(problems) != 2 || problems[1].Field != "steps_per_generation" || problems[1].Allowed != fmt.Sprintf("1 with loss_type = %q", name) {
 			t.Errorf("%s: %v", name, problems)
 		}
 	}
@@ -1262,7 +1302,10 @@ func TestRangesOfGroupFields(t *testing.T) {
 		fine, bad []float64
 	}{
 		"total_episodes": {setInt(func(c *GroupConfig, v int) { c.TotalEpisodes = v }), []float64{1, 1e9}, []float64{0, 1e9 + 1}},
-		"batch_size":     {setInt(func(c *GroupConfig, v int) { c.BatchSize, c.NumGenerations = v, 2 }), []float64{2, 1e6}, []float64{0, 3, 1e6 + 2}},
+		"batch_size": {setInt(func(c *GroupConfig, v int) {
+			c.BatchSize, c.NumGenerations, c.Advantage, c.ScaleRewards = v, 1, "none", "none"
+		}),
+			[]float64{1, 1e6}, []float64{0, 1e6 + 1}},
 		"num_generations": {setInt(func(c *GroupConfig, v int) { c.BatchSize, c.NumGenerations = 1e6, v }), []float64{2, 1e6},
 			[]float64{1}}, // more would be no part of the batch either
 		"success_score":        {func(c *GroupConfig, v float64) { c.SuccessScore = v }, []float64{-1e9, 0, 1e9}, []float64{-inf, nan, inf}},
@@ -1343,7 +1386,7 @@ func TestNoResponseIsItsOwnBaseline(t *testing.T) {
 		c := smallGroup(func(c *GroupConfig) { c.NumGenerations = 1 })
 		w.change(&c)
 		problems := field.All(c.Validate())
-		if w.field == "" && len(problems) != 0 || w.field != "" && (len(problems) != 1 || problems[0].Field != w.field) {
+		if w.field == "" && len(problems) != 0 || w.field != "" && (len(problems) != 1 || problems[0].Field != w.field || problems[0].Value != 1) {
 			t.Errorf("%+v: %v", c, problems)
 		}
 	}
@@ -1425,6 +1468,9 @@ func TestUnusedLossFieldsChangeNothing(t *testing.T) {
 		if why := c.Unused(name); why != "" {
 			t.Errorf("%s of an unknown loss: %s", name, why)
 		}
+	}
+	if c.Unused("biased_whitening") == "" {
+		t.Error("what has nothing to do with the loss is not told")
 	}
 }
 
