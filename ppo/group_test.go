@@ -1119,6 +1119,15 @@ func TestGMPO(t *testing.T) {
 	}
 }
 
+// Without an advantage nothing is cut off, as in the other losses.
+func TestGMPOWithoutAnAdvantage(t *testing.T) {
+	c := smallGroup(func(c *GroupConfig) { c.LossType, c.Epsilon, c.EpsilonHigh = "gmpo", 0.4, 0.3 })
+	y := tokens([]float64{-1, -2}, []float64{-2, -1}, nil, 0)
+	if gmpo(y, &c); y.Low != 0 || y.High != 0 || y.Slope[0] != 0 || y.Slope[1] != 0 {
+		t.Errorf("%d and %d cut off, slopes %v", y.Low, y.High, y.Slope)
+	}
+}
+
 // On a bound, whatever the sign, GMPO's ratio is not cut off, and has half its slope.
 func TestGMPOOnItsBounds(t *testing.T) {
 	c := smallGroup(func(c *GroupConfig) { c.LossType, c.Epsilon, c.EpsilonHigh = "gmpo", 0.5, 0.25 })

@@ -185,7 +185,7 @@ func gmpo(y *Tokens, c *GroupConfig) {
 		case a > 0 && l > high:
 			y.High++
 			l, y.Slope[t] = high, 0
-		case a <= 0 && l < -c.Epsilon:
+		case a < 0 && l < -c.Epsilon:
 			y.Low++
 			l, y.Slope[t] = -c.Epsilon, 0
 		case l == high || l == -c.Epsilon: // of two equal terms each gives half, see Clipped
