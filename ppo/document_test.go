@@ -225,6 +225,41 @@ func TestRecomputeRefuses(t *testing.T) {
 	}
 }
 
+// Small documents with their numbers by hand, at the edges of what is accepted: groups of
+// one, nothing that counts, clip ranges of 0, rewards normalised over the batch.
+func TestDocumentsByHand(t *testing.T) {
+	empty := `{"kind": "grpo", "cases": [{"completion_mask": [[0, 0], [MASK]], "advantages": [1, 1], "per_token_logps": [[-1, -1], [-1, -1]],
+		"old_per_token_logps": [[-1, -1], [-1, -1]], "ref_per_token_logps": [[-1, -1], [-1, -1]], "num_items_in_batch": 0}], "results": [{"case": 0, "loss_type": "LOSS",
+		"importance_sampling_level": "LEVEL", "epsilon_low": 0, "epsilon_high": 0, "beta": 0.1, "drop_masked_responses": DROP,
+		"loss": VALUE, "grad_per_token_logps": [[0, 0], [EACH]], "clip_ratio_region_mean": 0, "kl_mean": 0}]}`
+	of := func(loss, level, mask, drop, value, each string) string {
+		return strings.NewReplacer("LOSS", loss, "LEVEL", level, "MASK", mask, "DROP", drop, "VALUE", value, "EACH", each).Replace(empty)
+	}
+	normalised := strings.NewReplacer(`"kl_in": "reward"`, `"kl_in": "reward", "normalize_advantages": true, "advantages": [[0.707106781186547524], [-0.707106781186547524]]`).Replace(tokenAdvantages)
+	alone := strings.NewReplacer(`"grpo"`, `"rloo"`, `"num_generations": 2`, `"num_generations": 1`, `"aggregation": "sum_then_normalize"`, `"advantages": [0, 0]`).Replace(someAdvantages)
+	for _, text := range []string{
+		of("grpo", "token", "1, 1", "false", "-0.5", "-0.125, -0.125"), of("grpo", "sequence", "1, 1", "false", "-0.5", "-0.125, -0.125"), // a ratio on both bounds: half a slope
+		of("grpo", "token", "1, 1", "true", "-1", "-0.25, -0.25"), of("dapo", "token", "1, 1", "false", "-2", "-0.5, -0.5"),
+		of("grpo", "token", "0, 0", "true", "0", "0, 0"), of("grpo", "sequence", "0, 0", "false", "0", "0, 0"), of("grpo", "token", "0, 0", "false", "0", "0, 0"),
+		normalised, alone,
+	} {
+		values, err := Recompute([]byte(text))
+		if err != nil || len(values) == 0 {
+			t.Errorf("%s: %d values, %v", text, len(values), err)
+		}
+		for _, v := range values {
+			if !v.Agrees() || v.Undetermined() {
+				t.Errorf("%s: %s = %v, want %v", text, v.Path, v.Got, v.Want)
+			}
+		}
+	}
+	wrong := of("grpo", "token", "1, 1", "false", "-0.5", "-0.125, -0.12500001")
+	values, err := Recompute([]byte(wrong))
+	if n := len(values); err != nil || values[n-1].Agrees() || !values[n-2].Agrees() {
+		t.Errorf("a wrong slope: %+v, %v", values, err)
+	}
+}
+
 // What the libraries have in the padding is compared too, where it means something.
 func TestPaddingIsCompared(t *testing.T) {
 	for file, fields := range map[string][]string{
