@@ -152,6 +152,10 @@ const (
 		"results": [{"case": 0, "epsilon_low": 0.2, "epsilon_high": 0.2}]}`
 	someAdvantages = `{"kind": "group_advantages", "results": [{"algo": "grpo", "num_generations": 2, "rewards_per_func": [[1], [0]], "reward_weights": [1],
 		"scale_rewards": "group", "aggregation": "sum_then_normalize"}]}`
+	rlooAdvantages = `{"kind": "group_advantages", "results": [{"algo": "rloo", "num_generations": 2, "rewards_per_func": [[1], [0]], "reward_weights": [1], "beta": 0}]}`
+	aClipCov       = `{"kind": "grpo", "cases": [{"completion_mask": [[1, 1], [1, 1]], "advantages": [1, -1], "per_token_logps": [[-1, -3], [-3, -1]],
+		"old_per_token_logps": [[-1, -3], [-3, -1]], "ref_per_token_logps": [[-1, -3], [-3, -1]]}], "results": [{"case": 0, "loss_type": "clip_cov",
+		"importance_sampling_level": "token", "epsilon_low": 0.2, "epsilon_high": 0.2, "clip_cov_lb": 0.5, "clip_cov_ratio": 0.5}]}`
 	tokenAdvantages = `{"kind": "token_advantages", "cases": [{"num_generations": 2, "completion_mask": [[1], [1]], "scores": [1, 0], "greedy_scores": [0, 0],
 		"old_per_token_logps": [[-1], [-1]], "ref_per_token_logps": [[-1], [-2]]}],
 		"results": [{"case": 0, "advantage": "greedy", "scale_rewards": "none", "kl_in": "reward", "kl_estimator": "k1"}]}`
@@ -188,6 +192,10 @@ func TestRecomputeRefuses(t *testing.T) {
 		{aRLOO, `"epsilon_high": 0.2`, `"epsilon_high": -1`, "epsilon_high = -1"},
 		{aRLOO, `"old_logps": [-1]`, `"old_logps": []`, "0 old_logps for 1"},
 		{someAdvantages, `"num_generations": 2`, `"num_generations": 3`, "groups of 3"},
+		{someAdvantages, `"num_generations": 2`, `"num_generations": 0`, "groups of 0"},
+		{rlooAdvantages, `"beta": 0`, `"aggregation": "normalize_then_sum"`, `"normalize_then_sum" of "rloo"`},
+		{rlooAdvantages, `"beta": 0`, `"beta": 0.1`, "2 advantages for 0 responses"},
+		{aClipCov, `"clip_cov_ratio": 0.5`, `"clip_cov_ratio": 0.25`, "1 of 2 tokens at random"},
 		{someAdvantages, `[[1], [0]]`, `[[1], [null]]`, "null"},
 		{someAdvantages, `"grpo"`, `"x"`, "algo"},
 		{someAdvantages, `"sum_then_normalize"`, `"sum"`, `aggregation "sum"`},
@@ -242,6 +250,9 @@ func TestDocumentsByHand(t *testing.T) {
 		of("grpo", "token", "1, 1", "true", "-1", "-0.25, -0.25"), of("dapo", "token", "1, 1", "false", "-2", "-0.5, -0.5"),
 		of("grpo", "token", "0, 0", "true", "0", "0, 0"), of("grpo", "sequence", "0, 0", "false", "0", "0, 0"), of("grpo", "token", "0, 0", "false", "0", "0, 0"),
 		normalised, alone,
+		// A response without a token counts in RLOO's mean, with a ratio of 1 here.
+		`{"kind": "rloo", "cases": [{"completion_mask": [[1], [0]], "advantages": [1, 3], "per_token_logps": [[-1], [-1]], "old_logps": [-1, 0]}],
+			"results": [{"case": 0, "epsilon_low": 0.2, "epsilon_high": 0.2, "loss": -2, "grad_per_token_logps": [[-0.5], [0]]}]}`,
 	} {
 		values, err := Recompute([]byte(text))
 		if err != nil || len(values) == 0 {
