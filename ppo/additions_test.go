@@ -79,6 +79,26 @@ func TestAdditionsAgainstFiniteDifferences(t *testing.T) {
 	}
 }
 
+// PPO's ratios e^±0.3 are held to e^±0.1: what they lose is a constant.
+func TestLogRatioClampOfPPO(t *testing.T) {
+	for _, off := range []float64{0.3, -0.3} {
+		c := smallConfig()
+		c.Cliprange, c.LogRatioClamp = 0.9, 0.1
+		ref := randomPolicy(t, small, 1)
+		tr := New(c, randomPolicy(t, small, 2), ref, byPrompt{}, half)
+		tr.Step(rng.New(1))
+		b, want := tr.rollout, 0.0
+		for j, i := range b.index {
+			b.old[j] = tr.policy.Policy.LogP[i] - off
+			want -= b.advantage[j] * math.Exp(off/3) / float64(len(b.index))
+		}
+		var s Stats
+		tr.backward(tr.order, &s)
+		near(t, "loss", s.PolicyLoss, want, 1e-14)
+		near(t, "gradient²", num.Dot(tr.policy.G, tr.policy.G), 0, 0)
+	}
+}
+
 // The penalty is in one place: the reward or the loss.
 func TestKLInLossLeavesTheRewardAlone(t *testing.T) {
 	c := smallConfig()
@@ -127,7 +147,7 @@ func TestKLInBothPlaces(t *testing.T) {
 		tr.EstimateGradient(own, r)
 		num.Axpy(sum, 1./400, own)
 	}
-	if cos := cosine(sum, want); cos < 0.999 {
+	if cos := cosine(sum, want); !(cos >= 0.999) {
 		t.Errorf("cosine %v with the gradient of the sequence's KL", cos)
 	}
 	group := tinyGroup(t, tiny, "reinforce", 1, words{0, 0}, func(c *GroupConfig) {
@@ -174,7 +194,7 @@ func TestRewardClipAndKLClamp(t *testing.T) {
 	tr.rollout.sample(pi, ref, half, rng.New(1))
 	tr.score(&tr.scale, &s)
 	for _, total := range tr.rollout.total {
-		if math.Abs(total) > 0.5 {
+		if !(math.Abs(total) <= 0.5) {
 			t.Errorf("a score of %v", total)
 		}
 	}
@@ -221,7 +241,7 @@ func TestPtxKeepsTheText(t *testing.T) {
 		}
 		return sum
 	}
-	if without, with := run(0), run(1); with < without+1 {
+	if without, with := run(0), run(1); !(with >= without+1) {
 		t.Errorf("log-likelihood %v without, %v with", without, with)
 	}
 }

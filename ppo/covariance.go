@@ -44,7 +44,7 @@ func share(ratio float64, tokens int) int { return max(1, int(ratio*float64(toke
 // those whose covariance lies between the bounds and that the clip leaves alone.
 func markBetween(batch []*Tokens, m *marking, c *GroupConfig, r *rng.Stream) {
 	m.covariances(batch)
-	clip, candidates, i := c.clip(), 0, 0
+	clip, candidates, i := c.covClip(), 0, 0
 	for _, y := range batch {
 		for t, w := range y.Weight {
 			_, _, clipped := Clipped(w, y.Advantage[t], clip)
@@ -102,9 +102,16 @@ func markLargest(batch []*Tokens, m *marking, c *GroupConfig, _ *rng.Stream) {
 	}
 }
 
+// covClip is the range of Clip-Cov, which has no dual clip.
+func (c *GroupConfig) covClip() Clip {
+	clip := c.clip()
+	clip.Delta = math.Inf(1)
+	return clip
+}
+
 // clipCov is the clipped surrogate, without the tokens marked.
 func clipCov(y *Tokens, c *GroupConfig) {
-	ppoClip(y, c)
+	y.clipped(c.covClip())
 	y.Left = 0
 	for t, marked := range y.Marked {
 		if marked {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"rlhfsim/internal/rng"
+	"rlhfsim/policy"
 )
 
 // covBatch is a batch with the covariances −1, 1, ½, −1, 1, ½, since the means are −2
@@ -104,6 +105,23 @@ func TestClipCov(t *testing.T) {
 	}
 	for _, pair := range [][2]int{{1, 2}, {1, 5}, {2, 5}} {
 		near(t, "share", seen[pair]/n, 1./3, 4*math.Sqrt(2./9/n))
+	}
+}
+
+// A response that does not count in the loss takes part in no choice, and is marked nowhere.
+func TestMarksAmongThoseThatCount(t *testing.T) {
+	tr := tinyGroup(t, tiny, "kl_cov", 2, tinyReward, func(c *GroupConfig) {
+		c.MaskTruncatedCompletions, c.KLCovRatio, c.ScaleRewards, c.Beta = true, 0.4, "none", 0
+	})
+	put(tr, 1, policy.Response{0, 0}, policy.Response{1}) // the first was cut
+	for j, logp := range []float64{-9, 0, -1, -2} {
+		tr.rollout.advantage[j] = []float64{-9, 9, 1, 3}[j]
+		tr.policy.Policy.LogP[tr.rollout.index[j]] = logp
+	}
+	var s GroupStats
+	tr.backward(0, 2, rng.New(9), &s) // the covariances of the second are −½ twice, and the first of equals is the largest
+	if !slices.Equal(tr.marked[:4], []bool{false, false, true, false}) {
+		t.Errorf("%v", tr.marked[:4])
 	}
 }
 

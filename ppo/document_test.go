@@ -3,6 +3,7 @@ package ppo
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -152,6 +153,10 @@ const (
 		"results": [{"case": 0, "epsilon_low": 0.2, "epsilon_high": 0.2}]}`
 	someAdvantages = `{"kind": "group_advantages", "results": [{"algo": "grpo", "num_generations": 2, "rewards_per_func": [[1], [0]], "reward_weights": [1],
 		"scale_rewards": "group", "aggregation": "sum_then_normalize"}]}`
+	rlooAdvantages = `{"kind": "group_advantages", "results": [{"algo": "rloo", "num_generations": 2, "rewards_per_func": [[1], [0]], "reward_weights": [1], "beta": 0}]}`
+	aClipCov       = `{"kind": "grpo", "cases": [{"completion_mask": [[1, 1], [1, 1]], "advantages": [1, -1], "per_token_logps": [[-1, -3], [-3, -1]],
+		"old_per_token_logps": [[-1, -3], [-3, -1]], "ref_per_token_logps": [[-1, -3], [-3, -1]]}], "results": [{"case": 0, "loss_type": "clip_cov",
+		"importance_sampling_level": "token", "epsilon_low": 0.2, "epsilon_high": 0.2, "clip_cov_lb": 0.5, "clip_cov_ratio": 0.5}]}`
 	tokenAdvantages = `{"kind": "token_advantages", "cases": [{"num_generations": 2, "completion_mask": [[1], [1]], "scores": [1, 0], "greedy_scores": [0, 0],
 		"old_per_token_logps": [[-1], [-1]], "ref_per_token_logps": [[-1], [-2]]}],
 		"results": [{"case": 0, "advantage": "greedy", "scale_rewards": "none", "kl_in": "reward", "kl_estimator": "k1"}]}`
@@ -185,9 +190,15 @@ func TestRecomputeRefuses(t *testing.T) {
 		{aGRPO, `"case": 0, `, ``, "case is missing"},
 		{strings.Replace(aGRPO, `"grpo", "imp`, `"dr_grpo", "imp`, 1), `"max_completion_length": 3, `, ``, "divides by max_completion_length"},
 		{strings.Replace(aGRPO, `"grpo", "imp`, `"dapo", "imp`, 1), `, "num_items_in_batch": 1`, ``, "divides by num_items_in_batch"},
+		{strings.Replace(aGRPO, `"grpo", "imp`, `"dapo", "imp`, 1), `"num_items_in_batch": 1`, `"num_items_in_batch": -1`, "below 0"},
+		{aRLOO, `"per_token_logps": [[-1]]`, `"per_token_logps": [[-1, -2]]`, "shape"},
 		{aRLOO, `"epsilon_high": 0.2`, `"epsilon_high": -1`, "epsilon_high = -1"},
 		{aRLOO, `"old_logps": [-1]`, `"old_logps": []`, "0 old_logps for 1"},
 		{someAdvantages, `"num_generations": 2`, `"num_generations": 3`, "groups of 3"},
+		{someAdvantages, `"num_generations": 2`, `"num_generations": 0`, "groups of 0"},
+		{rlooAdvantages, `"beta": 0`, `"aggregation": "normalize_then_sum"`, `"normalize_then_sum" of "rloo"`},
+		{rlooAdvantages, `"beta": 0`, `"beta": 0.1`, "2 advantages for 0 responses"},
+		{aClipCov, `"clip_cov_ratio": 0.5`, `"clip_cov_ratio": 0.25`, "1 of 2 tokens at random"},
 		{someAdvantages, `[[1], [0]]`, `[[1], [null]]`, "null"},
 		{someAdvantages, `"grpo"`, `"x"`, "algo"},
 		{someAdvantages, `"sum_then_normalize"`, `"sum"`, `aggregation "sum"`},
@@ -222,6 +233,67 @@ func TestRecomputeRefuses(t *testing.T) {
 		if _, err := Recompute([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// Small documents with their numbers by hand, at the edges of what is accepted: groups of
+// one, nothing that counts, clip ranges of 0, rewards normalised over the batch.
+func TestDocumentsByHand(t *testing.T) {
+	empty := `{"kind": "grpo", "cases": [{"completion_mask": [[0, 0], [MASK]], "advantages": [1, 1], "per_token_logps": [[-1, -1], [-1, -1]],
+		"old_per_token_logps": [[-1, -1], [-1, -1]], "ref_per_token_logps": [[-1, -1], [-1, -1]], "num_items_in_batch": 0}], "results": [{"case": 0, "loss_type": "LOSS",
+		"importance_sampling_level": "LEVEL", "epsilon_low": 0, "epsilon_high": 0, "beta": 0.1, "drop_masked_responses": DROP,
+		"loss": VALUE, "grad_per_token_logps": [[0, 0], [EACH]], "clip_ratio_region_mean": 0, "kl_mean": 0}]}`
+	of := func(loss, level, mask, drop, value, each string) string {
+		return strings.NewReplacer("LOSS", loss, "LEVEL", level, "MASK", mask, "DROP", drop, "VALUE", value, "EACH", each).Replace(empty)
+	}
+	normalised := strings.NewReplacer(`"kl_in": "reward"`, `"kl_in": "reward", "normalize_advantages": true, "advantages": [[0.707106781186547524], [-0.707106781186547524]]`).Replace(tokenAdvantages)
+	alone := strings.NewReplacer(`"grpo"`, `"rloo"`, `"num_generations": 2`, `"num_generations": 1`, `"aggregation": "sum_then_normalize"`, `"advantages": [0, 0]`).Replace(someAdvantages)
+	for _, text := range []string{
+		of("grpo", "token", "1, 1", "false", "-0.5", "-0.125, -0.125"), of("grpo", "sequence", "1, 1", "false", "-0.5", "-0.125, -0.125"), // a ratio on both bounds: half a slope
+		of("grpo", "token", "1, 1", "true", "-1", "-0.25, -0.25"), of("dapo", "token", "1, 1", "false", "-2", "-0.5, -0.5"),
+		of("grpo", "token", "0, 0", "true", "0", "0, 0"), of("grpo", "sequence", "0, 0", "false", "0", "0, 0"), of("grpo", "token", "0, 0", "false", "0", "0, 0"),
+		normalised, alone, strings.Replace(someAdvantages, `"aggregation": "sum_then_normalize"`, `"advantages": [0.7070067953266834, -0.7070067953266834]`, 1),
+		// A response without a token counts in RLOO's mean, with a ratio of 1 here.
+		`{"kind": "rloo", "cases": [{"completion_mask": [[1], [0]], "advantages": [1, 3], "per_token_logps": [[-1], [-1]], "old_logps": [-1, 0]}],
+			"results": [{"case": 0, "epsilon_low": 0.2, "epsilon_high": 0.2, "loss": -2, "grad_per_token_logps": [[-0.5], [0]]}]}`,
+	} {
+		values, err := Recompute([]byte(text))
+		if err != nil || len(values) == 0 {
+			t.Errorf("%s: %d values, %v", text, len(values), err)
+		}
+		for _, name := range []string{"loss", "kl_mean", "clip_ratio_region_mean"} { // everything that is there is compared
+			if strings.Contains(text, `"`+name+`":`) && !slices.ContainsFunc(values, func(v golden.Value) bool { return v.Path == "results[0]."+name }) {
+				t.Errorf("%s: %s is not compared", text, name)
+			}
+		}
+		for _, v := range values {
+			if !v.Agrees() || v.Undetermined() {
+				t.Errorf("%s: %s = %v, want %v", text, v.Path, v.Got, v.Want)
+			}
+		}
+	}
+	wrong := of("grpo", "token", "1, 1", "false", "-0.5", "-0.125, -0.12500001")
+	values, err := Recompute([]byte(wrong))
+	if n := len(values); err != nil || values[n-1].Agrees() || !values[n-2].Agrees() {
+		t.Errorf("a wrong slope: %+v, %v", values, err)
+	}
+}
+
+// What counts as undetermined, by hand: more of it would let wrong numbers pass.
+func TestNoiseByHand(t *testing.T) {
+	const ulp = 0x1p-52
+	for _, c := range []struct {
+		aggregation string
+		got, want   float64
+	}{{"", 1e-9, 4 * ulp * 3 / 1e-4}, {"normalize_then_sum", 1e-6, 4 * ulp * 3 / 1e-4}, {"normalize_then_sum", -1e-5, 4 * ulp * 3 / 1e-4}, {"normalize_then_sum", -1e-7, 4 * ulp * 3 / 1e-8}} {
+		near(t, c.aggregation, advantageResult{Aggregation: c.aggregation}.noise([]float64{2, -3, 1}, []float64{0, c.got, 0})/c.want, 1, 1e-15)
+	}
+	for correct, want := range map[bool]float64{false: 0, true: 0x1p-50 * 0.5 * (1 - math.Ln2)} { // β k3, r = 2
+		c := smallGroup(func(c *GroupConfig) { c.Beta, c.UseBiasCorrectionKL = 0.5, correct })
+		o, y := NewGroupObjective(c), tokens([]float64{-1}, []float64{-1}, []float64{-1 + math.Ln2}, 1)
+		o.Prepare([]*Tokens{y}, nil)
+		near(t, "of a slope", 0x1p50*klNoise(o, y, Size{Responses: 1}), 0x1p50*want, 1e-15)
+		near(t, "of a slope that weighs a quarter", 0x1p50*klNoise(o, y, Size{Responses: 4}), 0x1p48*want, 1e-15)
 	}
 }
 

@@ -133,7 +133,7 @@ func TestMaxRLClimbsTheLikelihood(t *testing.T) {
 			num.Axpy(want, weight*terms, slope)
 		}
 		for i, g := range expectedGradient(tr, unequal) {
-			if math.Abs(g-want[i]) > 1e-14 {
+			if !(math.Abs(g-want[i]) <= 1e-14) {
 				t.Errorf("n = %d: E[g][%d] = %.15g, want %.15g", n, i, g, want[i])
 			}
 		}
@@ -163,14 +163,14 @@ func TestUnbiasedEstimators(t *testing.T) {
 		tr := tinyGroup(t, tiny, c.method, c.generations, tinyReward, c.change)
 		want := exactGradient(tr.policy.Policy, tr.ref, tinyReward, c.beta, unequal)
 		for i, g := range expectedGradient(tr, unequal) {
-			if math.Abs(g-c.scale*want[i]) > 1e-14 {
+			if !(math.Abs(g-c.scale*want[i]) <= 1e-14) {
 				t.Errorf("%s: E[g][%d] = %.15g, want %.15g", c.what, i, g, c.scale*want[i])
 			}
 		}
 	}
 	tr := tinyGroup(t, tiny, "grpo", 2, tinyReward, noKL)
 	want, got := exactGradient(tr.policy.Policy, tr.ref, tinyReward, 0, unequal), expectedGradient(tr, unequal)
-	if cos := cosine(got, want); cos > 0.999 || cos < 0.8 {
+	if cos := cosine(got, want); !(cos <= 0.999 && cos >= 0.8) {
 		t.Errorf("GRPO's direction: cosine %v", cos)
 	}
 }
@@ -227,7 +227,7 @@ func TestGradientsOfKLEstimators(t *testing.T) {
 			}
 		}
 		for i := range want {
-			if math.Abs(got[i]-want[i]) > 1e-14 {
+			if !(math.Abs(got[i]-want[i]) <= 1e-14) {
 				t.Errorf("%s in the %s (corrected: %v), %s KL: [%d] = %v, want %v", c.estimator, c.in, c.correct, c.want, i, got[i], want[i])
 			}
 		}
@@ -251,7 +251,7 @@ func TestOnlyTheRewardSeesTheWholeSequence(t *testing.T) {
 	for _, in := range []string{"reward", "token_reward"} {
 		got, tr := klGradient(t, tiny, in, "k1", false)
 		for i, want := range reverse(tr) {
-			if math.Abs(got[i]-want) > 1e-14 {
+			if !(math.Abs(got[i]-want) <= 1e-14) {
 				t.Errorf("k1 in %s: [%d] = %v, want %v", in, i, got[i], want)
 			}
 		}
@@ -265,7 +265,7 @@ func TestOnlyTheRewardSeesTheWholeSequence(t *testing.T) {
 		correct bool
 	}{{"k2", false}, {"k3", true}, {full, false}} {
 		got, tr := klGradient(t, tiny, "loss", k.name, k.correct)
-		if cos := cosine(got, reverse(tr)); cos > 0.9999 || cos < 0.5 {
+		if cos := cosine(got, reverse(tr)); !(cos <= 0.9999 && cos >= 0.5) {
 			t.Errorf("%s in the loss: cosine %v with the gradient of the sequence's KL", k.name, cos)
 		}
 	}
@@ -280,7 +280,7 @@ func TestFullKLNeedsBothPlaces(t *testing.T) {
 	own, _ := klGradient(t, tiny, "loss", full, false)
 	want := exactGradient(tr.policy.Policy, tr.ref, words{0, 0}, 1, unequal)
 	for i := range want {
-		if math.Abs(later[i]+own[i]+want[i]) > 1e-14 {
+		if !(math.Abs(later[i]+own[i]+want[i]) <= 1e-14) {
 			t.Errorf("[%d] = %v + %v, want %v", i, later[i], own[i], -want[i])
 		}
 	}
@@ -320,7 +320,7 @@ func TestSampledGradientsAreUnbiased(t *testing.T) {
 				continue
 			}
 			tested++
-			if z := (m - want[i]) / se; math.Abs(z) > 4 {
+			if z := (m - want[i]) / se; !(math.Abs(z) <= 4) {
 				t.Errorf("%s: entry %d is %v, want %v, t = %.1f", name, i, m, want[i], z)
 			}
 		}
@@ -350,7 +350,7 @@ func TestExpectedGradientsOfTheMethods(t *testing.T) {
 		near(t, name+" as "+as, at[name][0], at[as][0], 1e-12)
 	}
 	for _, name := range []string{"grpo", "dr_grpo", "bnpo", "dapo", "luspo", "reinforce_pp", "reinforce_pp_baseline", "opo", "otb", "gpg", "clip_cov", "dro"} {
-		if cos := at[name][0]; cos > 0.9999 || cos < 0.7 {
+		if cos := at[name][0]; !(cos <= 0.9999 && cos >= 0.7) {
 			t.Errorf("%s: cosine %v", name, cos)
 		}
 	}

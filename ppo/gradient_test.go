@@ -73,7 +73,7 @@ func TestEstimatedGradientKeepsItsScale(t *testing.T) {
 		}
 		return math.Sqrt(sum)
 	}
-	if a, b := norm(false), norm(true); math.Abs(a-b) > 0.2*a {
+	if a, b := norm(false), norm(true); !(math.Abs(a-b) <= 0.2*a) {
 		t.Errorf("norm %v plain, %v whitened", a, b)
 	}
 }

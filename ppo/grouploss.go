@@ -54,6 +54,12 @@ func (l GroupLoss) dividesByResponses() bool {
 	return l.Aggregation(1, Size{Responses: 1, MaxLength: 1}) != l.Aggregation(1, Size{Responses: 2, MaxLength: 1})
 }
 
+// meanOfTokens says whether the loss itself is the mean over the update's tokens.
+func (l GroupLoss) meanOfTokens() bool {
+	size := Size{Responses: 2, Tokens: 3, Items: 5, MaxLength: 7}
+	return l.Aggregation(1, size) == tokenMean(1, size)
+}
+
 // lossMetric is a metric of one loss alone; without a name there is none.
 type lossMetric struct {
 	Name string
@@ -89,6 +95,8 @@ func (c GroupConfig) Unused(name string) string {
 		return "only whiten_advantages = true uses it"
 	case (name == "use_bias_correction_kl" || name == "kl_aggregation") && !inLoss(c.KLIn):
 		return "only kl_in = \"loss\" or \"both\" uses it"
+	case name == "kl_aggregation" && known && l.meanOfTokens():
+		return fmt.Sprintf("loss_type = %q itself is the mean of tokens", l.Name)
 	case name == "gamma" && c.KLIn != "token_reward" && c.KLIn != "both":
 		return "only kl_in = \"token_reward\" or \"both\" gives each token what follows it"
 	case name == "success_score" && !c.BinaryReward:

@@ -24,13 +24,13 @@ type KLEstimator struct {
 	Name            string
 	Of              func(logp, ref float64) (k, slope float64)
 	StraightThrough bool    // the slope is another estimator's, not that of the value
-	Clamp           float64 // largest |k|, beyond which a slope of its own is 0; 0 = none. OpenRLHF and verl (k3) have 10
+	Clamp           float64 // largest |k|, from which on a slope of its own is 0; 0 = none. OpenRLHF and verl (k3) have 10
 }
 
-// At is Of within the clamp.
+// At is Of within the clamp; on it, as in torch, the slope is 0.
 func (k KLEstimator) At(logp, ref float64) (value, slope float64) {
 	value, slope = k.Of(logp, ref)
-	if k.Clamp > 0 && (value > k.Clamp || value < -k.Clamp) {
+	if k.Clamp > 0 && (value >= k.Clamp || value <= -k.Clamp) {
 		value = min(max(value, -k.Clamp), k.Clamp)
 		if !k.StraightThrough {
 			slope = 0

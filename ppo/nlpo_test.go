@@ -157,7 +157,7 @@ func TestMaskedRollouts(t *testing.T) {
 	near(t, "objective/kl", s.KL, kl, 1e-12)
 	near(t, "objective/non_score_reward", s.NonScoreReward, -0.3*kl, 1e-12)
 	near(t, "objective/entropy", s.Entropy, entropy, 1e-12)
-	if math.Abs(s.Ratio-1) > 1e-12 || s.ApproxKL != 0 {
+	if !(math.Abs(s.Ratio-1) <= 1e-12) || s.ApproxKL != 0 {
 		t.Errorf("ratio %v", s.Ratio)
 	}
 }

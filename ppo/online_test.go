@@ -2,6 +2,7 @@ package ppo
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"testing"
@@ -139,6 +140,104 @@ func TestOnlineIterations(t *testing.T) {
 	}
 	near(t, "loss", s.Loss, loss, 1e-12)
 	near(t, "grad_norm", s.GradNorm, norm, 1e-12)
+	near(t, "episode", s.Episode, 32, 0)
+	c.NumIterations = 1
+	once := NewOnline(c, pi.Clone(), ref, byPrompt{}, half).Step(rng.New(1)) // all else is measured before the first
+	once.Loss, once.GradNorm = s.Loss, s.GradNorm
+	if fmt.Sprint(s) != fmt.Sprint(once) {
+		t.Errorf("three updates: %+v, one: %+v", s, once)
+	}
+}
+
+// SPPO compares with the policy that sampled: on the first update the log-ratios are 0,
+// and the loss is ½ Σ_i ((P_i − ½)/β)², whatever the policy.
+func TestSPPOAgainstTheSampler(t *testing.T) {
+	ref, pi := randomPolicy(t, small, 7), randomPolicy(t, small, 8)
+	tr := NewOnline(online(func(c *OnlineConfig) { c.LossType, c.Judge, c.Beta = "sppo", "probability", 0.5 }), pi, ref, byPrompt{}, half)
+	s, want := tr.Step(rng.New(1)), 0.0
+	for _, p := range tr.preferred {
+		want += 4 * (p - 0.5) * (p - 0.5) / 16
+	}
+	near(t, "loss", s.Loss, want, 1e-12)
+}
+
+// A field is unused exactly where another value of it leaves the policy as it was.
+func TestUnusedOnlineFieldsChangeNothing(t *testing.T) {
+	run := func(c OnlineConfig) []float64 {
+		ref := randomPolicy(t, small, 1)
+		tr, r := NewOnline(c, randomPolicy(t, small, 2), ref, byPrompt{}, half), rng.New(1)
+		tr.Step(r)
+		tr.Step(r)
+		return tr.policy.Policy.Logits
+	}
+	for _, l := range OnlineLosses {
+		c := online(func(c *OnlineConfig) { c.LossType = l.Name })
+		before := run(c)
+		for name, change := range map[string]func(*OnlineConfig){
+			"alpha":        func(c *OnlineConfig) { c.Alpha = 0.5 },
+			"mixture_coef": func(c *OnlineConfig) { c.MixtureCoef = 1 },
+			"reference":    func(c *OnlineConfig) { c.Reference = "round" },
+		} {
+			if l.Name == "nash_md" && name == "reference" {
+				continue // refused: its reference is the game's, not a round's
+			}
+			other := c
+			change(&other)
+			if changed := !slices.Equal(before, run(other)); changed != (c.Unused(name) == "") {
+				t.Errorf("%s: another %s changes something: %v; unused: %q", l.Name, name, changed, c.Unused(name))
+			}
+		}
+	}
+	c := online(func(c *OnlineConfig) { c.LossType = "sppo" })
+	if why := c.Unused("reference"); why != `loss_type = "sppo" does not use it; "sigmoid", "ipo", "xpo" would` {
+		t.Error(why)
+	}
+}
+
+// Each metric has its own name, and whoever reads them may stop after any.
+func TestNamesOfMetrics(t *testing.T) {
+	numbered := func(fields ...*float64) {
+		for k, f := range fields {
+			*f = math.Ldexp(1, k)
+		}
+	}
+	var o OnlineStats
+	numbered(&o.Loss, &o.KL, &o.Entropy, &o.Scores, &o.ScoresMargin, &o.RewardsChosen, &o.RewardsRejected, &o.Accuracy,
+		&o.LogpsChosen, &o.LogpsRejected, &o.EOS, &o.Beta, &o.GradNorm, &o.LearningRate, &o.Episode)
+	o.metrics, o.own = xpoMetrics, [4]float64{-1, -2, -3, -4}
+	var g GroupStats
+	numbered(&g.Loss, &g.Reward, &g.RewardStd, &g.FracZeroStd, &g.PassRate, &g.KL, &g.SequenceKL, &g.Entropy, &g.EntropyCoef, &g.ClipLowMean, &g.ClipLowMin,
+		&g.ClipHighMean, &g.ClipHighMax, &g.MeanLength, &g.MinLength, &g.MaxLength, &g.ClippedRatio, &g.MeanTerminated, &g.MinTerminated, &g.MaxTerminatedLength,
+		&g.GradNorm, &g.LearningRate, &g.Episode)
+	for _, c := range []struct {
+		all  iter.Seq2[string, float64]
+		want string
+	}{
+		{o.All(), "loss 1, objective/kl 2, objective/entropy 4, objective/scores 8, objective/scores_margin 16, rewards/chosen 32, rewards/rejected 64, rewards/margins -32, " +
+			"rewards/accuracies 128, logps/chosen 256, logps/rejected 512, val/contain_eos_token 1024, beta 2048, grad_norm 4096, learning_rate 8192, episode 16384, " +
+			"loss/dpo -1, loss/xpo -2, objective/model_scores -3, objective/ref_scores -4, "},
+		{g.All(), "loss 1, reward 2, reward_std 4, frac_reward_zero_std 8, dynamic_filtering_pass_rate 16, kl 32, objective/kl 64, entropy 128, entropy_coef 256, " +
+			"clip_ratio/low_mean 512, clip_ratio/low_min 1024, clip_ratio/high_mean 2048, clip_ratio/high_max 4096, clip_ratio/region_mean 2560, completions/mean_length 8192, " +
+			"completions/min_length 16384, completions/max_length 32768, completions/clipped_ratio 65536, completions/mean_terminated_length 131072, " +
+			"completions/min_terminated_length 262144, completions/max_terminated_length 524288, grad_norm 1048576, learning_rate 2097152, episode 4194304, "},
+	} {
+		got, n := "", 0
+		for name, v := range c.all {
+			got += fmt.Sprintf("%s %.0f, ", name, v)
+			n++
+		}
+		if got != c.want {
+			t.Errorf("%s\nwant\n%s", got, c.want)
+		}
+		for stop := range n {
+			k := 0
+			for range c.all {
+				if k++; k > stop { // going on after this would panic
+					break
+				}
+			}
+		}
+	}
 }
 
 // At π* ∝ π_ref exp(r/β) a judge who follows Bradley-Terry leaves online DPO
@@ -174,7 +273,7 @@ func TestNashMDGradient(t *testing.T) {
 	rival := *tr.rival.Clone()
 	for i, l := range rival.LogP { // rows ∝ π^0.7 π_ref^0.3
 		at := i / pi.Outcomes() * pi.Outcomes()
-		if d := l - rival.LogP[at] - 0.7*(pi.LogP[i]-pi.LogP[at]) - 0.3*(ref.LogP[i]-ref.LogP[at]); math.Abs(d) > 1e-12 {
+		if d := l - rival.LogP[at] - 0.7*(pi.LogP[i]-pi.LogP[at]) - 0.3*(ref.LogP[i]-ref.LogP[at]); !(math.Abs(d) <= 1e-12) {
 			t.Fatalf("the mixture is off by %v", d)
 		}
 	}
@@ -247,7 +346,7 @@ func TestOnlineMethods(t *testing.T) {
 				return e.Expect(&pi.Chain, &ref.Chain, &add).Reward - before, pi
 			}
 			gained, a := run(1)
-			if gained < 0.2 {
+			if !(gained >= 0.2) {
 				t.Errorf("the reward rose by %v", gained)
 			}
 			_, b := run(1)
@@ -300,6 +399,9 @@ func TestWhoWritesAndWhoIsCompared(t *testing.T) {
 				t.Fatal("the policy has not moved")
 			}
 		}
+		if !slices.Equal(ref.LogP, randomPolicy(t, small, 3).LogP) {
+			t.Fatalf("%s: the SFT policy is another", reference)
+		}
 		// Everything that is said has a share of what the sampling policy says.
 		counts, n := map[string]float64{}, 0.0
 		frozen := tr.source.Clone()
@@ -314,7 +416,7 @@ func TestWhoWritesAndWhoIsCompared(t *testing.T) {
 		for x := range policy.Prompt(2) {
 			for _, y := range everyResponse(small) {
 				p := half[x] * math.Exp(frozen.LogProb(x, y))
-				if got := counts[fmt.Sprint(x, y)] / n; math.Abs(got-p) > 4.5*math.Sqrt(p*(1-p)/n)+1e-9 {
+				if got := counts[fmt.Sprint(x, y)] / n; !(math.Abs(got-p) <= 4.5*math.Sqrt(p*(1-p)/n)+1e-9) {
 					t.Errorf("%s: %v to %d is said with %v, the sampling policy says it with %v", reference, y, x, got, p)
 				}
 			}

@@ -303,7 +303,7 @@ func TestFirstMinibatchHasRatioOne(t *testing.T) {
 	c := smallConfig()
 	c.NumPPOEpochs = 1
 	s := New(c, ref.Clone(), ref, words{1, 0, 0}, half).Step(rng.New(1))
-	if math.Abs(s.Ratio-1) > 1e-12 || s.ApproxKL != 0 || s.ClipFrac != 0 || s.RatioVar != 0 || s.KL != 0 {
+	if !(math.Abs(s.Ratio-1) <= 1e-12) || s.ApproxKL != 0 || s.ClipFrac != 0 || s.RatioVar != 0 || s.KL != 0 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -96,7 +96,7 @@ func TestRandomSelections(t *testing.T) {
 		}
 		random := rule.Name == "random_per_prompt" || rule.Name == "random_k_overall"
 		for i, n := range counts {
-			if random && math.Abs(n-times/4) > 5*math.Sqrt(times*3.0/16) {
+			if random && !(math.Abs(n-times/4) <= 5*math.Sqrt(times*3.0/16)) {
 				t.Errorf("%s keeps response %d %v times of %d", rule.Name, i, n, times)
 			}
 		}
@@ -131,7 +131,7 @@ func TestWhatRewardsAreWorth(t *testing.T) {
 	if !(gain["top_per_prompt"] > 0.5 && gain["top_k_overall"] > 0.5 && gain["percentile"] > 0.3) {
 		t.Errorf("gains %v", gain)
 	}
-	if math.Abs(gain["random_per_prompt"]) > 0.05 || math.Abs(gain["random_k_overall"]) > 0.05 {
+	if !(math.Abs(gain["random_per_prompt"]) <= 0.05) || !(math.Abs(gain["random_k_overall"]) <= 0.05) {
 		t.Errorf("controls gain %v", gain)
 	}
 }

@@ -81,8 +81,9 @@ func (y *Tokens) count(side int) {
 }
 
 // ppoClip is Clipped for a response, most of whose weights are cut off nowhere.
-func ppoClip(y *Tokens, c *GroupConfig) {
-	clip := c.clip()
+func ppoClip(y *Tokens, c *GroupConfig) { y.clipped(c.clip()) }
+
+func (y *Tokens) clipped(clip Clip) {
 	low, high := clip.uncut()
 	y.Low, y.High = 0, 0
 	for t, w := range y.Weight {
@@ -185,9 +186,11 @@ func gmpo(y *Tokens, c *GroupConfig) {
 		case a > 0 && l > high:
 			y.High++
 			l, y.Slope[t] = high, 0
-		case a <= 0 && l < -c.Epsilon:
+		case a < 0 && l < -c.Epsilon:
 			y.Low++
 			l, y.Slope[t] = -c.Epsilon, 0
+		case l == high || l == -c.Epsilon: // of two equal terms each gives half, see Clipped
+			y.Slope[t] = 0.5
 		}
 		sum += l
 	}

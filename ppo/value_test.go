@@ -65,7 +65,7 @@ func TestValueStartsFromTheReward(t *testing.T) {
 			sampled++
 			mean := sum[i] / mass[i]
 			se := math.Sqrt((squares[i]/mass[i] - mean*mean) / (mass[i] * valueSamples))
-			if math.Abs(v-mean) > 4.5*se {
+			if !(math.Abs(v-mean) <= 4.5*se) {
 				t.Errorf("state %d: V = %v, mean %v ± %v", i, v, mean, se)
 			}
 		}
