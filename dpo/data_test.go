@@ -41,7 +41,7 @@ func TestTheReferenceIsSynchronised(t *testing.T) {
 	c.RefModelMixupAlpha, c.RefModelSyncSteps = 1, 1
 	d = New(c, ref.Clone(), ref, randomPairs(ref, 5, 1))
 	d.Step(r)
-	if s := d.Step(r); math.Abs(s.Loss-math.Ln2) > 1e-12 || math.Abs(s.Margin) > 1e-12 {
+	if s := d.Step(r); !(math.Abs(s.Loss-math.Ln2) <= 1e-12) || !(math.Abs(s.Margin) <= 1e-12) {
 		t.Errorf("loss %v, margin %v at the reference", s.Loss, s.Margin)
 	}
 }

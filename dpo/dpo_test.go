@@ -92,7 +92,7 @@ func TestGradientAgainstFiniteDifferences(t *testing.T) {
 		c.Beta, c.LabelSmoothing = 0.7, epsilon
 		d := New(c, pi, ref, pairs)
 		g, measured := gradient(d)
-		if want := loss(pi, ref, pairs, c); math.Abs(measured.Loss-want) > 1e-12 {
+		if want := loss(pi, ref, pairs, c); !(math.Abs(measured.Loss-want) <= 1e-12) {
 			t.Errorf("loss %v, by definition %v", measured.Loss, want)
 		}
 		start, q, norm := slices.Clone(pi.Logits), pi.Clone(), 0.0
@@ -106,25 +106,25 @@ func TestGradientAgainstFiniteDifferences(t *testing.T) {
 			_ = q.SetLogits(z)
 			slope := (up - loss(q, ref, pairs, c)) / (2 * h)
 			norm += slope * slope
-			if math.Abs(g[i]-slope) > 1e-9 {
+			if !(math.Abs(g[i]-slope) <= 1e-9) {
 				t.Fatalf("ε = %v: ∂L/∂z[%d] = %v, by differences %v", epsilon, i, g[i], slope)
 			}
 		}
 		if norm < 1e-4 {
 			t.Fatal("the gradient is too small to test anything")
 		}
-		if s := d.Step(rng.New(1)); math.Abs(s.GradNorm-math.Sqrt(norm)) > 1e-8 {
+		if s := d.Step(rng.New(1)); !(math.Abs(s.GradNorm-math.Sqrt(norm)) <= 1e-8) {
 			t.Errorf("ε = %v: gradient norm %v, by differences %v", epsilon, s.GradNorm, math.Sqrt(norm))
 		}
 	}
 }
 
 func TestLimits(t *testing.T) {
-	if l, s := Sigmoid(3, 1e-9, 0); math.Abs(l-math.Ln2) > 1e-8 || math.Abs(s) > 1e-9 {
+	if l, s := Sigmoid(3, 1e-9, 0); !(math.Abs(l-math.Ln2) <= 1e-8) || !(math.Abs(s) <= 1e-9) {
 		t.Errorf("β → 0: loss %v, slope %v", l, s)
 	}
 	// With smoothing ε the optimum is βh = log((1−ε)/ε) (Mitchell 2023).
-	if _, s := Sigmoid(math.Log(9)/0.5, 0.5, 0.1); math.Abs(s) > 1e-12 {
+	if _, s := Sigmoid(math.Log(9)/0.5, 0.5, 0.1); !(math.Abs(s) <= 1e-12) {
 		t.Errorf("slope %v at the optimum of the smoothed loss", s)
 	}
 	if l, _ := Sigmoid(-5000, 1, 0); l != 5000 {
@@ -135,7 +135,7 @@ func TestLimits(t *testing.T) {
 	}
 	for _, h := range []float64{-40, -3, 0, 0.7, 25} {
 		l0, s0 := Sigmoid(h, 0.3, 0)
-		if l, s := Sigmoid(h, 0.3, 1e-13); math.Abs(l-l0) > 1e-11 || math.Abs(s-s0) > 1e-11 {
+		if l, s := Sigmoid(h, 0.3, 1e-13); !(math.Abs(l-l0) <= 1e-11) || !(math.Abs(s-s0) <= 1e-11) {
 			t.Errorf("ε → 0 at h = %v: loss %v and slope %v, unsmoothed %v and %v", h, l, s, l0, s0)
 		}
 	}
@@ -185,7 +185,7 @@ func TestShiftOfLogitsChangesNothing(t *testing.T) {
 			norm += g[i] * g[i]
 			shifted[i] += float64(row) - 3.5
 		}
-		if math.Abs(sum) > 1e-15 {
+		if !(math.Abs(sum) <= 1e-15) {
 			t.Errorf("row %d of the gradient sums to %v", row, sum)
 		}
 	}
@@ -193,11 +193,11 @@ func TestShiftOfLogitsChangesNothing(t *testing.T) {
 	_ = q.SetLogits(shifted)
 	moved, after := gradient(New(config(20), q, ref, pairs))
 	for i := range g {
-		if math.Abs(g[i]-moved[i]) > 1e-14 {
+		if !(math.Abs(g[i]-moved[i]) <= 1e-14) {
 			t.Errorf("∂L/∂z[%d] %v → %v", i, g[i], moved[i])
 		}
 	}
-	if norm < 1e-6 || math.Abs(before.Loss-after.Loss) > 1e-14 {
+	if norm < 1e-6 || !(math.Abs(before.Loss-after.Loss) <= 1e-14) {
 		t.Errorf("loss %v → %v, gradient norm² %v", before.Loss, after.Loss, norm)
 	}
 }
@@ -212,11 +212,11 @@ func TestOneTokenResponses(t *testing.T) {
 	want := make([]float64, s.Cells())
 	want[pi.Row(0, 0, pi.Start())+2], want[pi.Row(0, 0, pi.Start())+3] = -0.05, 0.05
 	for i := range g {
-		if math.Abs(g[i]-want[i]) > 1e-16 {
+		if !(math.Abs(g[i]-want[i]) <= 1e-16) {
 			t.Errorf("∂L/∂z[%d] = %v, want %v", i, g[i], want[i])
 		}
 	}
-	if math.Abs(measured.Loss-math.Ln2) > 1e-15 {
+	if !(math.Abs(measured.Loss-math.Ln2) <= 1e-15) {
 		t.Errorf("loss %v at the reference", measured.Loss)
 	}
 }
@@ -230,7 +230,7 @@ func TestGradientIsClipped(t *testing.T) {
 	before := slices.Clone(pi.Logits)
 	s := New(c, pi, ref, randomPairs(ref, 20, 8)).Step(rng.New(1))
 	for i, z := range pi.Logits {
-		if math.Abs(z-before[i]) > 1e-3*c.LearningRate {
+		if !(math.Abs(z-before[i]) <= 1e-3*c.LearningRate) {
 			t.Errorf("logit %d moved by %v", i, z-before[i])
 		}
 	}
@@ -265,7 +265,7 @@ func TestReferenceNeverChangesAndTrainingPrefersTheChosen(t *testing.T) {
 	d := New(c, pi, ref, pairs)
 	r := rng.New(1)
 	first := d.Step(r)
-	if first.Accuracy != 0 || first.Margin != 0 || math.Abs(first.Loss-math.Ln2) > 1e-12 {
+	if first.Accuracy != 0 || first.Margin != 0 || !(math.Abs(first.Loss-math.Ln2) <= 1e-12) {
 		t.Errorf("at the reference: %+v", first)
 	}
 	var last Stats
@@ -306,7 +306,7 @@ func TestStatsAreMeansOverTheBatch(t *testing.T) {
 	}
 	want["entropy"] /= float64(n)
 	for name, v := range want {
-		if math.Abs(got[name]-v) > 1e-12 {
+		if !(math.Abs(got[name]-v) <= 1e-12) {
 			t.Errorf("%s = %v, by definition %v", name, got[name], v)
 		}
 	}
@@ -322,7 +322,7 @@ func TestLearningRateFallsLinearly(t *testing.T) {
 	d := New(c, ref.Clone(), ref, randomPairs(ref, 2, 3))
 	r := rng.New(1)
 	for _, want := range []float64{0.8, 0.6, 0.4, 0.2} {
-		if got := d.Step(r).LearningRate; math.Abs(got-want) > 1e-15 {
+		if got := d.Step(r).LearningRate; !(math.Abs(got-want) <= 1e-15) {
 			t.Errorf("learning rate %v, want %v", got, want)
 		}
 	}
@@ -381,7 +381,7 @@ func TestPopulationOptimumIsTheTiltedReference(t *testing.T) {
 	}
 	logZ := num.LogSumExp(tilted)
 	for a, y := range ys {
-		if got, want := pi.LogProb(0, y), tilted[a]-logZ; math.Abs(got-want) > 1e-6 {
+		if got, want := pi.LogProb(0, y), tilted[a]-logZ; !(math.Abs(got-want) <= 1e-6) {
 			t.Errorf("log π(%v) = %v, optimum %v", y, got, want)
 		}
 	}

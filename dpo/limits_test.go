@@ -128,7 +128,7 @@ func TestWhereLossesEndOnEndlessData(t *testing.T) {
 			t.Errorf("%s ends at %.6f of J*", name, e.ofJStar)
 		}
 	}
-	if a, b := at["apo_zero"], at["apo_zero_unpaired"]; math.Abs(a.ofJStar-b.ofJStar) > 1e-6 {
+	if a, b := at["apo_zero"], at["apo_zero_unpaired"]; !(math.Abs(a.ofJStar-b.ofJStar) <= 1e-6) {
 		t.Errorf("apo_zero and its unpaired form: %v and %v", a, b)
 	}
 	for _, name := range []string{"ipo", "sppo_hard", "chipo", "truncated_quadratic", "nca_pair", "bco_pair"} { // more careful at the same β
@@ -214,7 +214,7 @@ func TestBestMarginOfAPair(t *testing.T) {
 			}
 		}
 	}
-	if _, slope := DiscoPOP(0, 1, 0.05); math.Abs(slope-0.7843) > 1e-4 {
+	if _, slope := DiscoPOP(0, 1, 0.05); !(math.Abs(slope-0.7843) <= 1e-4) {
 		t.Errorf("DiscoPOP's slope at 0: %v", slope)
 	}
 }

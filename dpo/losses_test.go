@@ -142,7 +142,7 @@ func TestEveryDerivativeAgainstFiniteDifferences(t *testing.T) {
 					slope := (up - total()) / (2 * h)
 					s.logp[i] = at
 					largest = max(largest, math.Abs(slope))
-					if math.Abs(s.d[i]-slope) > 1e-8*max(1, math.Abs(slope)) {
+					if !(math.Abs(s.d[i]-slope) <= 1e-8*max(1, math.Abs(slope))) {
 						t.Errorf("derivative %v, by differences %v", s.d[i], slope)
 					}
 				}
@@ -200,7 +200,7 @@ func TestEveryLossThroughThePolicy(t *testing.T) {
 				const h = 1e-5
 				slope := (at(i, h) - at(i, -h)) / (2 * h)
 				norm += slope * slope
-				if math.Abs(g[i]-slope) > 1e-8*max(1, math.Abs(slope)) {
+				if !(math.Abs(g[i]-slope) <= 1e-8*max(1, math.Abs(slope))) {
 					t.Fatalf("∂L/∂z[%d] = %v, by differences %v", i, g[i], slope)
 				}
 			}
@@ -565,7 +565,7 @@ func TestLearnTakesTheSameStep(t *testing.T) {
 		ra, rb := rng.New(1), rng.New(1)
 		for range 10 {
 			want, got := a.Step(ra), b.Learn(rb)
-			if got.GradNorm != want.GradNorm || math.Abs(got.Loss-want.Loss) > 1e-12*(1+math.Abs(want.Loss)) {
+			if got.GradNorm != want.GradNorm || !(math.Abs(got.Loss-want.Loss) <= 1e-12*(1+math.Abs(want.Loss))) {
 				t.Errorf("%s: %+v, measured %+v", c.testName(), got, want)
 			}
 		}

@@ -66,7 +66,7 @@ func TestPopulationLossAgreesWithASample(t *testing.T) {
 	}
 	sampled := make([]float64, len(g))
 	loss := DataGradient(sampled, &pi.Chain, &ref.Chain, pairs, 0.5, 0.1)
-	if math.Abs(loss-exact) > 4e-3 {
+	if !(math.Abs(loss-exact) <= 4e-3) {
 		t.Errorf("loss %v exactly, %v from %d pairs", exact, loss, len(pairs))
 	}
 	diff := 0.0
@@ -95,7 +95,7 @@ func TestPopulationGradientAgainstDifferences(t *testing.T) {
 			}
 			return p.Loss(scratch, &q.Chain, 0.5, 0.1)
 		}
-		if slope := (at(h) - at(-h)) / (2 * h); math.Abs(slope-g[i]) > 1e-9 {
+		if slope := (at(h) - at(-h)) / (2 * h); !(math.Abs(slope-g[i]) <= 1e-9) {
 			t.Fatalf("∂L/∂z[%d] = %v, by differences %v", i, g[i], slope)
 		}
 	}

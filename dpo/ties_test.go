@@ -21,14 +21,14 @@ func TestVerdictsAddUp(t *testing.T) {
 			lose, _ := RaoKupper(-h, beta, nu)
 			tie, slope := RaoKupperTie(h, beta, nu)
 			other, back := RaoKupperTie(-h, beta, nu)
-			if sum := num.Exp(-win) + num.Exp(-lose) + num.Exp(-tie); math.Abs(sum-1) > 1e-12 || math.Abs(tie-other) > 1e-12*(1+tie) || math.Abs(slope+back) > 1e-15 {
+			if sum := num.Exp(-win) + num.Exp(-lose) + num.Exp(-tie); !(math.Abs(sum-1) <= 1e-12) || !(math.Abs(tie-other) <= 1e-12*(1+tie)) || !(math.Abs(slope+back) <= 1e-15) {
 				t.Errorf("Rao-Kupper at h = %v, ν = %v: %v; tie %v and %v", h, nu, sum, tie, other)
 			}
 			win, _ = Davidson(h, beta, nu)
 			lose, _ = Davidson(-h, beta, nu)
 			tie, slope = DavidsonTie(h, beta, nu)
 			other, back = DavidsonTie(-h, beta, nu)
-			if sum := num.Exp(-win) + num.Exp(-lose) + num.Exp(-tie); math.Abs(sum-1) > 1e-12 || math.Abs(tie-other) > 1e-12*(1+tie) || math.Abs(slope+back) > 1e-15 {
+			if sum := num.Exp(-win) + num.Exp(-lose) + num.Exp(-tie); !(math.Abs(sum-1) <= 1e-12) || !(math.Abs(tie-other) <= 1e-12*(1+tie)) || !(math.Abs(slope+back) <= 1e-15) {
 				t.Errorf("Davidson at h = %v, ν = %v: %v; tie %v and %v", h, nu, sum, tie, other)
 			}
 		}
@@ -44,7 +44,7 @@ func TestTieSlopes(t *testing.T) {
 		for _, h := range []float64{-5, -0.4, 0.3, 6} {
 			up, _ := f(h + step)
 			down, _ := f(h - step)
-			if _, slope := f(h); math.Abs(slope-(up-down)/(2*step)) > 1e-8 || math.Abs(slope) < 1e-6 {
+			if _, slope := f(h); !(math.Abs(slope-(up-down)/(2*step)) <= 1e-8) || math.Abs(slope) < 1e-6 {
 				t.Errorf("%s at %v: slope %v, by differences %v", name, h, slope, (up-down)/(2*step))
 			}
 		}
@@ -113,7 +113,7 @@ func TestPopulationOptimumWithTies(t *testing.T) {
 			win, up := clear(h, beta, nu)
 			lose, down := clear(-h, beta, nu)
 			draw, pull := tie(h, beta, nu)
-			if slope := float64(num.Exp(-win)*up) - float64(num.Exp(-lose)*down) + float64(num.Exp(-draw)*pull); math.Abs(slope) > 1e-15 {
+			if slope := float64(num.Exp(-win)*up) - float64(num.Exp(-lose)*down) + float64(num.Exp(-draw)*pull); !(math.Abs(slope) <= 1e-15) {
 				t.Errorf("%s: the expected loss has slope %v at the reward difference %v", name, slope, reward)
 			}
 		}

@@ -111,7 +111,7 @@ func TestAtKLInterpolatesToTheFirstCrossing(t *testing.T) {
 	}
 	rows := []sim.Row{row(0, 1), row(1, 3), row(0.5, 9), row(2, 5)}
 	for kl, want := range map[float64]float64{0: 1, 0.25: 1.5, 1: 3, 1.25: 7} {
-		if got, ok := atKL(rows, "exact/gold_reward", kl); !ok || math.Abs(got-want) > 1e-12 {
+		if got, ok := atKL(rows, "exact/gold_reward", kl); !ok || !(math.Abs(got-want) <= 1e-12) {
 			t.Errorf("at KL %v: %v, want %v", kl, got, want)
 		}
 	}

@@ -104,7 +104,7 @@ func TestARunIsFilledIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := filled.Runs[0]
-	if math.Abs(run.Loss[0]-math.Ln2) > 1e-15 || math.Abs(run.After["1"][0][0]-0.1) > 1e-8 || math.Abs(run.After["1"][0][1]+0.1) > 1e-8 {
+	if !(math.Abs(run.Loss[0]-math.Ln2) <= 1e-15) || !(math.Abs(run.After["1"][0][0]-0.1) <= 1e-8) || !(math.Abs(run.After["1"][0][1]+0.1) <= 1e-8) {
 		t.Errorf("%+v", run)
 	}
 }

@@ -176,7 +176,7 @@ func TestContrasts(t *testing.T) {
 			c.Is = "above"
 		}
 		v := synthetic(c, map[string][][]float64{"a": curve}).Verdicts()[0]
-		if math.Abs(v.Difference.Mean-test.want) > 1e-12 {
+		if !(math.Abs(v.Difference.Mean-test.want) <= 1e-12) {
 			t.Errorf("%s: %v, want %v", name, v.Difference.Mean, test.want)
 		}
 	}

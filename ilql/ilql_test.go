@@ -337,7 +337,7 @@ func TestTwoHeads(t *testing.T) {
 	v.randomise(0.5, rng.New(1))
 	for cell := range int32(6) {
 		a, b := v.heads[0].target[cell], v.heads[1].target[cell]
-		if a == b || math.Abs(a) > 0.5 || a != v.heads[0].q[cell] {
+		if a == b || !(math.Abs(a) <= 0.5) || a != v.heads[0].q[cell] {
 			t.Errorf("entries %v and %v", a, b)
 		}
 		near(t, "the lower", v.pessimistic(cell), math.Min(a, b), 0)

@@ -97,7 +97,7 @@ func TestBestOfNOnAKnownDistribution(t *testing.T) {
 	e := NewEvaluator(Shape{Prompts: 1, Words: 4, MaxLength: 1, Order: 1}, nil)
 	s := Selection{Scores: [][]float64{{-0.3, 0.2, 1, 2}}, Probs: [][]float64{{0.25, 0.25, 0.25, 0.25}}, Values: [][]float64{{-0.3, 0.2, 1, 2}}}
 	for n, want := range map[int]float64{2: 0.173980, 4: 0.590310, 16: 1.330075} {
-		if got := e.BestOfN(s, []int{n})[0]; math.Abs(got.KL-want) > 5e-7 {
+		if got := e.BestOfN(s, []int{n})[0]; !(math.Abs(got.KL-want) <= 5e-7) {
 			t.Errorf("KL at n = %d is %v, want %v", n, got.KL, want)
 		}
 	}
@@ -115,7 +115,7 @@ func TestBestOfNReachesTheBoundWithoutTies(t *testing.T) {
 	e := NewEvaluator(Shape{Prompts: 1, Words: 4, MaxLength: 1, Order: 1}, nil)
 	for _, n := range []int{1, 2, 16, 1024} {
 		got := e.BestOfN(s, []int{n})[0]
-		if math.Abs(got.KL-got.Bound) > 2e-3*got.Bound+1e-9 || math.Abs(got.Score-float64(n)/float64(n+1)) > 2e-6 {
+		if !(math.Abs(got.KL-got.Bound) <= 2e-3*got.Bound+1e-9) || !(math.Abs(got.Score-float64(n)/float64(n+1)) <= 2e-6) {
 			t.Errorf("n = %d: KL %v, bound %v, score %v", n, got.KL, got.Bound, got.Score)
 		}
 	}

@@ -538,7 +538,7 @@ func TestOptimumAtItsLimits(t *testing.T) {
 						onTop += p
 					}
 					mean += weight * num.Exp(w.ref.LogProb(Prompt(x), y)) * c.value(Prompt(x), y)
-					if a, b := c.same.LogProb(Prompt(x), y), w.ref.LogProb(Prompt(x), y); math.Abs(a-b) > 1e-4 {
+					if a, b := c.same.LogProb(Prompt(x), y), w.ref.LogProb(Prompt(x), y); !(math.Abs(a-b) <= 1e-4) {
 						t.Fatalf("%s: log π* at β = 10⁶ is %v, the reference's %v", c.name, a, b)
 					}
 				}
@@ -550,7 +550,7 @@ func TestOptimumAtItsLimits(t *testing.T) {
 			if c.j > best+1e-9 || c.j < best-1e-3*50 {
 				t.Fatalf("%s: J* at β = 10⁻³ is %v, the best response is worth %v", c.name, c.j, best)
 			}
-			if math.Abs(c.far-mean) > 1e-4 {
+			if !(math.Abs(c.far-mean) <= 1e-4) {
 				t.Fatalf("%s: J* at β = 10⁶ is %v, the reference's reward %v", c.name, c.far, mean)
 			}
 		}

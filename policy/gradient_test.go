@@ -37,7 +37,7 @@ func TestExactGradientAgainstFiniteDifferences(t *testing.T) {
 			_ = q.SetLogits(z)
 			d := (up - j(q)) / (2 * h)
 			z[i] = at
-			if math.Abs(grad[i]-d) > 1e-7 {
+			if !(math.Abs(grad[i]-d) <= 1e-7) {
 				t.Fatalf("∂J/∂z[%d] = %v, by differences %v", i, grad[i], d)
 			}
 		}
@@ -60,7 +60,7 @@ func TestInClassOptimumOfTheFullClassIsTheOptimum(t *testing.T) {
 			t.Fatalf("J in class %v is above J* %v", in.Value, o.Value)
 		}
 		stationary(t, in)
-		if w.Order >= w.MaxLength-1 && math.Abs(in.Value-o.Value) > 1e-8 {
+		if w.Order >= w.MaxLength-1 && !(math.Abs(in.Value-o.Value) <= 1e-8) {
 			t.Fatalf("J in class %v, J* %v", in.Value, o.Value)
 		}
 	})

@@ -97,7 +97,7 @@ func TestJointAndSeparateGradientsAgree(t *testing.T) {
 		e.Gradient(separate, &w.pi.Chain, Objective{Ref: &w.ref.Chain, Counts: NewCountReward(w.Shape, w.counts)})
 		near(t, "J", joint.Value, separate.Value)
 		for i, q := range joint.Q {
-			if math.Abs(q-separate.Q[i]) > 1e-8 { // values on the lattice are told apart by 1e−9
+			if !(math.Abs(q-separate.Q[i]) <= 1e-8) { // values on the lattice are told apart by 1e−9
 				t.Fatalf("Q[%d]: %v on the joint lattice, %v on separate ones", i, q, separate.Q[i])
 			}
 		}

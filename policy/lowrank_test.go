@@ -21,7 +21,7 @@ func TestLowRankStartsUniformAndCanLearn(t *testing.T) {
 	s := Shape{Prompts: 2, Words: 3, MaxLength: 3, Order: 1}
 	p := newLowRank(t, s, 2)
 	for _, q := range p.P {
-		if math.Abs(q-0.25) > 1e-15 {
+		if !(math.Abs(q-0.25) <= 1e-15) {
 			t.Fatalf("a start with a probability of %v", q)
 		}
 	}
@@ -72,7 +72,7 @@ func matrixRank(m [][]float64) (rank int) {
 	for col := 0; col < len(m[0]) && rank < len(m); col++ {
 		best := rank
 		for row := rank; row < len(m); row++ {
-			if math.Abs(m[row][col]) > math.Abs(m[best][col]) {
+			if !(math.Abs(m[row][col]) <= math.Abs(m[best][col])) {
 				best = row
 			}
 		}

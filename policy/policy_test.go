@@ -151,7 +151,7 @@ func TestGradientAgainstFiniteDifferences(t *testing.T) {
 			p.params[i] = at
 			want := (up - down) / (2 * h)
 			norm += want * want
-			if math.Abs(grad[i]-want) > 1e-8 {
+			if !(math.Abs(grad[i]-want) <= 1e-8) {
 				t.Fatalf("%s: ∂L/∂θ[%d] = %v, by differences %v", kind, i, grad[i], want)
 			}
 		}
@@ -170,7 +170,7 @@ func TestSharedTermReachesOtherPrompts(t *testing.T) {
 		f.Step(rng.New(1))
 		after[kind] = p.LogProb(1, Response{1})
 	}
-	if start := 2 * math.Log(1.0/3); math.Abs(after[Table]-start) > 1e-12 || after[Shared] < start+0.05 {
+	if start := 2 * math.Log(1.0/3); !(math.Abs(after[Table]-start) <= 1e-12) || after[Shared] < start+0.05 {
 		t.Errorf("log-probability on the other prompt: table %v, shared %v, before %v", after[Table], after[Shared], start)
 	}
 }
@@ -243,7 +243,7 @@ func TestFitGradientAndDescent(t *testing.T) {
 		d := (up - loss(q)) / (2 * h)
 		norm += d * d
 	}
-	if math.Abs(stats.GradNorm-math.Sqrt(norm)) > 1e-8 || norm < 1e-3 {
+	if !(math.Abs(stats.GradNorm-math.Sqrt(norm)) <= 1e-8) || norm < 1e-3 {
 		t.Errorf("gradient norm %v, by differences %v", stats.GradNorm, math.Sqrt(norm))
 	}
 	r := rng.New(2)
@@ -302,10 +302,10 @@ func TestClipGradNorm(t *testing.T) {
 	if n := ClipGradNorm(g, 0); n != 5 || g[0] != 3 {
 		t.Errorf("no limit: norm %v, gradient %v", n, g)
 	}
-	if n := ClipGradNorm(g, 1); n != 5 || math.Abs(g[1]-4/(5+1e-6)) > 1e-15 {
+	if n := ClipGradNorm(g, 1); n != 5 || !(math.Abs(g[1]-4/(5+1e-6)) <= 1e-15) {
 		t.Errorf("limit 1: norm %v, gradient %v", n, g)
 	}
-	if ClipGradNorm(g, 2); math.Abs(g[0]-3/(5+1e-6)) > 1e-15 {
+	if ClipGradNorm(g, 2); !(math.Abs(g[0]-3/(5+1e-6)) <= 1e-15) {
 		t.Errorf("a gradient within the limit was changed: %v", g)
 	}
 }

@@ -133,7 +133,7 @@ func TestGradientBehindEOS(t *testing.T) {
 		add := func(now, old, target float64) {
 			near := min(max(now, old-tr.cfg.CliprangeValue), old+tr.cfg.CliprangeValue)
 			sum += 0.5 * max(math.Pow(now-target, 2), math.Pow(near-target, 2))
-			if math.Abs(near-target) > math.Abs(now-target) {
+			if !(math.Abs(near-target) <= math.Abs(now-target)) {
 				cut++
 			}
 			n++

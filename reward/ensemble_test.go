@@ -33,12 +33,12 @@ func TestAggregates(t *testing.T) {
 			"mean": {mean.Score(x, y), sum}, "the mean model": {mean.Mean().Score(x, y), sum},
 			"worst case": {worst.Score(x, y), least}, "uncertainty weighted": {weighted.Score(x, y), sum - 0.7*squares},
 		} {
-			if math.Abs(c[0]-c[1]) > 1e-12 {
+			if !(math.Abs(c[0]-c[1]) <= 1e-12) {
 				t.Errorf("%s: %v, want %v", name, c[0], c[1])
 			}
 		}
 	}
-	if same := ensembleOf(UncertaintyWeighted, 1); math.Abs(same.Score(0, y)-same.Members[0].Score(0, y)) > 1e-12 {
+	if same := ensembleOf(UncertaintyWeighted, 1); !(math.Abs(same.Score(0, y)-same.Members[0].Score(0, y)) <= 1e-12) {
 		t.Error("one model disagrees with itself")
 	}
 }

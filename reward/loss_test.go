@@ -22,11 +22,11 @@ func TestLossesOfTwoResponsesAreOne(t *testing.T) {
 		gradients = append(gradients, tr.grad)
 	}
 	for k := 1; k < len(losses); k++ {
-		if math.Abs(losses[k]-losses[0]) > 1e-12 {
+		if !(math.Abs(losses[k]-losses[0]) <= 1e-12) {
 			t.Errorf("%s: loss %v, pairwise %v", LossTypes[k], losses[k], losses[0])
 		}
 		for i, g := range gradients[k] {
-			if math.Abs(g-gradients[0][i]) > 1e-12 {
+			if !(math.Abs(g-gradients[0][i]) <= 1e-12) {
 				t.Errorf("%s: gradient %v, pairwise %v", LossTypes[k], g, gradients[0][i])
 			}
 		}
@@ -47,7 +47,7 @@ func TestPlackettLuceIsADistribution(t *testing.T) {
 		}
 	}
 	visit(nil, rewards)
-	if math.Abs(total-1) > 1e-12 {
+	if !(math.Abs(total-1) <= 1e-12) {
 		t.Errorf("the orders' probabilities sum to %v", total)
 	}
 }
@@ -56,10 +56,10 @@ func TestPlackettLuceIsADistribution(t *testing.T) {
 // rewards give log 4, and the choice pulls by 1 − 1/4.
 func TestPickBestByHand(t *testing.T) {
 	slope := make([]float64, 4)
-	if loss := PickBest(slope, make([]float64, 4), 1); math.Abs(loss-math.Log(4)) > 1e-15 {
+	if loss := PickBest(slope, make([]float64, 4), 1); !(math.Abs(loss-math.Log(4)) <= 1e-15) {
 		t.Errorf("loss %v", loss)
 	}
-	if math.Abs(slope[0]+0.75) > 1e-15 || math.Abs(slope[3]-0.25) > 1e-15 {
+	if !(math.Abs(slope[0]+0.75) <= 1e-15) || !(math.Abs(slope[3]-0.25) <= 1e-15) {
 		t.Errorf("slope %v", slope)
 	}
 }
@@ -70,7 +70,7 @@ func TestMarginGrowsWithTheDistanceOfRanks(t *testing.T) {
 	c := Config{LearningRate: 0.05, BatchSize: 1, LossType: PairwiseLoss, Margin: 2}
 	m := &Linear{Prompts: 1, Words: 3, Weight: []float64{1, 0.4, 0}, Bias: []float64{0}}
 	want := -(num.LogSigmoid(0.6-1) + num.LogSigmoid(1-2) + num.LogSigmoid(0.4-1)) / 3
-	if got := trainerAt(c, m, rankings).Step(rng.New(1)).Loss; math.Abs(got-want) > 1e-15 {
+	if got := trainerAt(c, m, rankings).Step(rng.New(1)).Loss; !(math.Abs(got-want) <= 1e-15) {
 		t.Errorf("loss %v, want %v", got, want)
 	}
 }
@@ -145,7 +145,7 @@ func TestLossesWithTies(t *testing.T) {
 			win, _ := of(d, 1.6, false)
 			lose, _ := of(-d, 1.6, false)
 			tie, _ := of(d, 1.6, true)
-			if sum := num.Exp(-win) + num.Exp(-lose) + num.Exp(-tie); math.Abs(sum-1) > 1e-12 {
+			if sum := num.Exp(-win) + num.Exp(-lose) + num.Exp(-tie); !(math.Abs(sum-1) <= 1e-12) {
 				t.Errorf("at %v the verdicts have probability %v", d, sum)
 			}
 		}

@@ -32,7 +32,7 @@ func TestNetworkScore(t *testing.T) {
 				n[k] = c.Of(x, y, 4)
 			}
 			want := forwardByHand(m, x, y)
-			if got := m.Score(x, y); math.Abs(got-want) > 1e-14 {
+			if got := m.Score(x, y); !(math.Abs(got-want) <= 1e-14) {
 				t.Errorf("score of %v at %d is %v, want %v", y, x, got, want)
 			}
 			if m.ScoreCounts(n) != m.Score(x, y) {
@@ -41,7 +41,7 @@ func TestNetworkScore(t *testing.T) {
 		}
 	}
 	before := m.Score(0, policy.Response{1, 2})
-	if m.Lower(0.25); math.Abs(m.Score(0, policy.Response{1, 2})-before+0.25) > 1e-15 {
+	if m.Lower(0.25); !(math.Abs(m.Score(0, policy.Response{1, 2})-before+0.25) <= 1e-15) {
 		t.Error("Lower did not lower the score by 0.25")
 	}
 }
@@ -101,7 +101,7 @@ func TestEnsembleOfNetworks(t *testing.T) {
 		mean += m.Score(0, y) / 3
 		least = math.Min(least, m.Score(0, y))
 	}
-	if got := e.Mean().Score(0, y); math.Abs(got-mean) > 1e-15 || e.Score(0, y) != least {
+	if got := e.Mean().Score(0, y); !(math.Abs(got-mean) <= 1e-15) || e.Score(0, y) != least {
 		t.Errorf("mean %v, want %v; worst case %v, want %v", got, mean, e.Score(0, y), least)
 	}
 	n := []int{1, 1, 1, 3} // the counts of y

@@ -143,11 +143,11 @@ func checkGradient(t *testing.T, what string, c Config, rankings []policy.Rankin
 		p[i] -= 2 * h
 		d := (up - loss(p)) / (2 * h)
 		norm += d * d
-		if math.Abs(tr.grad[i]-d) > 1e-8 {
+		if !(math.Abs(tr.grad[i]-d) <= 1e-8) {
 			t.Fatalf("%s: ∂L/∂θ[%d] = %v, by differences %v", what, i, tr.grad[i], d)
 		}
 	}
-	if norm < 1e-4 || math.Abs(got-math.Sqrt(norm)) > 1e-8 {
+	if norm < 1e-4 || !(math.Abs(got-math.Sqrt(norm)) <= 1e-8) {
 		t.Errorf("%s: gradient norm %v, by differences %v", what, got, math.Sqrt(norm))
 	}
 }
@@ -171,7 +171,7 @@ func TestSection35ARankingIsOneBatchElement(t *testing.T) {
 		}
 	}
 	s := trainerAt(c, m, rankings).Step(rng.New(1))
-	if math.Abs(s.Loss-want) > 1e-12 || math.Abs(s.Accuracy-correct) > 1e-12 {
+	if !(math.Abs(s.Loss-want) <= 1e-12) || !(math.Abs(s.Accuracy-correct) <= 1e-12) {
 		t.Errorf("loss %v, want %v; accuracy %v, want %v", s.Loss, want, s.Accuracy, correct)
 	}
 }
@@ -190,11 +190,11 @@ func TestARankingIsTheMeanOfItsPairs(t *testing.T) {
 		whole, apart := trainerAt(c, m, ranking), trainerAt(c, m, pairs)
 		a, b := whole.Step(rng.New(1)), apart.Step(rng.New(1))
 		for i := range whole.grad {
-			if math.Abs(whole.grad[i]-apart.grad[i]) > 1e-14 {
+			if !(math.Abs(whole.grad[i]-apart.grad[i]) <= 1e-14) {
 				t.Errorf("K = %d: ∂L/∂θ[%d] = %v, mean over pairs %v", k, i, whole.grad[i], apart.grad[i])
 			}
 		}
-		if math.Abs(a.Loss-b.Loss) > 1e-14 || math.Abs(a.Accuracy-b.Accuracy) > 1e-14 || math.Abs(a.Margin-b.Margin) > 1e-14 {
+		if !(math.Abs(a.Loss-b.Loss) <= 1e-14) || !(math.Abs(a.Accuracy-b.Accuracy) <= 1e-14) || !(math.Abs(a.Margin-b.Margin) <= 1e-14) {
 			t.Errorf("K = %d: %+v, pairs %+v", k, a, b)
 		}
 	}
@@ -246,12 +246,12 @@ func TestFitRecoversTheJudge(t *testing.T) {
 		tr.Step(r)
 	}
 	for i, w := range linear(tr).Weight {
-		if math.Abs(w-judge.Weight[i]) > 0.12 {
+		if !(math.Abs(w-judge.Weight[i]) <= 0.12) {
 			t.Errorf("weight %d is %.3f, the judge's %.3f", i, w, judge.Weight[i])
 		}
 	}
 	for _, b := range linear(tr).Bias {
-		if math.Abs(b) > 1e-9 {
+		if !(math.Abs(b) <= 1e-9) {
 			t.Errorf("comparisons at one prompt moved its bias to %v", b)
 		}
 	}
@@ -271,7 +271,7 @@ func TestCalibrationOfTheTrueJudge(t *testing.T) {
 	total := 0
 	for _, b := range Calibration(judge, rankings, 10) {
 		total += b.N
-		if b.N > 300 && (math.Abs(b.Predicted-b.Actual) > 0.06 || b.Predicted < b.Low || b.Predicted > b.High) {
+		if b.N > 300 && (!(math.Abs(b.Predicted-b.Actual) <= 0.06) || b.Predicted < b.Low || b.Predicted > b.High) {
 			t.Errorf("bin %+v", b)
 		}
 	}
@@ -288,7 +288,7 @@ func TestGradientIsClipped(t *testing.T) {
 	tr := trainerAt(c, m, randomRankings(10, 3, 2, 3, m, 11))
 	s := tr.Step(rng.New(1))
 	for i, w := range linear(tr).Weight {
-		if math.Abs(w-m.Weight[i]) > 1e-3*c.LearningRate {
+		if !(math.Abs(w-m.Weight[i]) <= 1e-3*c.LearningRate) {
 			t.Errorf("weight %d moved by %v", i, w-m.Weight[i])
 		}
 	}
@@ -303,7 +303,7 @@ func TestWeightDecayLeavesBiasesAlone(t *testing.T) {
 	tr := trainerAt(Config{LearningRate: 0.1, NumTrainEpochs: 1, BatchSize: 1, WeightDecay: 0.5}, m, []policy.Ranking{same})
 	tr.Step(rng.New(1))
 	for i, w := range linear(tr).Weight {
-		if math.Abs(w-m.Weight[i]*0.95) > 1e-12 {
+		if !(math.Abs(w-m.Weight[i]*0.95) <= 1e-12) {
 			t.Errorf("weight %v → %v", m.Weight[i], w)
 		}
 	}
@@ -332,10 +332,10 @@ func TestSection35DemonstrationsScoreZero(t *testing.T) {
 	for _, d := range demos {
 		sum += m.Score(d.Prompt, d.Response)
 	}
-	if math.Abs(sum) > 1e-12 || math.Abs(m.Score(0, demos[0].Response)-m.Score(1, demos[1].Response)-gap) > 1e-12 {
+	if !(math.Abs(sum) <= 1e-12) || !(math.Abs(m.Score(0, demos[0].Response)-m.Score(1, demos[1].Response)-gap) <= 1e-12) {
 		t.Errorf("sum %v", sum)
 	}
-	if after := Evaluate(m, rankings); math.Abs(after.Loss-before.Loss) > 1e-12 || after.Accuracy != before.Accuracy || m.Bias[0] == bias[0] {
+	if after := Evaluate(m, rankings); !(math.Abs(after.Loss-before.Loss) <= 1e-12) || after.Accuracy != before.Accuracy || m.Bias[0] == bias[0] {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
 	if !slices.Equal(additive.Bias, bias) {
@@ -358,7 +358,7 @@ func TestAdditiveIsTheSameReward(t *testing.T) {
 				for _, i := range p.Path(nil, 1, y) {
 					sum += a.R[i]
 				}
-				if math.Abs(sum-m.Score(1, y)) > 1e-12 {
+				if !(math.Abs(sum-m.Score(1, y)) <= 1e-12) {
 					t.Errorf("%s, order %d, %v: %v along the path, score %v", kind, order, y, sum, m.Score(1, y))
 				}
 			}
@@ -378,7 +378,7 @@ func TestStatsNamesAndRewards(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{"min_reward": low, "max_reward": high, "mean_reward": mean, "learning_rate": 0.3} {
-		if math.Abs(got[name]-want) > 1e-12 {
+		if !(math.Abs(got[name]-want) <= 1e-12) {
 			t.Errorf("%s = %v, want %v", name, got[name], want)
 		}
 	}
@@ -453,7 +453,7 @@ func TestGoldenRewardModelThroughTheTrainer(t *testing.T) {
 			tr := trainerAt(Config{LearningRate: 1e-3, BatchSize: n, CenterRewardsCoefficient: r.Center}, m, rankings)
 			s := tr.Step(rng.New(1))
 			same(t, "loss", s.Loss, r.Loss)
-			if math.Abs(s.Accuracy-r.Accuracy) > 1e-6 { // TRL's went through float32
+			if !(math.Abs(s.Accuracy-r.Accuracy) <= 1e-6) { // TRL's went through float32
 				t.Errorf("accuracy %v, TRL's %v", s.Accuracy, r.Accuracy)
 			}
 			for i := range n {

@@ -33,7 +33,7 @@ func TestNetworkOptimumAgreesWithSampling(t *testing.T) {
 				t.Fatal(err)
 			}
 			jStar, e, err := s.ProxyAt(t.Context(), beta)
-			if err != nil || math.Abs(jStar-o.Value()) > 1e-9 || math.Abs(e.Gap) > 1e-9 {
+			if err != nil || !(math.Abs(jStar-o.Value()) <= 1e-9) || !(math.Abs(e.Gap) <= 1e-9) {
 				t.Fatalf("J* %v, walking the lattice %v; gap %v; %v", jStar, o.Value(), e.Gap, err)
 			}
 			exact := map[string]float64{"won": e.WinRate, "gold": e.Gold, "proxy": e.Proxy, "kl": e.KL, "entropy": e.Entropy, "length": e.Length}
@@ -52,7 +52,7 @@ func TestNetworkOptimumAgreesWithSampling(t *testing.T) {
 				x := policy.Prompt(r.Categorical(s.World.Weights))
 				y, z := o.Sample(nil, x, r), s.SFT.Sample(nil, x, r)
 				won := 0.5
-				if d := s.World.Value(x, y) - s.World.Value(x, z); math.Abs(d) > 1e-9 {
+				if d := s.World.Value(x, y) - s.World.Value(x, z); !(math.Abs(d) <= 1e-9) {
 					won = (1 + math.Copysign(1, d)) / 2
 				}
 				add("won", won)
@@ -101,7 +101,7 @@ func TestMethodsLearnFromANetwork(t *testing.T) {
 			t.Errorf("%s: cosine %v", method, cosine)
 		}
 		sum := last.Get("exact/gold_gap_reward_model") + last.Get("exact/gold_gap_class") + last.Get("exact/gold_gap_optimisation")
-		if total := last.Get("exact/gold_gap"); math.Abs(sum-total) > 1e-9 {
+		if total := last.Get("exact/gold_gap"); !(math.Abs(sum-total) <= 1e-9) {
 			t.Errorf("%s: the parts of the gap make %v, not %v", method, sum, total)
 		}
 		if norm := last.Get("exact/class_gradient_norm"); norm > 1e-8 {

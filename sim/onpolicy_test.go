@@ -140,7 +140,7 @@ func TestRatersCanLabelOnline(t *testing.T) {
 	r := raters{Rater{World: s.World, Temperature: 2}}
 	y, z := s.Rankings[0].Responses[0], s.Rankings[0].Responses[1]
 	got, want := num.Sigmoid(r.Score(0, y)-r.Score(0, z)), r.Prefers(s.World.Value(0, y), s.World.Value(0, z))
-	if math.Abs(got-want) > 1e-15 {
+	if !(math.Abs(got-want) <= 1e-15) {
 		t.Errorf("a rater prefers the first with probability %v, by scores %v", want, got)
 	}
 }

@@ -55,7 +55,7 @@ func TestEveryStageIsRecordedFirstToLast(t *testing.T) {
 			steps[r.Stage] = append(steps[r.Stage], r.Step)
 		}
 		first, last := out.Rows[0], out.Rows[len(out.Rows)-1]
-		if first.Get("exact/kl") != 0 || math.Abs(first.Get("exact/win_rate")-0.5) > 1e-12 {
+		if first.Get("exact/kl") != 0 || !(math.Abs(first.Get("exact/win_rate")-0.5) <= 1e-12) {
 			t.Errorf("%s starts with KL %v, win rate %v", m.Name, first.Get("exact/kl"), first.Get("exact/win_rate"))
 		}
 		for _, name := range []string{"exact/proxy_reward", "exact/objective", "exact/gap", "exact/win_rate", "exact/count/harm", "exact/any/right_answer"} {
@@ -64,7 +64,7 @@ func TestEveryStageIsRecordedFirstToLast(t *testing.T) {
 			}
 		}
 		parts := last.Get("exact/gold_gap_reward_model") + last.Get("exact/gold_gap_class") + last.Get("exact/gold_gap_optimisation")
-		if total := last.Get("exact/gold_gap"); math.Abs(total-parts) > 1e-12 || total < 0 || last.Get("exact/gold_gap_reward_model") < 0 || last.Get("exact/class_gradient_norm") > 1e-8 {
+		if total := last.Get("exact/gold_gap"); !(math.Abs(total-parts) <= 1e-12) || total < 0 || last.Get("exact/gold_gap_reward_model") < 0 || last.Get("exact/class_gradient_norm") > 1e-8 {
 			t.Errorf("%s: the parts of the gap sum to %v, total %v", m.Name, parts, total)
 		}
 		if last.Get("exact/gap") < -1e-9 {
@@ -113,7 +113,7 @@ func TestDemonstrationsScoreZeroOnAverage(t *testing.T) {
 	for _, d := range written {
 		sum += s.Reward.Score(d.Prompt, d.Response)
 	}
-	if math.Abs(sum) > 1e-9 {
+	if !(math.Abs(sum) <= 1e-9) {
 		t.Errorf("demonstrations score %v in sum", sum)
 	}
 }
@@ -149,14 +149,14 @@ func TestFrontierIsTheParetoSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	walked, err := s.evaluator.NewCountOptimum(&s.SFT.Chain, d, 0.5)
-	if err != nil || math.Abs(walked.Value()-best.Objective) > 1e-12 || best.WinRate <= 0.5 {
+	if err != nil || !(math.Abs(walked.Value()-best.Objective) <= 1e-12) || best.WinRate <= 0.5 {
 		t.Errorf("J* of gold is %v by tilting, %v by the lattice", best.Objective, walked.Value())
 	}
 	o, e, err := s.ProxyAt(t.Context(), 0.5)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if math.Abs(e.Gap) > 1e-9*math.Max(1, math.Abs(o)) {
+	if !(math.Abs(e.Gap) <= 1e-9*math.Max(1, math.Abs(o))) {
 		t.Errorf("the optimum has a gap of %v", e.Gap)
 	}
 }
@@ -229,7 +229,7 @@ func TestSampledEstimatesAgreeWithTheExactNumbers(t *testing.T) {
 	s := mustShared(t, smallConfig(), 3)
 	e := s.exact(&s.Base.Chain, true)
 	rate, se := s.sampledWinRate(&s.Base.Chain)
-	if math.Abs(rate-e.WinRate) > 4*se || se <= 0 || se > 0.005 {
+	if !(math.Abs(rate-e.WinRate) <= 4*se) || se <= 0 || se > 0.005 {
 		t.Errorf("win rate %v ± %v, exact %v", rate, se, e.WinRate)
 	}
 	h := Rater{World: s.World, Temperature: 1, LabelNoise: 0.1}
@@ -237,7 +237,7 @@ func TestSampledEstimatesAgreeWithTheExactNumbers(t *testing.T) {
 	s.Lab = &Lab{Config: s.Config, World: s.World, gold: s.gold}
 	got := s.agreement(t.Context(), h)
 	for i, m := range want {
-		if value, se := got[2*i].Value, got[2*i+1].Value; math.Abs(value-m.Value) > 4*se || se <= 0 {
+		if value, se := got[2*i].Value, got[2*i+1].Value; !(math.Abs(value-m.Value) <= 4*se) || se <= 0 {
 			t.Errorf("%s: %v ± %v, exact %v", m.Name, value, se, m.Value)
 		}
 	}

@@ -78,7 +78,7 @@ func TestValueIsTheSumOfTheTables(t *testing.T) {
 		{0, "smash burn", -3},
 		{1, "restart then restart", -0.7 - 0.3},
 	} {
-		if got := w.Value(c.prompt, w.say(t, c.text)); math.Abs(got-c.want) > 1e-12 {
+		if got := w.Value(c.prompt, w.say(t, c.text)); !(math.Abs(got-c.want) <= 1e-12) {
 			t.Errorf("prompt %d, %q is worth %v, want %v", c.prompt, c.text, got, c.want)
 		}
 	}
@@ -138,11 +138,11 @@ func TestLabelNoiseReversesComparisons(t *testing.T) {
 			}
 		}
 	}
-	if share := float64(reversed) / float64(all); all != 30_000 || math.Abs(share-0.2) > 0.01 {
+	if share := float64(reversed) / float64(all); all != 30_000 || !(math.Abs(share-0.2) <= 0.01) {
 		t.Errorf("%d comparisons, %.3f reversed", all, share)
 	}
 	clean := Rater{World: w, Temperature: 1}
-	if got, want := h.Prefers(1, 0), 0.8*clean.Prefers(1, 0)+0.2*clean.Prefers(0, 1); math.Abs(got-want) > 1e-12 {
+	if got, want := h.Prefers(1, 0), 0.8*clean.Prefers(1, 0)+0.2*clean.Prefers(0, 1); !(math.Abs(got-want) <= 1e-12) {
 		t.Errorf("noisy preference %v, want %v", got, want)
 	}
 }
@@ -178,7 +178,7 @@ func TestAgreementIsExact(t *testing.T) {
 			right++
 		}
 	}
-	if math.Abs(agreement-agreed/n) > 0.005 || math.Abs(ceiling-right/n) > 0.005 {
+	if !(math.Abs(agreement-agreed/n) <= 0.005) || !(math.Abs(ceiling-right/n) <= 0.005) {
 		t.Errorf("agreement %.4f, sampled %.4f; ceiling %.4f, sampled %.4f", agreement, agreed/n, ceiling, right/n)
 	}
 }
@@ -205,11 +205,11 @@ func TestRawTextFollowsItsWeights(t *testing.T) {
 		}
 	}
 	for _, g := range []string{"answer", "link", "harm"} {
-		if share := words[g] / total; math.Abs(share-1.0/3) > 0.01 {
+		if share := words[g] / total; !(math.Abs(share-1.0/3) <= 0.01) {
 			t.Errorf("%s: %.3f of all words", g, share)
 		}
 	}
-	if words["polite"] != 0 || wrong != 0 || math.Abs(one/20_000-c.Base.Stop) > 0.01 {
+	if words["polite"] != 0 || wrong != 0 || !(math.Abs(one/20_000-c.Base.Stop) <= 0.01) {
 		t.Errorf("polite %v, wrong answers %d, lines of one word %.3f", words["polite"], wrong, one/20_000)
 	}
 }
@@ -283,7 +283,7 @@ func TestSaysIsTheProbabilityOfAnySuchWord(t *testing.T) {
 	// Uniform over 7 words and EOS: a response holds none of 2 words with
 	// probability Σ_{n<3} (5/8)ⁿ (1/8) + (5/8)³.
 	none := 1.0/8 + 5.0/64 + 25.0/512 + 125.0/512
-	if got := w.Says(&p.Chain, "harm"); math.Abs(got-(1-none)) > 1e-12 {
+	if got := w.Says(&p.Chain, "harm"); !(math.Abs(got-(1-none)) <= 1e-12) {
 		t.Errorf("says harm with probability %v, want %v", got, 1-none)
 	}
 }
@@ -297,7 +297,7 @@ func TestRatersCallTies(t *testing.T) {
 	r := s.stream("test", "ties")
 	var tied, above, agree estimate
 	win, lose, tie := h.label(s.World.Value(0, y[0]), s.World.Value(0, y[2]))
-	if math.Abs(win+lose+tie-1) > 1e-15 || tie <= 0 {
+	if !(math.Abs(win+lose+tie-1) <= 1e-15) || tie <= 0 {
 		t.Fatalf("%v + %v + %v", win, lose, tie)
 	}
 	verdict := func() (first, equal float64) {
@@ -333,7 +333,7 @@ func TestRatersCallTies(t *testing.T) {
 		got  estimate
 		want float64
 	}{"ties": {tied, tie}, "first preferred": {above, win}, "agreement": {agree, v.agree}} {
-		if math.Abs(c.got.mean()-c.want) > 4.5*c.got.se() {
+		if !(math.Abs(c.got.mean()-c.want) <= 4.5*c.got.se()) {
 			t.Errorf("%s: %v ± %v, exactly %v", name, c.got.mean(), c.got.se(), c.want)
 		}
 	}

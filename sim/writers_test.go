@@ -25,7 +25,7 @@ func TestWritersSampleTheOptimum(t *testing.T) {
 	}
 	_, want, _ := s.evaluator.TiltedOptimum(s.evaluator.Distribution(&s.Base.Chain, s.values), 0.5)
 	mean := sum / n
-	if se := math.Sqrt((squares/n - mean*mean) / n); math.Abs(mean-want) > 4*se {
+	if se := math.Sqrt((squares/n - mean*mean) / n); !(math.Abs(mean-want) <= 4*se) {
 		t.Errorf("mean gold %v ± %v, the optimum has %v", mean, se, want)
 	}
 }

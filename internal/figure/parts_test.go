@@ -31,7 +31,7 @@ func TestSpread(t *testing.T) {
 			t.Fatalf("%s: %v", c.name, got)
 		}
 		for i := range got {
-			if math.Abs(got[i]-c.good[i]) > 1e-9 {
+			if !(math.Abs(got[i]-c.good[i]) <= 1e-9) {
 				t.Errorf("%s: got %v, want %v", c.name, got, c.good)
 				break
 			}
@@ -205,11 +205,11 @@ func TestStackedBarsGrowBothWaysFromZero(t *testing.T) {
 	from, to, low, high := b.stack()
 	want := [][2]float64{{0, 1}, {0, -0.5}, {1, 1.3}, {-0.5, -0.7}, {0, 0}}
 	for i, w := range want {
-		if math.Abs(from[i]-w[0]) > 1e-12 || math.Abs(to[i]-w[1]) > 1e-12 {
+		if !(math.Abs(from[i]-w[0]) <= 1e-12) || !(math.Abs(to[i]-w[1]) <= 1e-12) {
 			t.Errorf("part %d from %v to %v, want %v", i, from[i], to[i], w)
 		}
 	}
-	if math.Abs(low+0.7) > 1e-12 || math.Abs(high-1.3) > 1e-12 {
+	if !(math.Abs(low+0.7) <= 1e-12) || !(math.Abs(high-1.3) <= 1e-12) {
 		t.Errorf("the stack reaches from %v to %v", low, high)
 	}
 	f := Figure{Name: "stack", Title: "stack", Panels: []Panel{{YLabel: "y", Bars: []Bar{b}}}}
@@ -261,7 +261,7 @@ func TestArrowsToOneColumnAreATree(t *testing.T) {
 		t.Errorf("%d labels on one tree", labels)
 	}
 	for i := 2; i < len(d.boxes); i++ {
-		if gap := d.boxes[i-1].rect.Min.Y - d.boxes[i].rect.Max.Y; math.Abs(float64(gap-rowGapBox)) > 1e-6 {
+		if gap := d.boxes[i-1].rect.Min.Y - d.boxes[i].rect.Max.Y; !(math.Abs(float64(gap-rowGapBox)) <= 1e-6) {
 			t.Errorf("%v points between boxes %d and %d", gap, i-1, i)
 		}
 	}

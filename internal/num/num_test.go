@@ -119,7 +119,7 @@ func TestSpecialValues(t *testing.T) {
 		{"LogSigmoid(−800)", LogSigmoid(-800), -800}, {"LogSigmoid(800)", LogSigmoid(800), 0}, {"LogSigmoid(NaN)", LogSigmoid(nan), nan},
 		{"LogSumExp()", LogSumExp(nil), -inf}, {"LogSumExp(−∞)", LogSumExp([]float64{-inf}), -inf}, {"LogSumExp(1000, 1000)", LogSumExp([]float64{1000, 1000}), 1000 + math.Ln2},
 	} {
-		if c.got != c.want && !(math.IsNaN(c.got) && math.IsNaN(c.want)) && math.Abs(c.got-c.want) > 1e-15*math.Abs(c.want) {
+		if c.got != c.want && !(math.IsNaN(c.got) && math.IsNaN(c.want)) && !(math.Abs(c.got-c.want) <= 1e-15*math.Abs(c.want)) {
 			t.Errorf("%s = %v, want %v", c.name, c.got, c.want)
 		}
 	}
@@ -143,10 +143,10 @@ func TestTanh(t *testing.T) {
 
 func TestSigmoidsAgree(t *testing.T) {
 	for _, x := range inputs(5000, -40, 40) {
-		if d := Exp(LogSigmoid(x)) - Sigmoid(x); math.Abs(d) > 1e-15 {
+		if d := Exp(LogSigmoid(x)) - Sigmoid(x); !(math.Abs(d) <= 1e-15) {
 			t.Fatalf("at %v log σ and σ differ by %v", x, d)
 		}
-		if d := Sigmoid(x) + Sigmoid(-x) - 1; math.Abs(d) > 3e-16 {
+		if d := Sigmoid(x) + Sigmoid(-x) - 1; !(math.Abs(d) <= 3e-16) {
 			t.Fatalf("σ(x) + σ(−x) − 1 = %v at %v", d, x)
 		}
 	}
@@ -247,11 +247,11 @@ func TestSoftmaxRows(t *testing.T) {
 		}
 		SoftmaxRows(q, logq, shifted, width)
 		for at := 0; at < len(z); at += width {
-			if s := Sum(p[at : at+width]); math.Abs(s-1) > 1e-14 {
+			if s := Sum(p[at : at+width]); !(math.Abs(s-1) <= 1e-14) {
 				t.Errorf("width %d: a row sums to %v", width, s)
 			}
 			for i := at; i < at+width; i++ {
-				if math.Abs(Exp(logp[i])-p[i]) > 1e-15 || math.Abs(p[i]-q[i]) > 1e-14 || math.Abs(logp[i]-(z[i]-LogSumExp(z[at:at+width]))) > 1e-13 {
+				if !(math.Abs(Exp(logp[i])-p[i]) <= 1e-15) || !(math.Abs(p[i]-q[i]) <= 1e-14) || !(math.Abs(logp[i]-(z[i]-LogSumExp(z[at:at+width]))) <= 1e-13) {
 					t.Errorf("width %d, entry %d: p %v, log p %v", width, i, p[i], logp[i])
 				}
 			}
@@ -282,7 +282,7 @@ func TestAdam(t *testing.T) {
 		Adam(param, m, v, g, AdamParams{LR: lr, Beta1: b1, Beta2: b2, Eps: eps, WeightDecay: decay, Bias1: bias1, Bias2: bias2})
 	}
 	for i := range param {
-		if math.Abs(param[i]-want[i]) > 1e-14 {
+		if !(math.Abs(param[i]-want[i]) <= 1e-14) {
 			t.Errorf("parameter %d is %v, want %v", i, param[i], want[i])
 		}
 	}

@@ -71,7 +71,7 @@ func TestExpandedTail(t *testing.T) {
 		{20, 0.95, 0.0158808299}, {100, 0.95, 0.0230643872},
 	}
 	for _, c := range cases {
-		if got := expandedTail(c.n, c.level); math.Abs(got-c.want) > 2e-8*c.want {
+		if got := expandedTail(c.n, c.level); !(math.Abs(got-c.want) <= 2e-8*c.want) {
 			t.Errorf("expandedTail(%d, %v) = %v, want %v", c.n, c.level, got, c.want)
 		}
 	}
@@ -126,10 +126,10 @@ func TestBootstrapGolden(t *testing.T) {
 func TestBootstrapNearStudent(t *testing.T) {
 	got := Bootstrap(ten, 0.95, 20000, "student")
 	half := 2.2621571628 * SD(ten) / math.Sqrt(10)
-	if math.Abs(got.Mean-3.2) > 1e-15 || got.N != 10 {
+	if !(math.Abs(got.Mean-3.2) <= 1e-15) || got.N != 10 {
 		t.Errorf("mean %v of %d values", got.Mean, got.N)
 	}
-	if math.Abs(got.Low-(got.Mean-half)) > 0.15*half || math.Abs(got.High-(got.Mean+half)) > 0.15*half {
+	if !(math.Abs(got.Low-(got.Mean-half)) <= 0.15*half) || !(math.Abs(got.High-(got.Mean+half)) <= 0.15*half) {
 		t.Errorf("interval [%v, %v], Student's is %v ± %v", got.Low, got.High, got.Mean, half)
 	}
 }
@@ -182,7 +182,7 @@ func TestPairedDifference(t *testing.T) {
 	for i, v := range ten {
 		shifted[i] = v + 0.5
 	}
-	if got := PairedDifference(shifted, ten, 0.95, 500, "shift"); got.High-got.Low > 1e-12 || math.Abs(got.Mean-0.5) > 1e-12 || got.N != 10 {
+	if got := PairedDifference(shifted, ten, 0.95, 500, "shift"); got.High-got.Low > 1e-12 || !(math.Abs(got.Mean-0.5) <= 1e-12) || got.N != 10 {
 		t.Errorf("a constant shift of 0.5 gave %v", got)
 	}
 	zeros := make([]float64, len(ten))

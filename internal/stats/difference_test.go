@@ -18,10 +18,10 @@ func TestIQMAndMedian(t *testing.T) {
 		{[]float64{100, 1, 2, 3, 4, 5, 6, -50}, 3.5, 3.5},
 		{[]float64{0, 1, 2, 3, 10}, 2, 2}, // 0.75·1 + 2 + 0.75·3 of 2.5
 	} {
-		if got := IQM(c.values); math.Abs(got-c.iqm) > 1e-12 {
+		if got := IQM(c.values); !(math.Abs(got-c.iqm) <= 1e-12) {
 			t.Errorf("IQM of %v is %v, want %v", c.values, got, c.iqm)
 		}
-		if got := Median(c.values); math.Abs(got-c.median) > 1e-12 {
+		if got := Median(c.values); !(math.Abs(got-c.median) <= 1e-12) {
 			t.Errorf("median of %v is %v, want %v", c.values, got, c.median)
 		}
 	}
@@ -84,19 +84,19 @@ func TestImprovement(t *testing.T) {
 	if got := Improvement(a, b, true, 0.95, 500, "p").Mean; got != (1+0.5+0+1)/4 {
 		t.Errorf("paired %v", got)
 	}
-	if got := Improvement([]float64{1, 2}, []float64{0, 2, 4}, false, 0.95, 500, "p").Mean; math.Abs(got-(1+0+0+1+0.5+0)/6) > 1e-12 {
+	if got := Improvement([]float64{1, 2}, []float64{0, 2, 4}, false, 0.95, 500, "p").Mean; !(math.Abs(got-(1+0+0+1+0.5+0)/6) <= 1e-12) {
 		t.Errorf("unpaired %v", got)
 	}
-	if got := Improvement(a, a, true, 0.95, 500, "p"); got.Mean != 0.5 || math.Abs(got.Low+got.High-1) > 1e-12 {
+	if got := Improvement(a, a, true, 0.95, 500, "p"); got.Mean != 0.5 || !(math.Abs(got.Low+got.High-1) <= 1e-12) {
 		t.Errorf("against itself %v", got)
 	}
 	// Wilson's interval of 3 of 3 and of 8 of 10 (Agresti & Coull 1998 tabulate its kind).
-	if got := Improvement([]float64{1, 1, 1}, []float64{0, 0, 0}, true, 0.95, 500, "p"); math.Abs(got.Low-0.438503) > 1e-6 || got.High != 1 {
+	if got := Improvement([]float64{1, 1, 1}, []float64{0, 0, 0}, true, 0.95, 500, "p"); !(math.Abs(got.Low-0.438503) <= 1e-6) || got.High != 1 {
 		t.Errorf("three of three: %v", got)
 	}
 	ten := make([]float64, 10)
 	eight := []float64{1, 1, 1, 1, 1, 1, 1, 1, -1, -1}
-	if got := Improvement(eight, ten, true, 0.95, 500, "p"); math.Abs(got.Low-0.490162) > 1e-6 || math.Abs(got.High-0.943318) > 1e-6 {
+	if got := Improvement(eight, ten, true, 0.95, 500, "p"); !(math.Abs(got.Low-0.490162) <= 1e-6) || !(math.Abs(got.High-0.943318) <= 1e-6) {
 		t.Errorf("eight of ten: %v", got)
 	}
 }
