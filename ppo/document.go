@@ -140,7 +140,8 @@ type groupResult struct {
 	Correct     bool    `json:"use_bias_correction_kl"`
 	KLEstimator string  `json:"kl_estimator"` // k3 where there is none
 	KLClamp     float64 `json:"kl_clamp"`
-	KLMean      string  `json:"kl_aggregation"` // as_loss where there is none
+	AggMode     string  `json:"loss_agg_mode"`  // as_loss where there is none
+	KLMean      string  `json:"kl_aggregation"` // the same
 	LogRatio    float64 `json:"log_ratio_clamp"`
 	Drop        bool    `json:"drop_masked_responses"`
 	covarianceResult
@@ -158,7 +159,7 @@ func (r groupResult) config() (GroupConfig, error) {
 	c := DefaultGroup()
 	c.LossType, c.ImportanceSamplingLevel, c.Beta, c.UseBiasCorrectionKL = r.LossType, r.Level, r.Beta, r.Correct
 	c.KLEstimator, c.KLClamp = cmp.Or(r.KLEstimator, c.KLEstimator), r.KLClamp
-	c.KLAggregation, c.LogRatioClamp = cmp.Or(r.KLMean, c.KLAggregation), r.LogRatio
+	c.LossAggMode, c.KLAggregation, c.LogRatioClamp = cmp.Or(r.AggMode, asLoss), cmp.Or(r.KLMean, asLoss), r.LogRatio
 	if c.KLEstimator == full {
 		return c, fmt.Errorf("kl_estimator %q: the exact KL of a state is no penalty of a token", full)
 	}
@@ -188,16 +189,13 @@ func bounds(low, high float64) (float64, float64, error) {
 }
 
 // check requires what the loss's aggregation divides by, and tables of one shape.
-func (in groupCase) check(lossType string) error {
-	switch lossType {
-	case "dr_grpo":
-		if in.MaxLength < 1 {
-			return fmt.Errorf("loss_type %q divides by max_completion_length, which is missing or below 1", lossType)
-		}
-	case "dapo", "cispo", "cispo_two_sided", "vespo":
-		if in.Items == nil || *in.Items < 0 {
-			return fmt.Errorf("loss_type %q divides by num_items_in_batch, which is missing or below 0", lossType)
-		}
+func (in groupCase) check(c GroupConfig) error {
+	divides := NewGroupObjective(c).Loss.Aggregation
+	switch {
+	case in.MaxLength < 1 && divides.reads(func(s *Size) { s.MaxLength++ }):
+		return fmt.Errorf("loss_type %q divides by max_completion_length, which is missing or below 1", c.LossType)
+	case (in.Items == nil || *in.Items < 0) && divides.reads(func(s *Size) { s.Items++ }):
+		return fmt.Errorf("loss_type %q divides by num_items_in_batch, which is missing or below 0", c.LossType)
 	}
 	tables := map[string][][]float64{"per_token_logps": in.LogP, "old_per_token_logps": in.Old, "ref_per_token_logps": in.Ref}
 	if in.TokenAdvantages != nil {
@@ -212,7 +210,7 @@ func (r groupResult) of(in groupCase, out *golden.Comparison) error {
 	if err != nil {
 		return err
 	}
-	if err := in.check(r.LossType); err != nil {
+	if err := in.check(c); err != nil {
 		return err
 	}
 	var ys []*Tokens

@@ -54,6 +54,9 @@ func TestGroupGradientAgainstFiniteDifferences(t *testing.T) {
 	for _, name := range []string{"k3", full} {
 		cases = append(cases, smallGroup(func(c *GroupConfig) { c.KLEstimator, c.Beta, c.KLAggregation = name, 0.3, "token_mean" }))
 	}
+	for _, mode := range lossAggModes[1:] {
+		cases = append(cases, smallGroup(func(c *GroupConfig) { c.LossAggMode, c.Beta = mode, 0.3 }))
+	}
 	for _, level := range Levels[:2] { // ratios beyond the clamp, at either sign of the advantage
 		for _, loss := range []string{"grpo", "sapo"} {
 			cases = append(cases, smallGroup(func(c *GroupConfig) {
@@ -578,6 +581,36 @@ func TestAggregations(t *testing.T) {
 		l, _ := groupLoss(name)
 		near(t, name, l.Aggregation(11, Size{Responses: 2, Tokens: 3, Items: 5, MaxLength: 7}), 1/want[0], 1e-16)
 		near(t, name+" of nothing", l.Aggregation(0, Size{Responses: 2, MaxLength: 7}), 1/want[1], 1e-16)
+	}
+}
+
+// Another way to add up is another training, unless it is the loss's own way, which is
+// told. The KL goes with it.
+func TestLossAggMode(t *testing.T) {
+	want := map[string]float64{"token_mean": 3, "seq_mean_token_mean": 2 * 11, "seq_mean_token_sum": 2, "seq_mean_token_sum_norm": 2 * 7}
+	for _, l := range GroupLosses {
+		for k := range 2 * len(lossAggModes) {
+			mode := lossAggModes[k/2]
+			c := smallGroup(func(c *GroupConfig) { c.LossType, c.EpsilonHigh, c.Beta = l.Name, 1.2, 0.3 })
+			if c.StepsPerGeneration = 1 + k%2; l.OnPolicy && k%2 == 1 {
+				continue
+			}
+			before := twoSteps(t, c)
+			c.LossAggMode = mode
+			if changed := !slices.Equal(before, twoSteps(t, c)); changed != (mode != asLoss && c.Unused("loss_agg_mode") == "") {
+				t.Errorf("%s, %s, %d updates: changes something: %v; unused: %q", l.Name, mode, c.StepsPerGeneration, changed, c.Unused("loss_agg_mode"))
+			}
+			if o := NewGroupObjective(c); mode != asLoss {
+				near(t, mode, o.Loss.Aggregation(11, someSize), 1/want[mode], 1e-16)
+				near(t, mode+" of the KL", o.KLMean(11, someSize), 1/want[mode], 1e-16)
+			}
+		}
+	}
+	c := smallGroup(func(c *GroupConfig) { c.LossAggMode, c.MaskTruncatedCompletions = "token_mean", true })
+	for _, name := range []string{"kl_aggregation", "drop_masked_responses"} {
+		if c.Unused(name) == "" {
+			t.Errorf("%s is used where the loss is a mean of tokens", name)
+		}
 	}
 }
 
@@ -1319,7 +1352,7 @@ func TestMaskTruncatedCompletions(t *testing.T) {
 
 func TestValidateGroup(t *testing.T) {
 	bad := GroupConfig{Advantage: "x", ScaleRewards: "x", KLIn: "x", KLEstimator: "x", LossType: "x", ImportanceSamplingLevel: "x", LRSchedulerType: "x", Beta: -1, Delta: 0.5}
-	if n := len(field.All(bad.Validate())); n != 28 {
+	if n := len(field.All(bad.Validate())); n != 29 {
 		t.Errorf("%d problems: %v", n, bad.Validate())
 	}
 	for name, change := range map[string]func(*GroupConfig){

@@ -41,6 +41,7 @@ type GroupConfig struct {
 	UseBiasCorrectionKL bool    `toml:"use_bias_correction_kl"`
 
 	LossType                string  `toml:"loss_type"`                 // a key of GroupLosses
+	LossAggMode             string  `toml:"loss_agg_mode"`             // "as_loss", or a key of aggregations
 	ImportanceSamplingLevel string  `toml:"importance_sampling_level"` // "token", "sequence" or "response"
 	Epsilon                 float64 `toml:"epsilon"`                   // ε of the lower bound
 	EpsilonHigh             float64 `toml:"epsilon_high"`              // and of the upper, 0 = epsilon; of cispo, gmpo and dppo see there
@@ -78,8 +79,8 @@ func DefaultGroup() GroupConfig {
 	return GroupConfig{
 		TotalEpisodes: 25600, BatchSize: 128, NumGenerations: 8, SoftPunishCache: 1,
 		Advantage: "group_mean", ScaleRewards: "group", ScaleEpsilon: scaleEpsilon,
-		Beta: 0.04, KLIn: "loss", KLEstimator: "k3", Gamma: 1, KLAggregation: "as_loss",
-		LossType: "grpo", ImportanceSamplingLevel: "token", Epsilon: 0.2,
+		Beta: 0.04, KLIn: "loss", KLEstimator: "k3", Gamma: 1, KLAggregation: asLoss,
+		LossType: "grpo", LossAggMode: asLoss, ImportanceSamplingLevel: "token", Epsilon: 0.2,
 		SAPOTemperaturePos: 1, SAPOTemperatureNeg: 1.05,
 		VESPOKPos: 2, VESPOLambdaPos: 3, VESPOKNeg: 3, VESPOLambdaNeg: 2,
 		ClipCovRatio: 2e-4, ClipCovLB: 1, ClipCovUB: 5, KLCovRatio: 2e-4, PPOKLCoef: 1, DROBeta: 0.05,
@@ -118,6 +119,7 @@ func (c GroupConfig) Validate() error {
 		k.Add(&field.Error{Field: "use_bias_correction_kl", Value: true, Allowed: "false with kl_estimator = \"full\"", Why: "the exact KL of a state needs no correction of its samples"})
 	}
 	field.OneOf(&k, "loss_type", c.LossType, names(GroupLosses, func(l GroupLoss) string { return l.Name }))
+	field.OneOf(&k, "loss_agg_mode", c.LossAggMode, lossAggModes)
 	field.OneOf(&k, "importance_sampling_level", c.ImportanceSamplingLevel, Levels)
 	k.Positive("epsilon", c.Epsilon)
 	k.NonNegative("epsilon_high", c.EpsilonHigh)

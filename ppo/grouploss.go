@@ -36,6 +36,51 @@ func itemMean(_ int, b Size) float64 { return 1 / max(b.Items, 1) }
 // responseSum is 1/B: a response counts by its length, as in the policy gradient theorem.
 func responseSum(_ int, b Size) float64 { return 1 / float64(b.Responses) }
 
+// asLoss leaves the aggregation to the loss.
+const asLoss = "as_loss"
+
+type namedAggregation struct {
+	Name string
+	Of   Aggregation
+}
+
+// aggregations are what may take the place of a loss's own, under verl's names.
+var aggregations = []namedAggregation{
+	{"token_mean", tokenMean}, {"seq_mean_token_mean", responseMean}, {"seq_mean_token_sum", responseSum}, {"seq_mean_token_sum_norm", maxLengthMean},
+}
+
+var lossAggModes = append([]string{asLoss}, names(aggregations, func(a namedAggregation) string { return a.Name })...)
+
+// aggregation is the named one, or the loss's own.
+func (l GroupLoss) aggregation(name string) Aggregation {
+	for _, a := range aggregations {
+		if a.Name == name {
+			return a.Of
+		}
+	}
+	return l.Aggregation
+}
+
+// someSize tells the divisors of aggregations apart.
+var someSize = Size{Responses: 2, Tokens: 3, Items: 5, MaxLength: 7}
+
+// same says whether two aggregations are one, as a mean over an update's tokens and one
+// over those of all updates are where one update takes all.
+func (c GroupConfig) same(a, b Aggregation) bool {
+	size := someSize
+	if c.StepsPerGeneration == 1 {
+		size.Items = float64(size.Tokens)
+	}
+	return a(11, size) == b(11, size)
+}
+
+// reads says whether it makes a difference to change something.
+func (a Aggregation) reads(change func(*Size)) bool {
+	other := someSize
+	change(&other)
+	return a(11, other) != a(11, someSize)
+}
+
 // GroupLoss is a policy loss: a surrogate of the tokens, and how they add up.
 type GroupLoss struct {
 	Name, Idea, Paper string
@@ -47,17 +92,6 @@ type GroupLoss struct {
 	OnPolicy          bool                                   // it takes the samples for the policy's own
 	Check             func(k *field.Checker, c *GroupConfig) // what else it asks for; nil: nothing
 	Metric            lossMetric                             // what only it reports
-}
-
-// dividesByResponses says whether the number of responses matters to the aggregation.
-func (l GroupLoss) dividesByResponses() bool {
-	return l.Aggregation(1, Size{Responses: 1, MaxLength: 1}) != l.Aggregation(1, Size{Responses: 2, MaxLength: 1})
-}
-
-// meanOfTokens says whether the loss itself is the mean over the update's tokens.
-func (l GroupLoss) meanOfTokens() bool {
-	size := Size{Responses: 2, Tokens: 3, Items: 5, MaxLength: 7}
-	return l.Aggregation(1, size) == tokenMean(1, size)
 }
 
 // lossMetric is a metric of one loss alone; without a name there is none.
@@ -95,16 +129,18 @@ func (c GroupConfig) Unused(name string) string {
 		return "only whiten_advantages = true uses it"
 	case (name == "use_bias_correction_kl" || name == "kl_aggregation") && !inLoss(c.KLIn):
 		return "only kl_in = \"loss\" or \"both\" uses it"
-	case name == "kl_aggregation" && known && l.meanOfTokens():
-		return fmt.Sprintf("loss_type = %q itself is the mean of tokens", l.Name)
+	case name == "loss_agg_mode" && known && c.LossAggMode != asLoss && c.same(l.aggregation(c.LossAggMode), l.Aggregation):
+		return fmt.Sprintf("loss_type = %q adds its tokens up so itself", l.Name)
+	case name == "kl_aggregation" && known && c.same(l.aggregation(c.LossAggMode), tokenMean):
+		return "the loss itself is the mean of tokens"
 	case name == "gamma" && c.KLIn != "token_reward" && c.KLIn != "both":
 		return "only kl_in = \"token_reward\" or \"both\" gives each token what follows it"
 	case name == "success_score" && !c.BinaryReward:
 		return "only binary_reward = true uses it"
 	case name == "drop_masked_responses" && !c.MaskTruncatedCompletions:
 		return "only mask_truncated_completions = true uses it"
-	case name == "drop_masked_responses" && known && !l.dividesByResponses():
-		return fmt.Sprintf("loss_type = %q does not divide by the number of responses", l.Name)
+	case name == "drop_masked_responses" && known && !l.aggregation(c.LossAggMode).reads(func(s *Size) { s.Responses++ }):
+		return "the loss does not divide by the number of responses"
 	case name == "kl_clamp" && c.KLEstimator == full:
 		return "the exact KL of a state is no estimate of a token"
 	case slices.Contains(entropyFields, name) && !c.UseAdaptiveEntropy:

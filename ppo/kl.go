@@ -82,7 +82,7 @@ var klPlaces = []string{"loss", "reward", "token_reward", "both"}
 
 // klAggregations are what becomes of the penalties of tokens in the loss: what the
 // loss itself makes of its tokens, or their mean over the update (OpenRLHF).
-var klAggregations = []string{"as_loss", "token_mean"}
+var klAggregations = []string{asLoss, "token_mean"}
 
 func inLoss(place string) bool   { return place == "loss" || place == "both" }
 func inReward(place string) bool { return place != "loss" }

@@ -22,6 +22,7 @@ func NewGroupObjective(c GroupConfig) *GroupObjective {
 	if !known {
 		panic("ppo: no loss " + c.LossType)
 	}
+	loss.Aggregation = loss.aggregation(c.LossAggMode)
 	if loss.TokenWeights {
 		c.ImportanceSamplingLevel = "token"
 	}
