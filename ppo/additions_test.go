@@ -95,6 +95,7 @@ func TestLogRatioClampOfPPO(t *testing.T) {
 		var s Stats
 		tr.backward(tr.order, &s)
 		near(t, "loss", s.PolicyLoss, want, 1e-14)
+		near(t, "½ log²ρ, held as well", s.ApproxKL, 0.005, 1e-14)
 		near(t, "gradient²", num.Dot(tr.policy.G, tr.policy.G), 0, 0)
 	}
 }

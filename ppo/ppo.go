@@ -82,6 +82,7 @@ func New(cfg Config, pi, ref *policy.Softmax, reward Scorer, promptWeights []flo
 		order: make([]int, cfg.BatchSize), visits: make([]float64, pi.Rows()),
 		ratios: make([]float64, 0, cfg.NumPPOEpochs*cfg.NumMiniBatches),
 	}
+	t.rollout.clamp = cfg.LogRatioClamp
 	for i := range t.order {
 		t.order[i] = i
 	}

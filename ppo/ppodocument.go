@@ -222,7 +222,7 @@ func (u *ppoUpdate) advantages(in ppoCase, r ppoResult) {
 		u.values = append(u.values, in.Values[e][:m]...)
 		u.newest = append(u.newest, in.NewValues[e][:m]...)
 		for t := range u.tokens[e] {
-			u.logRatio = append(u.logRatio, in.New[e][t]-in.Old[e][t])
+			u.logRatio = append(u.logRatio, clipped(in.New[e][t]-in.Old[e][t], r.Config.LogRatioClamp))
 		}
 	}
 	for i, a := range u.gae {

@@ -21,7 +21,8 @@ type rollout struct {
 	value             []float64 // V(s_t) before the update
 	advantage         []float64 // Â_t
 	returns           []float64 // Â_t + V(s_t), before whitening
-	logRatio, ratio   []float64 // log ρ_t, ρ_t under the policy being updated
+	logRatio, ratio   []float64 // log ρ_t, ρ_t under the policy being updated, as far as the clamp lets them
+	clamp             float64   // of log ρ_t, 0 = none
 	picked            []int32   // the tokens of a minibatch
 
 	past *past // where the score stands behind EOS; nil where it stands on the last token
@@ -222,6 +223,11 @@ func (b *rollout) ratiosOf(pi *policy.Softmax, from, to int32) {
 	logp, old, logRatio := pi.LogP, b.old[from:to], b.logRatio[from:to]
 	for j, i := range b.index[from:to] {
 		logRatio[j] = logp[i] - old[j]
+	}
+	if b.clamp != 0 {
+		for j, l := range logRatio {
+			logRatio[j] = clipped(l, b.clamp)
+		}
 	}
 	num.ExpTo(b.ratio[from:to], logRatio)
 }
