@@ -66,6 +66,8 @@ func TestUnusedFields(t *testing.T) {
 		"shared, used by none":         {"[dpo]\nsimpo_gamma = 0.1\n" + arm("dpo") + arm("hinge"), "sigmoid does not use it"},
 		"at one point of a sweep":      {"[grid]\ndpo.loss_type = [\"sigmoid\", \"hinge\"]\n" + arm("dpo", "dpo.label_smoothing = 0.1"), ""},
 		"at no point of a sweep":       {"[grid]\ndpo.loss_type = [\"savage\", \"hinge\"]\n" + arm("dpo", "dpo.label_smoothing = 0.1"), "changes nothing"},
+		"a loss's own way to add up":   {arm("grpo", "grpo.loss_agg_mode = \"seq_mean_token_mean\""), "must be left at \"as_loss\""},
+		"an unknown way, told once":    {arm("grpo", "grpo.loss_agg_mode = \"token-mean\""), "did you mean \"token_mean\"?\n\n1 error."},
 		"swept":                        {"[grid]\ngrpo.epsilon = [0.1, 0.2]\n" + arm("reinforce"), "has no clip and no weight to set"},
 		"another's switch":             {arm("ppo", "ppo.target_kl = 0.3"), "only early_stopping = true uses it"},
 		"the switch is there":          {arm("ppo", "ppo.target_kl = 0.3", "ppo.early_stopping = true"), ""},

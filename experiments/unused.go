@@ -80,6 +80,12 @@ func (l *loader) reportUnused(arms []armTree) {
 }
 
 func (l *loader) unusedField(s *armSetting) {
-	l.out.add(codeValue, s.tree.find(s.setting.Field).at, fmt.Sprintf("`%s = %v` changes nothing", s.setting.Field, s.setting.Value),
-		fmt.Sprintf("must be left at %v", s.setting.Default), "why: "+s.setting.Unused)
+	name, left := s.setting.Field, fmt.Sprint(s.setting.Default)
+	value, isText := s.setting.Value.(string)
+	if isText {
+		value, left = quoted(value), quoted(left)
+	} else {
+		value = fmt.Sprint(s.setting.Value)
+	}
+	l.out.add(codeValue, s.tree.find(name).at, fmt.Sprintf("`%s = %s` changes nothing", name, value), "must be left at "+left, "why: "+s.setting.Unused)
 }

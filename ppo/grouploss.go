@@ -129,7 +129,7 @@ func (c GroupConfig) Unused(name string) string {
 		return "only whiten_advantages = true uses it"
 	case (name == "use_bias_correction_kl" || name == "kl_aggregation") && !inLoss(c.KLIn):
 		return "only kl_in = \"loss\" or \"both\" uses it"
-	case name == "loss_agg_mode" && known && c.LossAggMode != asLoss && c.same(l.aggregation(c.LossAggMode), l.Aggregation):
+	case name == "loss_agg_mode" && known && slices.Contains(lossAggModes[1:], c.LossAggMode) && c.same(l.aggregation(c.LossAggMode), l.Aggregation):
 		return fmt.Sprintf("loss_type = %q adds its tokens up so itself", l.Name)
 	case name == "kl_aggregation" && known && c.same(l.aggregation(c.LossAggMode), tokenMean):
 		return "the loss itself is the mean of tokens"
