@@ -17,7 +17,12 @@ type Softmax struct {
 	params []float64 // θ; the same slice as Logits where every entry is free
 	kind   Parametrisation
 	rank   int // of LowRank
+	moves  int // see Moves
 }
+
+// Moves is how often the probabilities have been computed: whoever keeps something made
+// of them knows by it whether it still holds.
+func (p *Softmax) Moves() int { return p.moves }
 
 // Parametrisation says how parameters make the logit table.
 type Parametrisation string
@@ -143,6 +148,7 @@ func (p *Softmax) refresh() {
 		}
 	}
 	num.SoftmaxRows(p.P, p.LogP, p.Logits, p.Outcomes())
+	p.moves++
 }
 
 // pull turns a derivative with respect to the logits into one with respect to

@@ -25,6 +25,8 @@ type rollout struct {
 	clamp             float64   // of log ρ_t, 0 = none
 	picked            []int32   // the tokens of a minibatch
 
+	samplers [2]sampler // of the policies that sample
+
 	past *past // where the score stands behind EOS; nil where it stands on the last token
 }
 
@@ -58,6 +60,16 @@ func (b *rollout) truncate(token int) {
 	b.index, b.row, b.state = b.index[:token], b.row[:token], b.state[:token]
 }
 
+// sampler is that of a policy, of two at most.
+func (b *rollout) sampler(pi *policy.Softmax) *sampler {
+	s := &b.samplers[0]
+	if s.of != nil && s.of != pi {
+		s = &b.samplers[1]
+	}
+	s.follow(pi)
+	return s
+}
+
 // respond samples episode e; episodes are sampled in order.
 func (b *rollout) respond(e int, x policy.Prompt, pi *policy.Softmax, r *rng.Stream) {
 	b.prompt[e], b.start[e] = x, int32(len(b.index))
@@ -78,12 +90,11 @@ func (b *rollout) finish(pi, ref *policy.Softmax) {
 }
 
 func (b *rollout) episode(y policy.Response, x policy.Prompt, pi *policy.Softmax, r *rng.Stream) policy.Response {
-	context, n, first := pi.Start(), pi.Outcomes(), int(x)*pi.Contexts()
+	sampler, context, n, first := b.sampler(pi), pi.Start(), pi.Outcomes(), int(x)*pi.Contexts()
 	for t := range pi.MaxLength {
 		row := first + context
-		at := row * n
-		w := draw(pi.P[at:at+n], r.Float64())
-		b.index = append(b.index, int32(at+w))
+		w := sampler.draw(row, r.Float64())
+		b.index = append(b.index, int32(row*n+w))
 		b.row = append(b.row, int32(row))
 		b.state = append(b.state, int32(t*pi.Rows()+row))
 		if w == pi.Words {

@@ -27,6 +27,9 @@ func axpyAVX2(dst *float64, a float64, x *float64, n int)
 func dotAVX2(a, b *float64, n int) float64
 
 //go:noescape
+func countAtMostAVX2(x *float64, u float64, n int) int
+
+//go:noescape
 func maxSumAVX2(z *float64, lanes *[4]float64, n int) float64
 
 //go:noescape
@@ -86,6 +89,14 @@ func dotBlocks(a, b []float64) (int, float64) {
 		return dotLanes(a, b)
 	}
 	return n, dotAVX2(&a[0], &b[0], n)
+}
+
+func countAtMostBlocks(x []float64, u float64) (done, count int) {
+	n := blocks(len(x))
+	if n == 0 {
+		return 0, 0
+	}
+	return n, countAtMostAVX2(&x[0], u, n)
 }
 
 func maxSumBlocks(z []float64) (int, float64, float64) {

@@ -138,6 +138,28 @@ dotloop:
 	MOVSD X0, ret+24(FP)
 	RET
 
+// func countAtMostAVX2(x *float64, u float64, n int) int
+TEXT ·countAtMostAVX2(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), SI
+	VBROADCASTSD u+8(FP), Y0
+	MOVQ n+16(FP), CX
+	XORQ AX, AX
+	VPXOR Y2, Y2, Y2
+countloop:
+	VMOVUPD (SI)(AX*8), Y1
+	VCMPPD $2, Y0, Y1, Y1            // −1 where x <= u
+	VPSUBQ Y1, Y2, Y2
+	ADDQ $4, AX
+	CMPQ AX, CX
+	JL   countloop
+	VEXTRACTI128 $1, Y2, X1
+	VPADDQ X1, X2, X2
+	VPSHUFD $0x4E, X2, X1
+	VPADDQ X1, X2, X2
+	VZEROUPPER
+	MOVQ X2, ret+24(FP)
+	RET
+
 // func maxSumAVX2(z *float64, lanes *[4]float64, n int) float64
 // The maximum of z; the lanes are those of its sum.
 TEXT ·maxSumAVX2(SB), NOSPLIT, $0-32

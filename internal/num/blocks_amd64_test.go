@@ -56,7 +56,7 @@ func TestVectorLoopsGiveTheSameBits(t *testing.T) {
 			out = append(out, []float64{top, sum, sumZ})
 			Affine(clone(a), scale, b[0], c[0])
 			Axpy(clone(a), scale, b)
-			out = append(out, []float64{Dot(a, b)})
+			out = append(out, []float64{Dot(a, b), float64(CountAtMost(a, b[0])), float64(CountAtMost(a, a[n/2]))})
 			LogSigmoidSlopes(clone(b), clone(b), a)
 			SoftmaxRows(clone(a), clone(a), a, n)
 			few := n - n%7

@@ -59,6 +59,17 @@ func Dot(a, b []float64) float64 {
 	return sum
 }
 
+// CountAtMost is how many of x are at most u.
+func CountAtMost(x []float64, u float64) int {
+	done, count := countAtMostBlocks(x, u)
+	for _, v := range x[done:] {
+		if v <= u {
+			count++
+		}
+	}
+	return count
+}
+
 // SoftmaxRows fills p and logp with the softmax of each row of width logits and
 // its logarithm: with m = max z, logp = z − m − log Σ e^(z−m), p = e^(z−m) · (1/Σ).
 // It takes a few rows at a time, which stay in the processor's nearest cache.
