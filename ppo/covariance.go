@@ -45,9 +45,13 @@ func share(ratio float64, tokens int) int { return max(1, int(ratio*float64(toke
 func markBetween(batch []*Tokens, m *marking, c *GroupConfig, r *rng.Stream) {
 	m.covariances(batch)
 	clip, candidates, i := c.covClip(), 0, 0
+	low, high := clip.uncut()
 	for _, y := range batch {
 		for t, w := range y.Weight {
-			_, _, clipped := Clipped(w, y.Advantage[t], clip)
+			clipped := 0.0
+			if !(low < w && w < high) {
+				_, _, clipped = Clipped(w, y.Advantage[t], clip)
+			}
 			y.Marked[t] = clipped == 0 && m.cov[i] > c.ClipCovLB && m.cov[i] < c.ClipCovUB
 			if y.Marked[t] {
 				candidates++
