@@ -43,7 +43,7 @@ var apart = []string{"seeds", "arm", "grid", "variant", "figure", "claim"}
 // Load reads an experiment: an embedded name or a path, and key=value overrides.
 // Its error is a Problems with everything that is wrong.
 func Load(ref string, overrides []string) (*Experiment, error) {
-	l := &loader{out: &reporter{}}
+	l := &loader{out: &reporter{}, lacking: map[string]bool{}}
 	root := l.read(ref, "", nil)
 	if root == nil {
 		return nil, l.out.err()
@@ -66,6 +66,12 @@ type loader struct {
 	command *node // the overrides alone
 	folder  string
 	set     map[armField]*armSetting // what the arms' methods were told, over all points
+	lacking map[string]bool          // what the file as a whole lacks, and so every arm of it
+}
+
+// baseLost says whether a misspelt extends has taken away all that the file builds on.
+func (l *loader) baseLost() bool {
+	return l.base == nil && slices.ContainsFunc(l.root.keys, func(key string) bool { return field.Nearest(key, []string{"extends"}) != "" })
 }
 
 // read parses a file and what it extends. seen are the files on the way here.
@@ -405,7 +411,14 @@ func (l *loader) config(tree *node, method string) sim.Config {
 			name = "objective.beta"
 			notes = append(notes, "note: "+e.Field+" follows it")
 		}
-		l.out.add(codeValue, tree.find(name).at, fmt.Sprintf("`%s = %v` is impossible", name, e.Value), "must be "+e.Allowed, notes...)
+		message, written := fmt.Sprintf("`%s = %v` is impossible", name, e.Value), tree.find(name)
+		if written == tree && (l.baseLost() || l.lacking[message]) {
+			continue // a consequence, or told of the file
+		}
+		if written == tree && written.at.line == 0 {
+			l.lacking[message] = true
+		}
+		l.out.add(codeValue, written.at, message, "must be "+e.Allowed, notes...)
 	}
 	if len(l.out.all) > 0 {
 		return doc.Config

@@ -307,4 +307,11 @@ func TestProblemsAreToldOnce(t *testing.T) {
 	if e != nil || !errors.As(err, &all) || len(all) != 2 {
 		t.Errorf("%v", err)
 	}
+	// What a file lacks its arms lack, too; and what it lacks for a misspelt extends is no other mistake.
+	for text, want := range map[string]int{"": 7, "extend = \"chapter\"\n": 2} {
+		_, report := load(t, "format = 1\n"+text+"[[arm]]\nmethod = \"ppo\"\n[[arm]]\nmethod = \"dpo\"\ndpo.beta = -1.0\n")
+		if !strings.Contains(report, fmt.Sprint(want, " errors.")) || !strings.Contains(report, "dpo.beta") {
+			t.Errorf("%swant %d errors:\n%s", text, want, report)
+		}
+	}
 }
