@@ -187,7 +187,7 @@ func buildDPO(s *Shared, c Config, pi *policy.Softmax) learner {
 // EngineVersion names the numbers that this program computes. It changes
 // whenever the same configuration and seed would give other bytes, so that
 // results of different engines are never mixed.
-const EngineVersion = "4"
+const EngineVersion = "5"
 
 // PretrainPart is the part of a configuration that decides pre-training and SFT.
 func (c Config) PretrainPart() any {
