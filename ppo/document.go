@@ -215,9 +215,6 @@ func (r groupResult) of(in groupCase, out *golden.Comparison) error {
 	}
 	var ys []*Tokens
 	size := Size{Responses: len(in.Mask), MaxLength: in.MaxLength}
-	if r.Drop {
-		size.Responses = in.notEmpty()
-	}
 	if in.Items != nil {
 		size.Items = *in.Items
 	}
@@ -227,15 +224,19 @@ func (r groupResult) of(in groupCase, out *golden.Comparison) error {
 			y.Advantage = under(mask, in.TokenAdvantages[i])
 		}
 		size.Tokens += len(y.LogP)
+		if r.Drop && len(y.LogP) == 0 {
+			size.Responses--
+		}
 		ys = append(ys, y)
 	}
+	size.Responses = max(1, size.Responses)
 	if err := onlyChoice(c, ys); err != nil {
 		return err
 	}
 	o := NewGroupObjective(c)
 	loss, grad, clipped, kl := batchLoss(o, ys, size)
 	weights, kls := float64(size.Tokens), float64(size.Tokens)
-	if c.ImportanceSamplingLevel != "token" {
+	if o.Config.ImportanceSamplingLevel != "token" {
 		weights = float64(size.Responses)
 	}
 	if in.oneWide() && o.Loss.Mark == nil {
@@ -253,16 +254,6 @@ func (r groupResult) of(in groupCase, out *golden.Comparison) error {
 		noise[i] = klNoise(o, y, size)
 	}
 	return out.Table("grad_per_token_logps", r.Grad, grad, golden.OfGradients, noise...)
-}
-
-// notEmpty is the number of responses that have a token, at least 1.
-func (p masked) notEmpty() (n int) {
-	for _, mask := range p.Mask {
-		if slices.Contains(mask, 1) {
-			n++
-		}
-	}
-	return max(1, n)
 }
 
 // klNoise bounds what rounding leaves of a slope of w·k3, −w log r in theory, but in

@@ -30,7 +30,7 @@ type GroupTrainer struct {
 	step      int
 
 	rewards, advantage, length, greedy []float64 // of each response
-	penalty, energy                    []float64 // of each token: k(t), where it stands in the reward; W, where the baseline reads it
+	penalty, energy                    []float64 // of each token: k(t), where it stands in the reward; ‖e − π‖², where the baseline reads it
 	logp, weight, loss, slope          []float64 // of each token, see Tokens
 	visits, weighted                   []float64 // of each row: share of the tokens, and what their KL weighs in the loss
 	marked                             []bool    // of each token, where the loss marks some
@@ -240,7 +240,7 @@ func (t *GroupTrainer) backward(first, end int, r *rng.Stream, s *GroupStats) (e
 		part := 1 / float64(size.Responses)
 		s.Phi += float64(part * y.Phi)
 		s.LeftOut += float64(share * float64(y.Left))
-		if t.cfg.ImportanceSamplingLevel == "token" {
+		if t.objective.Config.ImportanceSamplingLevel == "token" {
 			part = share * float64(to-from)
 		}
 		cut.add(y, part)

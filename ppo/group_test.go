@@ -118,6 +118,17 @@ func TestLossesWithTokenWeights(t *testing.T) {
 		if slices.Contains(l.Uses, "importance_sampling_level") || !slices.Equal(slopes["token"], slopes["sequence"]) || !slices.Equal(slopes["token"], slopes["response"]) {
 			t.Errorf("%s: %v", l.Name, slopes)
 		}
+		measured := func(level string) GroupStats { // clip shares are of tokens, too
+			c := smallGroup(func(c *GroupConfig) {
+				c.LossType, c.ImportanceSamplingLevel, c.NumIterations, c.LearningRate, c.Epsilon, c.EpsilonHigh = l.Name, level, 4, 0.1, 0.001, 0.001
+			})
+			s := NewGroup(c, randomPolicy(t, small, 2), randomPolicy(t, small, 1), byPrompt{}, half).Step(rng.New(1))
+			s.own = lossMetric{}
+			return s
+		}
+		if a, b := measured("token"), measured("sequence"); fmt.Sprint(a) != fmt.Sprint(b) {
+			t.Errorf("%s measures %+v, at another level %+v", l.Name, a, b)
+		}
 	}
 }
 
