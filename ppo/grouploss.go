@@ -109,11 +109,18 @@ func (c GroupConfig) OwnMetrics() []string {
 }
 
 // lossFields are the fields of GroupConfig that only some losses use.
-var lossFields = []string{"importance_sampling_level", "epsilon", "epsilon_high", "delta", "log_ratio_clamp", "sapo_temperature_pos", "sapo_temperature_neg",
-	"vespo_k_pos", "vespo_lambda_pos", "vespo_k_neg", "vespo_lambda_neg",
-	"clip_cov_ratio", "clip_cov_lb", "clip_cov_ub", "kl_cov_ratio", "ppo_kl_coef", "dro_beta"}
+var lossFields = slices.Concat([]string{"importance_sampling_level"}, clipFields, sapoFields, vespoFields, clipCovFields, klCovFields, droFields)
 
-var clipFields = lossFields[:5]
+var (
+	clipFields    = []string{"epsilon", "epsilon_high", "delta", "log_ratio_clamp"}
+	sapoFields    = []string{"sapo_temperature_pos", "sapo_temperature_neg"}
+	vespoFields   = []string{"vespo_k_pos", "vespo_lambda_pos", "vespo_k_neg", "vespo_lambda_neg"}
+	clipCovFields = []string{"clip_cov_ratio", "clip_cov_lb", "clip_cov_ub"}
+	klCovFields   = []string{"kl_cov_ratio", "ppo_kl_coef"}
+	droFields     = []string{"dro_beta"}
+
+	weightFields = append([]string{"importance_sampling_level"}, clipFields...)
+)
 
 // Unused says why a field of the configuration changes nothing; "" when it does
 // change something, and where nobody can say because loss_type is unknown.
@@ -156,15 +163,15 @@ var entropyFields = []string{"entropy_target", "entropy_coef_min", "entropy_coef
 // GroupLosses is the table of loss types; the names are TRL's where it has them.
 var GroupLosses = []GroupLoss{
 	{Name: "grpo", Idea: "clipped, the mean over responses of their means", Paper: "Shao et al. 2024, arXiv 2402.03300, equation 3",
-		Uses: clipFields, Surrogate: ppoClip, Aggregation: responseMean},
+		Uses: weightFields, Surrogate: ppoClip, Aggregation: responseMean},
 	{Name: "bnpo", Idea: "clipped, the mean over the batch's tokens", Paper: "TRL",
-		Uses: clipFields, Surrogate: ppoClip, Aggregation: tokenMean},
+		Uses: weightFields, Surrogate: ppoClip, Aggregation: tokenMean},
 	{Name: "dr_grpo", Idea: "clipped, the sum over tokens by a constant", Paper: "Liu et al. 2025, arXiv 2503.20783",
-		Uses: clipFields, Surrogate: ppoClip, Aggregation: maxLengthMean},
+		Uses: weightFields, Surrogate: ppoClip, Aggregation: maxLengthMean},
 	{Name: "dapo", Idea: "clipped, the mean over the tokens of all updates", Paper: "Yu et al. 2025, arXiv 2503.14476, equation 8",
-		Uses: clipFields, Surrogate: ppoClip, Aggregation: itemMean},
+		Uses: weightFields, Surrogate: ppoClip, Aggregation: itemMean},
 	{Name: "luspo", Idea: "clipped, the mean over responses of their sums", Paper: "Liu et al. 2026, LUSPO, arXiv 2602.05261",
-		Uses: clipFields, Surrogate: ppoClip, Aggregation: responseSum},
+		Uses: weightFields, Surrogate: ppoClip, Aggregation: responseSum},
 	{Name: "cispo", Idea: "REINFORCE with a capped importance weight", Paper: "MiniMax-M1 2025, arXiv 2506.13585",
 		Uses: []string{"importance_sampling_level", "epsilon_high"}, Surrogate: cispo, Aggregation: itemMean,
 		Metric: lossMetric{"cispo_clip_ratio", func(s *GroupStats) float64 { return s.ClipHighMean }},
@@ -177,23 +184,23 @@ var GroupLosses = []GroupLoss{
 	{Name: "cispo_two_sided", Idea: "REINFORCE with an importance weight clipped on both sides", Paper: "verl's cispo; MiniMax-M1 2025, arXiv 2506.13585",
 		Uses: []string{"importance_sampling_level", "epsilon", "epsilon_high", "log_ratio_clamp"}, Surrogate: cispoTwoSided, Aggregation: itemMean},
 	{Name: "sapo", Idea: "a soft gate in place of the clip", Paper: "Gao et al. 2025, arXiv 2511.20347",
-		Uses: []string{"importance_sampling_level", "log_ratio_clamp", "sapo_temperature_pos", "sapo_temperature_neg"}, Surrogate: sapo, Aggregation: responseMean},
+		Uses: append([]string{"importance_sampling_level", "log_ratio_clamp"}, sapoFields...), Surrogate: sapo, Aggregation: responseMean},
 	{Name: "vespo", Idea: "REINFORCE with a gamma-shaped weight of the response", Paper: "VESPO, arXiv 2602.10693",
-		Uses: lossFields[7:11], Surrogate: vespo, Aggregation: itemMean,
+		Uses: vespoFields, Surrogate: vespo, Aggregation: itemMean,
 		Metric: lossMetric{"vespo/phi_seq_mean", func(s *GroupStats) float64 { return s.Phi }}},
 	{Name: "gmpo", Idea: "the geometric mean of clipped ratios", Paper: "Zhao et al. 2025, arXiv 2507.20673",
 		Uses: []string{"epsilon", "epsilon_high"}, Surrogate: gmpo, Aggregation: responseMean},
 	{Name: "clip_cov", Idea: "clipped, without some of the tokens that cost most entropy, the mean over the batch's tokens", Paper: "Cui et al. 2025, arXiv 2505.22617",
-		Uses: []string{"epsilon", "epsilon_high", "log_ratio_clamp", "clip_cov_ratio", "clip_cov_lb", "clip_cov_ub"}, Mark: markBetween, Surrogate: clipCov, TokenWeights: true, Aggregation: tokenMean,
+		Uses: append([]string{"epsilon", "epsilon_high", "log_ratio_clamp"}, clipCovFields...), Mark: markBetween, Surrogate: clipCov, TokenWeights: true, Aggregation: tokenMean,
 		Metric: lossMetric{"actor/pg_clipfrac", func(s *GroupStats) float64 { return s.LeftOut }}},
 	{Name: "kl_cov", Idea: "not clipped, the tokens that cost most entropy held back, the mean over the batch's tokens", Paper: "Cui et al. 2025, arXiv 2505.22617",
-		Uses: lossFields[14:16], Mark: markLargest, Surrogate: klCov, TokenWeights: true, Aggregation: tokenMean},
+		Uses: klCovFields, Mark: markLargest, Surrogate: klCov, TokenWeights: true, Aggregation: tokenMean},
 	{Name: "dppo_tv", Idea: "REINFORCE with an importance weight, without the tokens that lead too far from where they were sampled: in probability", Paper: "Qi et al. 2026, arXiv 2602.04879, sections 4.3 and 4.4",
-		Uses: clipFields[1:], Surrogate: dppo(binaryTV), TokenWeights: true, Aggregation: tokenMean},
+		Uses: clipFields, Surrogate: dppo(binaryTV), TokenWeights: true, Aggregation: tokenMean},
 	{Name: "dppo_kl", Idea: "the same: in KL", Paper: "Qi et al. 2026, arXiv 2602.04879, sections 4.3 and 4.4",
-		Uses: clipFields[1:], Surrogate: dppo(binaryKL), TokenWeights: true, Aggregation: tokenMean},
+		Uses: clipFields, Surrogate: dppo(binaryKL), TokenWeights: true, Aggregation: tokenMean},
 	{Name: "dro", Idea: "REINFORCE, and the square of the log-ratio in place of an importance weight and a clip", Paper: "Richemond et al. 2024, arXiv 2405.19107, equation 8; Kimi k1.5 2025, arXiv 2501.12599, section 2.3.2",
-		Uses: []string{"dro_beta"}, Surrogate: dro, Aggregation: tokenMean},
+		Uses: droFields, Surrogate: dro, Aggregation: tokenMean},
 	{Name: "reinforce", Idea: "the plain policy gradient of the samples", Paper: "Williams 1992",
 		Surrogate: reinforce, Aggregation: responseSum, OnPolicy: true},
 	{Name: "gpg", Idea: "the same, the mean over the batch's tokens", Paper: "Chu et al. 2025, GPG, arXiv 2504.02546",
