@@ -78,7 +78,9 @@ func (r tokenAdvantageResult) of(in tokenAdvantageCase, out *golden.Comparison) 
 			penalty = append(penalty, v)
 		}
 		if own.PerToken != nil {
-			g.Energy = append(g.Energy, energies(old, under(mask, in.Squares[i]))...)
+			for t, squares := range under(mask, in.Squares[i]) {
+				g.Energy = append(g.Energy, energy(num.Exp(old[t]), squares))
+			}
 		}
 		g.Length, start = append(g.Length, float64(len(old))), append(start, int32(len(penalty)))
 	}
@@ -89,14 +91,4 @@ func (r tokenAdvantageResult) of(in tokenAdvantageCase, out *golden.Comparison) 
 		rows = append(rows, spread(mask, tokens[start[i]:start[i+1]]))
 	}
 	return out.Table("advantages", r.Advantages, rows, golden.OfValues)
-}
-
-// energies are W of a response's tokens.
-func energies(old, squares []float64) (w []float64) {
-	sum := 0.0
-	for t := range old {
-		sum += energy(num.Exp(old[t]), squares[t])
-		w = append(w, sum)
-	}
-	return w
 }

@@ -13,7 +13,7 @@ type Groups struct {
 	Reward []float64 // R of each response
 	Length []float64 // its tokens
 	Greedy []float64 // reward of the greedy response to its prompt; only for "greedy"
-	Energy []float64 // W of each token; only for "optimal_token"
+	Energy []float64 // ‖e − π‖² of each token; only for "optimal_token"
 }
 
 // Baseline is what an advantage compares a reward with: A_i = R_i − b_i, then

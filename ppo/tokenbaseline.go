@@ -13,9 +13,15 @@ import (
 //	Â_it = G_it − b_t,   b_t = Σ_j W_jt G_jt / (Σ_j W_jt + 1e−8),   W_jt = Σ_{s≤t} ‖e_s − π_s‖²
 //
 // over the responses that have a token t; where one alone is as long, b_t = 0. Response i
-// has the tokens start[i] to start[i+1] of g, which holds G, and of energy, W.
+// has the tokens start[i] to start[i+1] of g, which holds G, and of energy, which holds the
+// ‖e_s − π_s‖² and is made W.
 func optimalToken(g, energy []float64, start []int32) {
 	n := len(start) - 1
+	for i := range n {
+		for j := start[i] + 1; j < start[i+1]; j++ {
+			energy[j] += energy[j-1]
+		}
+	}
 	for t := int32(0); ; t++ {
 		there, sum, weights := 0, 0.0, 0.0
 		for i := range n {
@@ -41,16 +47,12 @@ func optimalToken(g, energy []float64, start []int32) {
 // log π(y_t) by its own logits (OTB's logit-gradient proxy).
 func energy(p, squares float64) float64 { return 1 - float64(2*p) + squares }
 
-// energies fills W of each token under the policy that sampled it.
+// energies fills the energy of each token under the policy that sampled it.
 func (b *rollout) energies(dst []float64, pi *policy.Softmax) {
 	n := int32(pi.Outcomes())
-	for e := range b.prompt {
-		sum := 0.0
-		for j := b.start[e]; j < b.start[e+1]; j++ {
-			row := pi.P[b.row[j]*n : (b.row[j]+1)*n]
-			sum += energy(pi.P[b.index[j]], num.Dot(row, row))
-			dst[j] = sum
-		}
+	for j, i := range b.index {
+		row := pi.P[b.row[j]*n : (b.row[j]+1)*n]
+		dst[j] = energy(pi.P[i], num.Dot(row, row))
 	}
 }
 
