@@ -38,7 +38,7 @@ func (e *Evaluator) NewCountOptimum(ref *Chain, v *CountValue, beta float64) (*C
 	return o, nil
 }
 
-// LogZ is log Z(x); once the context of the evaluator has ended, anything.
+// LogZ is log Z(x), in nats; once the context of the evaluator has ended, anything.
 func (o *CountOptimum) LogZ(x Prompt) float64 {
 	if math.IsNaN(o.logZ[x]) {
 		o.lattice(x)

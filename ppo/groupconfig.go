@@ -25,7 +25,7 @@ type GroupConfig struct {
 	DynamicSampling          bool    `toml:"dynamic_sampling"`           // groups whose rewards are all equal are drawn again
 
 	Advantage           string  `toml:"advantage"`            // a key of Baselines
-	ScaleRewards        string  `toml:"scale_rewards"`        // a key of Scales
+	ScaleRewards        string  `toml:"scale_rewards"`        // see Advantages
 	ScaleEpsilon        float64 `toml:"scale_epsilon"`        // beside the deviation: 1e−4 in TRL, 1e−6 in verl, 1e−9 in OpenRLHF
 	CliprangeAdvantage  float64 `toml:"cliprange_advantage"`  // (R − b)/σ is cut off at ± this, 0 = no clipping
 	NormalizeAdvantages bool    `toml:"normalize_advantages"` // over the batch's responses

@@ -502,6 +502,11 @@ func TestForesee(t *testing.T) {
 	if less.Shared > 5 || more.Shared < 30 || more.Held < 100*less.Held/10 || more.Asked < 1<<28 {
 		t.Errorf("a small world %+v, a large one %+v", less, more)
 	}
+	many := Default()
+	many.World.Random.Words, many.World.Random.Prompts, many.World.MaxLength = 24, 3*many.World.Random.Prompts, 6
+	if f, err := Foresee(t.Context(), many); err != nil || f.Asked != less.Asked {
+		t.Errorf("asking one prompt of three times as many takes %d bytes, %d before (%v)", f.Asked, less.Asked, err)
+	}
 	if f := random(2000, 8); f.TooLarge == nil || f.States != 0 || f.Held != 0 {
 		t.Errorf("a world without a lattice: %+v", f)
 	}
